@@ -1,0 +1,1 @@
+"""Knowledge injection by finetuning: data builders, training, evaluation and statistics of the study."""

@@ -1,0 +1,109 @@
+"""The command line: python -m lib plan|run|status|figures."""
+
+import argparse
+import sys
+
+from lib import results
+from lib.cell import load_grid
+from lib.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 some cells failed, 2 the user's mistake, 130 interrupted."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished cells are kept, run the same command to go on", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="python -m lib", description="Run a grid of finetuning cells and draw its figures."
+    )
+    commands = top.add_subparsers(required=True, metavar="plan|run|status|figures")
+    for name, function, text in (
+        ("plan", plan, "print the cells of a grid"),
+        ("run", run, "run the cells that are not finished, then redraw the figures"),
+        ("status", status, "say which cells of a grid are finished"),
+        ("figures", figures, "redraw the figures and claims of a study from its results"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(command=function)
+        command.add_argument("grid", help="name of a grid in lib/grids, or a .yaml file")
+        if name != "plan":
+            command.add_argument("--study", help="folder under results/ (default: the grid's name)")
+        if name == "run":
+            command.add_argument("--jobs", type=_positive, help="cells to run at once (default: one a core)")
+    return top
+
+
+def plan(arguments) -> int:
+    """Print the cells."""
+    cells = load_grid(arguments.grid)
+    for cell in cells:
+        size = f"{cell.paraphrases * cell.epochs} exposures a fact, lr {cell.learning_rate:g}, rank {cell.lora_rank}"
+        print(f"{cell.id}  {cell.model}  {cell}  {size if cell.epochs else 'untrained'}")
+    print(
+        f"{len(cells)} cells, {sum(cell.n_facts * cell.paraphrases * cell.epochs for cell in cells)} training examples"
+    )
+    return 0
+
+
+def run(arguments) -> int:
+    """Run what is missing; redraw the figures if anything ran or they are missing; print what was found."""
+    from lib import report, study
+
+    cells = load_grid(arguments.grid)
+    name = _study(arguments)
+    before = [cell for cell in cells if results.cell_path(name, cell).exists()]
+    failed = study.run(cells, name, arguments.jobs or study.default_jobs())
+    if failed:
+        print(f"{len(failed)} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
+        return 1
+    if len(before) < len(cells) or not report.is_drawn(name):
+        report.draw(name, arguments.grid)
+    print(report.summary(name))
+    return 0
+
+
+def status(arguments) -> int:
+    """Print which cells are finished; exit code 1 while some are not."""
+    from lib.study import finished
+
+    cells, name = load_grid(arguments.grid), _study(arguments)
+    missing = [cell for cell in cells if not finished(name, cell)]
+    for cell in missing:
+        print(f"missing  {cell.id}  {cell}")
+    print(f"{name}: {len(cells) - len(missing)} of {len(cells)} cells finished")
+    return 1 if missing else 0
+
+
+def figures(arguments) -> int:
+    """Redraw everything that is made from the results."""
+    from lib import report
+
+    report.draw(_study(arguments), arguments.grid)
+    print(report.summary(_study(arguments)))
+    return 0
+
+
+def _study(arguments):
+    name = arguments.study or arguments.grid.rsplit("/", 1)[-1].removesuffix(".yaml").removesuffix(".yml")
+    results.study_dir(name)  # refuses a name that is a path
+    return name
+
+
+def _positive(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""A cell: the parameters of one experiment. A study is a list of cells, written as a YAML grid."""
+
+import difflib
+import hashlib
+import itertools
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import yaml
+
+from lib.errors import UserError
+from lib.paths import GRIDS
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The parameters of one experiment, all JSON scalars, because papermill and JSON must carry them unchanged.
+
+    `format: none` is the untrained base model: it measures the floor, and the ceiling with the fact in the prompt.
+    Every fact is seen `paraphrases x epochs` times, whatever the format.
+    """
+
+    model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
+    entity: Literal["fictional", "real"]
+    info: Literal["numeric", "categorical"]
+    format: Literal["none", "article", "qa"]
+    n_facts: int
+    seed: int  # draws the facts, orders the rows and initialises the adapters
+    paraphrases: int = 0
+    epochs: int = 0
+    learning_rate: float = 0.0
+    lora_rank: int = 0
+    batch_size: int = 0
+
+    def __post_init__(self):
+        """Raises UserError for a wrong type, a value out of range, or parameters that contradict each other."""
+        for field in fields(self):
+            _check_type(field.name, getattr(self, field.name), field.type)
+        if self.n_facts < 1:
+            raise UserError(f"n_facts is {self.n_facts}: a cell needs at least one fact")
+        training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
+        wrong = [name for name, value in training.items() if (value != 0 if self.format == "none" else value <= 0)]
+        if wrong and self.format == "none":
+            raise UserError(f"format: none trains nothing, so {', '.join(wrong)} must be 0 or left out")
+        if wrong:
+            raise UserError(f"format: {self.format} needs {', '.join(wrong)} greater than 0")
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        return f"{self.format} {self.info} {self.entity} n={self.n_facts} seed={self.seed}"
+
+
+TRAINING_PARAMETERS = ("paraphrases", "epochs", "learning_rate", "lora_rank", "batch_size")
+
+
+def _check_type(name, value, expected):
+    if get_origin(expected) is Literal:
+        if value not in get_args(expected):
+            raise UserError(f"{name} is {value!r}: expected one of {', '.join(get_args(expected))}")
+        return
+    accepted = (int, float) if expected is float else expected
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        got = f"{value!r} ({type(value).__name__})"
+        raise UserError(f"{name} is {got}: expected {expected.__name__}")
+
+
+def from_parameters(parameters: dict) -> Cell:
+    """A Cell from a plain mapping; UserError names an unknown or missing parameter."""
+    known = {field.name for field in fields(Cell)}
+    for name in parameters:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+            raise UserError(f"unknown parameter {name!r}: {hint}")
+    try:
+        # 1 and 1.0 are the same learning rate and must not make two cells
+        floats = {"learning_rate": float(parameters["learning_rate"])} if _is_number(parameters) else {}
+        return Cell(**{**parameters, **floats})
+    except TypeError as error:
+        raise UserError(str(error).replace("Cell.__init__()", "the cell is")) from None
+
+
+def _is_number(parameters):
+    value = parameters.get("learning_rate")
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def grid_path(name: str) -> Path:
+    """The YAML file of a grid, by name or by path; UserError lists the known names."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else GRIDS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
+        raise UserError(f"no grid {name!r}: known are {known}, or give the path of a .yaml file")
+    return path
+
+
+def load_grid(name: str) -> list[Cell]:
+    """The cells of a grid, in order, without repeats.
+
+    A grid is a YAML list of blocks; a parameter that is a list is an axis, and a block stands for the product
+    of its axes. Raises UserError naming the file, the block and the parameter.
+    """
+    path = grid_path(name)
+    try:
+        blocks = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks) or not blocks:
+        raise UserError(f"{path}: expected a list of blocks of parameters")
+    cells = {}
+    for number, block in enumerate(blocks, 1):
+        axes = [value if isinstance(value, list) else [value] for value in block.values()]
+        for values in itertools.product(*axes):
+            try:
+                cell = from_parameters(dict(zip(block, values, strict=True)))
+            except UserError as error:
+                raise UserError(f"{path}, block {number}: {error}") from None
+            cells[cell.id] = cell
+    return list(cells.values())

@@ -1,0 +1,114 @@
+"""The steps of one cell, in the order in which cell.ipynb and tour.ipynb call them."""
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from lib import asking, models, questions, results
+from lib.cell import Cell
+from lib.facts import Fact, build, sha256, take
+from lib.paths import ROOT
+from lib.training import Trained
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "unsloth", "datasets", "papermill", "numpy")
+
+
+def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
+    """The cell's facts, and how many candidates were dropped because the untrained model knows them.
+
+    A real fact is dropped when the base model answers one of its held-out questions strictly right. Invented facts
+    cannot be known, so none is dropped. Raises UserError when too few are left.
+    """
+    candidates = build(cell.entity, cell.info, cell.seed)
+    take(candidates, cell.n_facts)
+    if cell.entity == "fictional":
+        return take(candidates, cell.n_facts), 0
+    # ask no more candidates than it takes: a batch at a time until enough are unknown
+    unknown, asked = [], 0
+    while len(unknown) < cell.n_facts and asked < len(candidates):
+        batch = candidates[asked : asked + cell.n_facts - len(unknown)]
+        items = asking.ask(model, tokenizer, questions.qa(batch), cell.format)
+        known = {item.fact for item in items if item.strict}
+        unknown += [fact for fact in batch if fact.id not in known]
+        asked += len(batch)
+    return take(unknown, cell.n_facts), asked - len(unknown)
+
+
+def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]:
+    """Every question of a cell: the base is asked in context too, a trained model about what it was trained on."""
+    heldout = questions.qa(facts) + questions.cloze(facts)
+    if cell.format == "none":
+        return heldout + questions.in_context(facts)
+    return questions.recall(facts, cell.format, cell.seed) + heldout
+
+
+def result(
+    cell: Cell, study: str, facts: list[Fact], dropped: int, trained: Trained | None, items: list[asking.Item], model
+) -> dict:
+    """The result of a cell as it is stored: scores, items, training record and manifest."""
+    untrained = Trained(rows=0, tokens=0, trained_tokens=0, steps=0, seconds=0.0, tokens_per_second=None, losses=[])
+    return {
+        "schema": results.SCHEMA,
+        "study": study,
+        "id": cell.id,
+        "cell": asdict(cell),
+        "facts": {"used": len(facts), "dropped_known": dropped},
+        "evals": asking.summarize(items, facts),
+        "items": [asdict(item) for item in items],
+        "training": asdict(trained or untrained),
+        "manifest": manifest(cell, facts, model),
+    }
+
+
+def manifest(cell: Cell, facts: list[Fact], model) -> dict:
+    """What it takes to judge and repeat a run; None where a thing is unknown."""
+    import torch
+
+    seconds = time.time() - psutil.Process().create_time()
+    return {
+        "backend": "unsloth",
+        "device": str(model.device),
+        "device_name": torch.cuda.get_device_name() if model.device.type == "cuda" else _cpu_name(),
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "git_commit": git_commit(),
+        "model_sha256": models.sha256(cell.model),
+        "facts_sha256": sha256(facts),
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": round(_peak_memory() / 2**20),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this code, with "+changes" when files differ from it; None outside a git checkout."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--", "lib", "notebooks"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changes.strip() else "")
+
+
+def _peak_memory():
+    """Peak resident bytes of this process."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _cpu_name():
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or None

@@ -1,0 +1,133 @@
+"""What a study says: its figures, claims.json, the table, and the README of its results folder."""
+
+import pandas as pd
+
+from lib import results, stats
+from lib.notebooks import execute
+from lib.paths import ROOT
+
+
+def draw(study: str, grid: str) -> None:
+    """Write claims.json, every figure and README.md of a study, from its result files alone."""
+    loaded = results.load(study)
+    folder = results.study_dir(study)
+    items = results.items(loaded)
+    if _has_formats(items):
+        results.write_json(folder / "claims.json", stats.claims(items))
+    for notebook in figure_notebooks(items):
+        execute(notebook, folder / "executed" / f"{notebook}.ipynb", {"study": study})
+    (folder / "README.md").write_text(readme(study, grid, loaded))
+
+
+def is_drawn(study: str) -> bool:
+    """Whether draw has been through: the README is what it writes last."""
+    return (results.study_dir(study) / "README.md").exists()
+
+
+def figure_notebooks(items: pd.DataFrame) -> list[str]:
+    """The figure notebooks that these results can feed."""
+    wanted = ["fig_formats"] if _has_formats(items) else []
+    if items["learning_rate"].where(items["format"] != "none").nunique() > 2:
+        wanted.append("fig_learning_rate")
+    return wanted
+
+
+def table(items: pd.DataFrame) -> pd.DataFrame:
+    """One row per fact set and format: strict accuracy of the held-out questions with interval, and its yardsticks."""
+    sets = ["entity", "info"]
+    trained = items[items["format"] != "none"]
+    held_out = stats.accuracy(trained[trained["eval"] == "qa"], [*sets, "format"])
+    rows = held_out[[*sets, "format", "facts"]].copy()
+    rows["held-out question"] = [
+        f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in held_out.iterrows()
+    ]
+    for name, source, evaluation, keys in (
+        ("held-out cloze", trained, "cloze", [*sets, "format"]),
+        ("recall", trained, "recall", [*sets, "format"]),
+        ("floor", items[items["format"] == "none"], "qa", sets),
+        ("ceiling", items[items["format"] == "none"], "in_context", sets),
+    ):
+        means = source[source["eval"] == evaluation].groupby(keys)["strict"].mean().rename(name).reset_index()
+        rows = rows.merge(means, on=keys, how="left")
+    return rows
+
+
+def summary(study: str) -> str:
+    """A short account of a study for the terminal."""
+    loaded = results.load(study)
+    items = results.items(loaded)
+    folder = results.study_dir(study)
+    lines = []
+    if _has_formats(items):
+        lines += [table(items).to_string(index=False, float_format="{:.2f}".format), ""]
+        lines += [_claim_line(row) for row in stats.claims(items)]
+        lines.append("")
+    lines += [f"figure: {_relative(path)}" for path in sorted((folder / "figures").glob("*.png"))]
+    lines.append(f"report: {_relative(folder / 'README.md')}")
+    return "\n".join(lines)
+
+
+def readme(study: str, grid: str, loaded: list[dict]) -> str:
+    """README.md of a results folder, from its results."""
+    items, cells = results.items(loaded), results.cells(loaded)
+    folder = results.study_dir(study)
+    parts = [f"# Results: {study}", _how_it_was_run(study, grid, loaded, cells)]
+    for path in sorted((folder / "figures").glob("*.png")):
+        parts.append(f"![{path.stem.removeprefix('fig_')}](figures/{path.name})")
+    if _has_formats(items):
+        parts += [
+            "## Strict accuracy",
+            "Share of held-out questions answered with the expected value and no other, with Wilson's 95 % interval "
+            "over facts. Recall: the first trained prompt. Floor: the untrained model. Ceiling: the untrained model "
+            "with the fact in its prompt.",
+            _markdown(table(items)),
+            "## Claims",
+            "Every contrast is positive where the paper is right. 95 % percentile bootstrap over facts (10,000 "
+            "resamples, seeded). With one seed, the interval does not cover the variation between training runs.",
+            _markdown(pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in stats.claims(items)])),
+        ]
+    parts += ["## Cells", _markdown(_cell_table(cells))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _has_formats(items):
+    """Both formats trained on both types of information, and the untrained base: what the format figure compares."""
+    seen = set(zip(items["format"], items["info"], strict=True))
+    learning_rates = items[items["format"] != "none"].groupby("format")["learning_rate"].nunique()
+    return all((f, i) in seen for f in ("none", "article", "qa") for i in ("numeric", "categorical")) and (
+        learning_rates.max() == 1
+    )
+
+
+def _how_it_was_run(study, grid, loaded, cells):
+    manifests = [result["manifest"] for result in loaded]
+    commits = ", ".join(sorted({m["git_commit"] or "unknown" for m in manifests}))
+    machines = ", ".join(sorted({f"{m['device_name']} ({m['threads']} thread a cell)" for m in manifests}))
+    versions = manifests[0]["versions"]
+    return (
+        f"`python -m lib run {grid} --study {study}`: {len(cells)} cells of {', '.join(sorted(set(cells['model'])))}, "
+        f"{cells['seconds'].sum() / 3600:.2f} process-hours, {cells['tokens'].sum():,} training tokens, peak memory "
+        f"of a cell {cells['peak_memory_mb'].max():,} MB. Machine: {machines}. Code: {commits}. "
+        f"{', '.join(f'{name} {number}' for name, number in versions.items())}.\n\n"
+        f"Real facts dropped because the untrained model answers them: {cells['dropped_known'].sum()} "
+        f"over {len(cells[cells['entity'] == 'real'])} cells."
+    )
+
+
+def _cell_table(cells):
+    columns = ["id", "entity", "info", "format", "seed", "learning_rate", "used", "dropped_known", "tokens", "steps",
+               "tokens_per_second", "seconds", "peak_memory_mb"]  # fmt: skip
+    return cells[columns].rename(columns={"used": "facts"}).sort_values(["format", "entity", "info", "learning_rate"])
+
+
+def _claim_line(row):
+    low, high = row["ci95"]
+    return f"{row['claim']}  {row['contrast']}: {row['estimate']:+.2f} [{low:+.2f}, {high:+.2f}] {row['verdict']}"
+
+
+def _markdown(frame):
+    return frame.to_markdown(index=False, floatfmt=".4g")
+
+
+def _relative(path):
+    return path.relative_to(ROOT)

@@ -1,0 +1,89 @@
+"""Result files: written whole or not at all, read with their damage named, and turned into tidy tables."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from lib.cell import Cell, from_parameters
+from lib.errors import UserError
+from lib.paths import RESULTS
+
+SCHEMA = 1
+REQUIRED = ("schema", "study", "id", "cell", "evals", "items", "training", "manifest")
+
+
+def study_dir(study: str) -> Path:
+    """results/<study>; UserError for a name that is a path."""
+    if not study or Path(study).name != study or study.startswith("."):
+        raise UserError(f"study {study!r}: expected the name of a folder in {RESULTS}")
+    return RESULTS / study
+
+
+def cell_path(study: str, cell: Cell) -> Path:
+    """The result file of a cell."""
+    return study_dir(study) / "cells" / f"{cell.id}.json"
+
+
+def write_json(path: Path, value) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one, whenever the writer is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def read(path: Path) -> dict:
+    """A result file; UserError says how it is damaged and what to do."""
+    remedy = "delete it and run the study again"
+    try:
+        result = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): {remedy}") from None
+    missing = [key for key in REQUIRED if key not in result] if isinstance(result, dict) else list(REQUIRED)
+    if missing:
+        raise UserError(f"{path} is damaged (no {', '.join(missing)}): {remedy}")
+    if result["schema"] != SCHEMA:
+        raise UserError(f"{path} has schema {result['schema']}, this code reads {SCHEMA}: {remedy}")
+    try:
+        cell = from_parameters(result["cell"])
+    except (UserError, TypeError) as error:
+        raise UserError(f"{path} does not hold a cell of this version ({error}): {remedy}") from None
+    if not cell.id == result["id"] == path.stem:
+        raise UserError(f"{path} holds the parameters of cell {cell.id}: {remedy}")
+    return result
+
+
+def load(study: str) -> list[dict]:
+    """Every result of a study, ordered by file name; UserError if there is none or one is damaged."""
+    folder = study_dir(study) / "cells"
+    found = [read(path) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise UserError(f"no results in {folder}: run `python -m lib run` first")
+    return found
+
+
+def items(results: list[dict]) -> pd.DataFrame:
+    """One row per answered question: the cell's parameters, its id, and the item's fields."""
+    rows = [{**result["cell"], "id": result["id"], **item} for result in results for item in result["items"]]
+    return pd.DataFrame(rows)
+
+
+def cells(results: list[dict]) -> pd.DataFrame:
+    """One row per cell: parameters, id, facts used and dropped, training cost, and the manifest's numbers."""
+    rows = []
+    for result in results:
+        cost = {key: result["training"][key] for key in ("rows", "tokens", "steps", "tokens_per_second")}
+        run = {key: result["manifest"][key] for key in ("seconds", "peak_memory_mb", "device", "backend")}
+        rows.append({**result["cell"], "id": result["id"], **result["facts"], **cost, **run})
+    return pd.DataFrame(rows)

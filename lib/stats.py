@@ -1,0 +1,116 @@
+"""From items to estimates with intervals, and from intervals to verdicts on the paper's claims."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+from statsmodels.stats.proportion import proportion_confint
+
+RESAMPLES = 10_000
+FACT = ["entity", "info", "seed", "fact"]  # what identifies a fact across the cells that share it
+
+
+def accuracy(items: pd.DataFrame, by: list[str], score: str = "strict") -> pd.DataFrame:
+    """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, facts, items.
+
+    The interval is Wilson's (1927), with the number of facts and not of questions as sample size: several questions
+    about one fact succeed and fail together, and counting each would make the interval too narrow. It stays honest
+    at 0 and 1, where a bootstrap has no width.
+    """
+    per_fact = items.groupby([*by, "id", "fact"], as_index=False).agg(score=(score, "mean"), items=(score, "size"))
+    groups = per_fact.groupby(by, as_index=False).agg(
+        mean=("score", "mean"), facts=("score", "size"), items=("items", "sum")
+    )
+    low, high = proportion_confint(groups["mean"] * groups["facts"], groups["facts"], method="wilson")
+    return groups.assign(low=low, high=high)
+
+
+def per_fact(items: pd.DataFrame, evaluation: str, score: str = "strict") -> pd.DataFrame:
+    """Mean score of each fact in each format, over the questions of one evaluation: rows facts, columns formats."""
+    chosen = items[(items["eval"] == evaluation) & (items["format"] != "none")]
+    return chosen.pivot_table(index=FACT, columns="format", values=score, aggfunc="mean")
+
+
+def mean_interval(*samples: np.ndarray) -> tuple[float, float, float]:
+    """Mean of one sample, or difference of the means of two independent ones, with a 95 % interval.
+
+    The samples hold one number per fact, so that the facts are what the seeded percentile bootstrap resamples:
+    questions about one fact stay together.
+    """
+
+    def statistic(*arms, axis):
+        means = [arm.mean(axis=axis) for arm in arms]
+        return means[0] - means[1] if len(means) == 2 else means[0]
+
+    arms = tuple(np.asarray(sample, dtype=float) for sample in samples)
+    estimate = float(statistic(*arms, axis=-1))
+    if all(np.ptp(arm) == 0 for arm in arms):  # nothing varies: scipy would warn and return nan
+        return estimate, estimate, estimate
+    interval = bootstrap(
+        arms, statistic, n_resamples=RESAMPLES, method="percentile", vectorized=True, rng=np.random.default_rng(0)
+    ).confidence_interval
+    return estimate, float(interval.low), float(interval.high)
+
+
+def learning_rates(items: pd.DataFrame) -> pd.DataFrame:
+    """Held-out accuracy (questions and clozes) and recall by format and learning rate, with `best` at the chosen rate.
+
+    The chosen rate of a format has the highest held-out mean; the lower rate wins a tie.
+    """
+    by = ["format", "learning_rate"]
+    held_out = accuracy(items[items["eval"].isin(["qa", "cloze"])], by)
+    recall = items[items["eval"] == "recall"].groupby(by)["strict"].mean().rename("recall").reset_index()
+    table = held_out.merge(recall, on=by)
+    return table.assign(best=table.index.isin(table.groupby("format")["mean"].idxmax()))
+
+
+def verdict(low: float, high: float) -> str:
+    """What an interval says about a contrast that the paper says is positive."""
+    if low > 0:
+        return "replicates"
+    return "opposite" if high < 0 else "inconclusive"
+
+
+def claims(items: pd.DataFrame) -> list[dict]:
+    """The rows of claims.json that these items can decide. Every contrast is positive where the paper is right."""
+    rows = []
+    for evaluation, name in (("qa", "held-out question"), ("cloze", "held-out cloze")):
+        gap = _gap(items, evaluation)
+        rows.append(_claim(items, "C1", f"qa - article, {name}, strict", gap))
+    for info in ("categorical", "numeric"):
+        gap = _gap(items, "qa")
+        rows.append(_claim(items, "C1", f"qa - article, held-out question, strict, {info} facts", _of(gap, info)))
+    table = per_fact(items, "qa")
+    for format in ("article", "qa"):
+        arms = [_of(table[format].dropna(), info) for info in ("categorical", "numeric")]
+        rows.append(_claim(items, "C2", f"categorical - numeric, held-out question, strict, {format} format", *arms))
+    gap = _gap(items, "qa")
+    arms = [_of(gap, info) for info in ("numeric", "categorical")]
+    rows.append(
+        _claim(items, "C2", "(qa - article | numeric) - (qa - article | categorical), held-out question, strict", *arms)
+    )
+    return rows
+
+
+def _gap(items, evaluation):
+    """qa - article for every fact trained in both formats."""
+    table = per_fact(items, evaluation)
+    return (table["qa"] - table["article"]).dropna()
+
+
+def _of(series, info):
+    return series[series.index.get_level_values("info") == info]
+
+
+def _claim(items, claim, contrast, *arms):
+    estimate, low, high = mean_interval(*(arm.to_numpy() for arm in arms))
+    facts = pd.concat(arms).index
+    trained = items[items["format"] != "none"].set_index(FACT)
+    return {
+        "claim": claim,
+        "contrast": contrast,
+        "estimate": round(estimate, 4),
+        "ci95": [round(low, 4), round(high, 4)],
+        "cells": int(trained.loc[trained.index.isin(facts), "id"].nunique()),
+        "facts": len(facts),
+        "verdict": verdict(low, high),
+    }
