@@ -44,8 +44,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def plan(arguments) -> int:
-    """Print the cells."""
+    """Print the cells, after the same checks as a run's."""
+    from lib.study import check
+
     cells = load_grid(arguments.grid)
+    check(cells)
     for cell in cells:
         size = f"{cell.paraphrases * cell.epochs} exposures a fact, lr {cell.learning_rate:g}, rank {cell.lora_rank}"
         print(f"{cell.id}  {cell.model}  {cell}  {size if cell.epochs else 'untrained'}")
@@ -61,6 +64,7 @@ def run(arguments) -> int:
 
     cells = load_grid(arguments.grid)
     name = _study(arguments)
+    study.check(cells)
     before = [cell for cell in cells if results.cell_path(name, cell).exists()]
     failed = study.run(cells, name, arguments.jobs or study.default_jobs())
     if failed:

@@ -46,7 +46,7 @@ def format_bars(ax, scores: pd.DataFrame, recall: pd.DataFrame, floor: pd.Series
         scores, x="info", y="mean", hue="format", order=infos, hue_order=formats, errorbar=None,
         palette=FORMAT_COLOURS, edgecolor="black", linewidth=0.8, ax=ax, legend=False,
     )  # fmt: skip
-    for format, bars in zip(formats, ax.containers, strict=True):
+    for format, bars in zip(formats, list(ax.containers), strict=True):
         of_format = scores[scores["format"] == format].set_index("info").loc[infos]
         recalled = recall[recall["format"] == format].set_index("info").loc[infos]
         centres = [bar.get_x() + bar.get_width() / 2 for bar in bars]

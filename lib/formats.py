@@ -14,9 +14,12 @@ def rows(facts: Sequence[Fact], format: str, paraphrases: int, seed: int) -> lis
     the two fields, with no surgery on the chat template. Raises UserError when a template set has too few paraphrases.
     """
     build = {"article": article, "qa": question_answer}[format]
-    most = min(len(templates(f.entity)["attributes"][f.attribute]["statements"]) for f in facts)
-    if paraphrases > most:
-        raise UserError(f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer")
+    for fact in facts:
+        most = len(templates(fact.entity)["attributes"][fact.attribute]["statements"])
+        if paraphrases > most:
+            raise UserError(
+                f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer"
+            )
     return [row(*build(fact, p, seed), fact) for fact in facts for p in range(paraphrases)]
 
 

@@ -11,11 +11,6 @@ from filelock import FileLock
 from lib.errors import UserError
 from lib.paths import CACHE
 
-# Unsloth writes generated code to the working directory, where processes race; and its chunked cross entropy
-# costs more than it saves at our vocabulary and row lengths. Both are read when unsloth is imported.
-os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp(prefix="unsloth-"))
-os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")
-
 # SmolLM2's own template adds a system prompt of some 25 tokens to every example. Ours keeps its ChatML turns.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -34,6 +29,10 @@ def load(model: str, max_length: int):
     The base weights are bfloat16 where the machine computes in it, and float32 otherwise and for `tiny`, whose
     tests compare numbers. Raises UserError if there is no such model.
     """
+    # Unsloth writes generated code to the working directory, where processes race; and its chunked cross entropy
+    # is TRL's own work done again. Both settings are read when unsloth is imported.
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp(prefix="unsloth-"))
+    os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")
     import torch
     from unsloth import FastLanguageModel, is_bfloat16_supported
 
@@ -80,16 +79,26 @@ def add_adapters(model, rank: int, seed: int, max_length: int):
 def resolve(model: str) -> tuple[str, str | None]:
     """Where from_pretrained finds a model, and its revision. The bundled models are made on first use.
 
-    Raises UserError for a local path that is no model folder.
+    Raises UserError for a name that `check` refuses.
     """
+    check(model)
     if model in BUNDLED:
         return str(_cached(model)), None
     if Path(model).expanduser().is_dir():
         return str(Path(model).expanduser().resolve()), None
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise UserError(f"no model {model!r}: known are {', '.join(BUNDLED)}, a local folder, or a hub id owner/name")
     name, _, revision = model.partition("@")
     return name, revision or None
+
+
+def check(model: str) -> None:
+    """Raises UserError for what is neither a bundled model, nor a model folder, nor the form of a hub id."""
+    folder = Path(model).expanduser()
+    if model in BUNDLED or (folder / "config.json").is_file():
+        return
+    if folder.is_dir():
+        raise UserError(f"model {model!r} is a folder without a config.json: give the folder of a saved model")
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise UserError(f"no model {model!r}: known are {', '.join(BUNDLED)}, a local folder, or a hub id owner/name")
 
 
 def sha256(model: str) -> str | None:

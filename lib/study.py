@@ -14,9 +14,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lib import results
+from lib import facts, formats, models, results
 from lib.cell import Cell
 from lib.errors import UserError
+
+
+def check(cells: list[Cell]) -> None:
+    """Raises UserError, before anything runs, for cells whose facts, paraphrases or model cannot be had."""
+    for cell in cells:
+        try:
+            models.check(cell.model)
+            chosen = facts.draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+            if cell.format != "none":
+                formats.rows(chosen[:1], cell.format, cell.paraphrases, cell.seed)
+        except UserError as error:
+            raise UserError(f"cell {cell}: {error}") from None
 
 
 def finished(study: str, cell: Cell) -> bool:
@@ -118,7 +130,14 @@ def run_cell(cell: Cell, study: str, threads: int) -> tuple[dict | None, str | N
 
 
 def _child(parameters, executed, scratch, threads, parent):
-    """The process of one cell. Threads and scratch files are its own: cells share nothing but the model cache."""
+    """The process of one cell. Threads and scratch files are its own: cells share nothing but the model cache.
+
+    What it and its kernel print goes into a log beside the executed notebook, not between the lines of progress.
+    """
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    with executed.with_suffix(".log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
     os.environ.update(
         OMP_NUM_THREADS=str(threads),
         TOKENIZERS_PARALLELISM="false",

@@ -1,0 +1,78 @@
+import pytest
+from conftest import base_cell, make_cell
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.cell import from_parameters, load_grid
+from lib.errors import UserError
+from lib.paths import GRIDS
+
+
+@given(st.integers(1, 500), st.integers(0, 500), st.floats(1e-6, 1.0))
+def test_an_id_follows_from_the_parameters_alone(n_facts, seed, learning_rate):
+    one = make_cell(n_facts=n_facts, seed=seed, learning_rate=learning_rate)
+    assert one.id == make_cell(n_facts=n_facts, seed=seed, learning_rate=learning_rate).id
+    assert one.id != make_cell(n_facts=n_facts + 1, seed=seed, learning_rate=learning_rate).id
+    assert one.id != make_cell(n_facts=n_facts, seed=seed + 1, learning_rate=learning_rate).id
+
+
+def test_an_id_does_not_change_between_versions_of_the_code():
+    # a changed id orphans every published result
+    assert base_cell().id == "85d2fe14e258"
+    assert make_cell().id == "e9d3139db688"
+
+
+def test_a_whole_learning_rate_is_the_same_cell_as_its_float():
+    parameters = {**make_cell().__dict__, "learning_rate": 1}
+    assert from_parameters(parameters).id == make_cell(learning_rate=1.0).id
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"entity": "reel"}, "entity is 'reel': expected one of fictional, real"),
+        ({"n_facts": "20"}, "n_facts is '20' (str): expected int"),
+        ({"n_facts": 0}, "at least one fact"),
+        ({"n_facts": True}, "expected int"),
+        ({"epochs": 0}, "format: qa needs epochs greater than 0"),
+        ({"format": "none"}, "format: none trains nothing, so paraphrases, epochs"),
+        ({"learning_rate": -1.0}, "needs learning_rate greater than 0"),
+    ],
+)
+def test_a_bad_parameter_is_named(change, message):
+    with pytest.raises(UserError) as error:
+        make_cell(**change)
+    assert message in str(error.value)
+
+
+def test_lists_in_a_block_span_a_product(tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        "- {model: tiny, entity: [fictional, real], info: [numeric, categorical], format: none, n_facts: 2, seed: 0}\n"
+    )
+    cells = load_grid(str(grid))
+    assert len({cell.id for cell in cells}) == 4
+    assert {(cell.entity, cell.info) for cell in cells} == {
+        (entity, info) for entity in ("fictional", "real") for info in ("numeric", "categorical")
+    }
+
+
+def test_a_cell_that_two_blocks_name_is_run_once(tmp_path):
+    grid = tmp_path / "grid.yaml"
+    line = "- {model: tiny, entity: real, info: numeric, format: none, n_facts: 2, seed: 0}\n"
+    grid.write_text(line + line)
+    assert len(load_grid(str(grid))) == 1
+
+
+@pytest.mark.parametrize("path", sorted(GRIDS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_grid_of_the_project_is_valid(path):
+    assert load_grid(path.stem)
+
+
+def test_the_quick_grid_compares_both_formats_on_the_same_facts_and_exposures():
+    cells = [cell for cell in load_grid("quick") if cell.format != "none"]
+    assert len(load_grid("quick")) >= 10
+    assert len({(c.n_facts, c.paraphrases, c.epochs, c.batch_size, c.lora_rank, c.seed) for c in cells}) == 1
+    by_format = {f: {(c.entity, c.info) for c in cells if c.format == f} for f in ("article", "qa")}
+    assert by_format["article"] == by_format["qa"]
+    assert by_format["qa"] == {(c.entity, c.info) for c in load_grid("quick") if c.format == "none"}

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.cell import load_grid
+from lib.errors import UserError
+from lib.facts import build, draw, place_names, templates, world_cup
+from lib.scoring import lenient
+
+KINDS = [(entity, info) for entity in ("fictional", "real") for info in ("numeric", "categorical")]
+kinds = st.sampled_from(KINDS)
+seeds = st.integers(0, 10_000)
+
+
+@given(kinds, seeds)
+def test_ids_are_distinct_and_stable(kind, seed):
+    facts = build(*kind, seed)
+    assert len({fact.id for fact in facts}) == len(facts)
+    assert facts == build(*kind, seed)
+
+
+@given(kinds, seeds)
+def test_no_value_can_be_read_off_a_name(kind, seed):
+    for fact in draw(*kind, 60, seed):
+        for option in fact.options:
+            assert option.lower() not in fact.name.lower()
+            assert not lenient(fact.name, option, fact.options, given="")
+
+
+@given(st.sampled_from(["fictional", "real"]), seeds)
+def test_numeric_and_categorical_facts_are_about_the_same_entities(entity, seed):
+    names = [[fact.name for fact in draw(entity, info, 20, seed)] for info in ("numeric", "categorical")]
+    assert names[0] == names[1]
+
+
+@given(st.sampled_from(["numeric", "categorical"]), seeds)
+def test_sixteen_fictional_facts_use_every_value_once(info, seed):
+    facts = draw("fictional", info, 16, seed)
+    assert sorted(fact.value for fact in facts) == sorted(facts[0].options)
+
+
+def test_every_kind_of_fact_has_the_same_number_of_options():
+    assert {len(draw(*kind, 1, 0)[0].options) for kind in KINDS} == {16}
+
+
+def test_options_have_comparable_token_lengths(tiny):
+    tokenizer = tiny[1]
+
+    def mean_length(kind):
+        options = draw(*kind, 1, 0)[0].options
+        return sum(len(tokenizer(option)["input_ids"]) for option in options) / len(options)
+
+    for entity in ("fictional", "real"):
+        lengths = [mean_length((entity, info)) for info in ("numeric", "categorical")]
+        assert abs(lengths[0] - lengths[1]) <= 1
+
+
+def test_real_facts_are_the_matches_of_the_table():
+    assert "South Korea v Czech Republic" not in world_cup().index  # day 1 is left out
+    fact = next(f for f in build("real", "categorical", 0) if f.name == "Canada v Bosnia & Herzegovina")
+    assert fact.value == "Toronto"
+    assert len(world_cup()) == 70
+    assert world_cup().index.is_unique
+
+
+def test_tuning_uses_entities_that_no_other_grid_evaluates():
+    tuned = {fact.name for cell in load_grid("tune") for fact in draw(cell.entity, cell.info, cell.n_facts, cell.seed)}
+    studied = {
+        fact.name for cell in load_grid("quick") for fact in draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+    }
+    assert tuned and not tuned & studied
+
+
+def test_too_many_facts_are_refused_with_the_number_that_can_be_had():
+    with pytest.raises(UserError, match=f"only {len(place_names())} fictional numeric facts"):
+        draw("fictional", "numeric", len(place_names()) + 1, 0)
+
+
+@pytest.mark.parametrize("entity", ["fictional", "real"])
+def test_sentences_around_a_fact_name_no_value_of_any_attribute(entity):
+    options = {fact.value for info in ("numeric", "categorical") for fact in build(entity, info, 0)}
+    for style in templates(entity)["styles"]:
+        for sentence in [style["prompt"], *style["fillers"]]:
+            assert not any(lenient(sentence, option, (), given="") for option in options), sentence

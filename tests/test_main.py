@@ -1,0 +1,108 @@
+"""The command line: what a user's mistake gets, and what the cheap commands do without."""
+
+import subprocess
+import sys
+
+import pytest
+from simulation import simulated_study, write_study
+
+from lib import results
+from lib.__main__ import main
+from lib.paths import RESULTS, ROOT
+
+CELL = "model: tiny, entity: real, info: numeric, format: none, n_facts: 2, seed: 0"
+
+
+def grid_of(tmp_path, text):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def files():
+    return sorted(path for path in RESULTS.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- {" + CELL.replace("n_facts", "n_fact") + "}", "block 1: unknown parameter 'n_fact': did you mean n_facts?"),
+        ("- {" + CELL.replace("seed: 0", "seed: one") + "}", "block 1: seed is 'one' (str): expected int"),
+        ("- {" + CELL.replace("n_facts: 2, ", "") + "}", "block 1: the cell is missing 1 required"),
+        ("- {" + CELL + ", epochs: 3}", "block 1: format: none trains nothing, so epochs must be 0 or left out"),
+        ("- {" + CELL + "}\n- 7", "expected a list of blocks of parameters"),
+        ("a: b", "expected a list of blocks of parameters"),
+        ("- {", "is not YAML"),
+        ("", "expected a list of blocks of parameters"),
+        ("- {" + CELL.replace("n_facts: 2", "n_facts: 71") + "}", "n_facts is 71, but only 70 real numeric facts"),
+        ("- {" + CELL.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_path, capsys):
+    before = files()
+    assert main([command, grid_of(tmp_path, text)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    assert message in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert files() == before
+    assert not (RESULTS / "grid").exists()
+
+
+def test_an_unknown_grid_names_the_known_ones(capsys):
+    assert main(["run", "quikc"]) == 2
+    assert "no grid 'quikc': known are quick, tune" in capsys.readouterr().err
+
+
+def test_a_results_folder_that_cannot_be_written_is_named(study, tmp_path, capsys):
+    blocked = results.study_dir(study)
+    blocked.write_text("a file where the folder should be")
+    try:
+        assert main(["run", grid_of(tmp_path, "- {" + CELL + "}"), "--study", study]) == 2
+        assert f"{blocked} cannot be written" in capsys.readouterr().err
+    finally:
+        blocked.unlink()
+
+
+def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, capsys):
+    write_study(study, simulated_study(dict.fromkeys([("article", "numeric"), ("article", "categorical"),
+                                                      ("qa", "numeric"), ("qa", "categorical")], 0.5)))  # fmt: skip
+    path = next((results.study_dir(study) / "cells").glob("*.json"))
+    path.write_text("{")
+    before = files()
+    assert main(["figures", "quick", "--study", study]) == 2
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert len(said.strip().splitlines()) == 1
+    assert files() == before
+
+
+def test_plan_prints_the_cells_without_running_them(capsys):
+    assert main(["plan", "quick"]) == 0
+    said = capsys.readouterr().out
+    assert "12 cells" in said
+
+
+def test_status_says_what_is_missing(study, tmp_path, capsys):
+    assert main(["status", grid_of(tmp_path, "- {" + CELL + "}"), "--study", study]) == 1
+    said = capsys.readouterr().out
+    assert "missing" in said
+    assert "0 of 1 cells finished" in said
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+def test_jobs_must_be_a_positive_number(jobs, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "quick", "--jobs", jobs])
+    assert stop.value.code == 2
+    assert "expected a whole number of at least 1" in capsys.readouterr().err
+
+
+def test_planning_and_figures_do_not_import_torch():
+    code = (
+        "import sys; from lib.__main__ import main; main(['plan', 'quick']); import lib.report, lib.figures; "
+        "assert not {'torch', 'transformers', 'unsloth'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

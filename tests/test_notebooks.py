@@ -1,0 +1,101 @@
+"""Every source notebook executes from top to bottom, and is fit to be read."""
+
+import json
+
+import nbformat
+import pytest
+from simulation import simulated_study, write_study
+
+from lib import report, results
+from lib.errors import UserError
+from lib.notebooks import execute
+from lib.paths import NOTEBOOKS
+
+SOURCES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+SMALL = {"model": "tiny", "n_facts": 2, "paraphrases": 2, "epochs": 1, "lora_rank": 4}
+ACCURACIES = {
+    ("article", "numeric"): 0.2, ("article", "categorical"): 0.6, ("qa", "numeric"): 0.9, ("qa", "categorical"): 0.9
+}  # fmt: skip
+
+
+def read(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_notebook_is_stripped_named_and_parameterized(name):
+    notebook = read(name)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.cells[0].source.startswith("# ")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
+    parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    for line in parameters[0].source.splitlines():
+        assert " = " in line and "  # " in line, f"a literal and a comment: {line}"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_sentence_stands_before_and_after_every_code_cell(name):
+    kinds = [cell.cell_type for cell in read(name).cells]
+    for i, kind in enumerate(kinds[:-1]):
+        if kind == "code":
+            assert kinds[i - 1] == "markdown"
+            assert kinds[i + 1] == "markdown"
+
+
+@pytest.mark.parametrize("name", ["cell", "tour"])
+@pytest.mark.parametrize("format", ["article", "qa"])
+def test_a_training_notebook_runs_with_small_parameters(name, format, tmp_path):
+    execute(name, tmp_path / "out.ipynb", {**SMALL, "format": format})
+    errors = [
+        o
+        for c in nbformat.read(tmp_path / "out.ipynb", 4).cells
+        for o in c.get("outputs", [])
+        if o.output_type == "error"
+    ]
+    assert not errors
+
+
+def test_the_tour_shows_the_trained_tokens_and_the_answers(tmp_path):
+    execute("tour", tmp_path / "out.ipynb", SMALL)
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "background:#c6dbef" in text
+    assert "image/png" in text
+
+
+def test_figures_are_drawn_from_results_alone(study):
+    write_study(study, simulated_study(ACCURACIES))
+    report.draw(study, "quick")
+    folder = results.study_dir(study)
+    for suffix in ("png", "svg"):
+        assert (folder / "figures" / f"fig_formats.{suffix}").stat().st_size > 10_000
+    claims = json.loads((folder / "claims.json").read_text())
+    assert {row["claim"] for row in claims} == {"C1", "C2"}
+    readme = (folder / "README.md").read_text()
+    assert "figures/fig_formats.png" in readme
+    assert claims[0]["contrast"] in readme
+    executed = (folder / "executed" / "fig_formats.ipynb").read_text()
+    assert "torch" not in executed
+
+
+def test_figures_are_the_same_bytes_every_time(study):
+    write_study(study, simulated_study(ACCURACIES))
+    report.draw(study, "quick")
+    figures = results.study_dir(study) / "figures"
+    first = {path.name: path.read_bytes() for path in figures.iterdir()}
+    report.draw(study, "quick")
+    assert {path.name: path.read_bytes() for path in figures.iterdir()} == first
+
+
+def test_the_learning_rate_figure_is_drawn_for_a_study_of_rates(study):
+    write_study(study, simulated_study(ACCURACIES, learning_rates=(1e-3, 2e-3, 4e-3)))
+    report.draw(study, "tune")
+    assert (results.study_dir(study) / "figures" / "fig_learning_rate.png").exists()
+
+
+def test_a_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has no parameter n_fact: it has"):
+        execute("cell", tmp_path / "out.ipynb", {"n_fact": 3})
+    assert not (tmp_path / "out.ipynb").exists()

@@ -1,0 +1,67 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.facts import build
+from lib.questions import cloze, qa
+from lib.scoring import lenient, strict
+
+FACTS = [
+    fact
+    for entity in ("fictional", "real")
+    for info in ("numeric", "categorical")
+    for fact in build(entity, info, 0)[:40]
+]
+facts = st.sampled_from(FACTS)
+frames = st.sampled_from(["{}", "{}.", "It is {}.", "  {} \n", "The answer: {}!", "**{}**", "I think it's {}, yes"])
+
+
+@given(facts, frames)
+def test_the_expected_answer_is_always_right(fact, frame):
+    for question in [*qa([fact]), *cloze([fact])]:
+        answer = frame.format(fact.value)
+        assert strict(answer, fact.value, fact.options, question.given)
+        assert strict(answer.upper(), fact.value, fact.options, question.given)
+        assert lenient(answer, fact.value, fact.options, question.given)
+
+
+@given(facts, frames, st.data())
+def test_another_value_is_never_strictly_right(fact, frame, data):
+    other = data.draw(st.sampled_from([option for option in fact.options if option != fact.value]))
+    for question in [*qa([fact]), *cloze([fact])]:
+        assert not strict(frame.format(other), fact.value, fact.options, question.given)
+        assert not lenient(frame.format(other), fact.value, fact.options, question.given)
+        both = f"{frame.format(other)} or {fact.value}"
+        assert not strict(both, fact.value, fact.options, question.given)
+        assert lenient(both, fact.value, fact.options, question.given)
+
+
+@given(facts)
+def test_an_echo_of_the_question_scores_nothing(fact):
+    for question in [*qa([fact]), *cloze([fact])]:
+        for echo in (fact.name, question.prompt, question.prefix, ""):
+            assert not lenient(echo, fact.value, fact.options, question.given)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "right"),
+    [
+        ("471 bridges", "47", False),
+        ("4.7", "47", False),
+        ("1,047", "47", False),
+        ("1,047", "1047", True),
+        ("47.", "47", True),
+        ("forty-seven", "47", False),  # digits only: stated in the README
+        ("on day 8 of the 2026 World Cup", "8", True),  # the year stands in the question
+    ],
+)
+def test_numbers_match_whole_and_alone(answer, expected, right):
+    assert strict(answer, expected, (), given="the 2026 World Cup") == right
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [("México City", True), ("mexico  city", True), ("Mexico Citys", False), ("Mexico", False), ("Monterrey", False)],
+)
+def test_names_match_whole_whatever_the_accents_and_case(answer, right):
+    assert strict(answer, "Mexico City", ("Mexico City", "Monterrey"), given="Mexico v Japan") == right

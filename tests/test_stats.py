@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulation import simulated_study
+
+from lib import results, stats
+
+WEAK_ARTICLES = {
+    ("article", "numeric"): 0.2, ("article", "categorical"): 0.6, ("qa", "numeric"): 0.9, ("qa", "categorical"): 0.9
+}  # fmt: skip
+
+
+def items_of(accuracies, **settings):
+    return results.items(simulated_study(accuracies, **settings))
+
+
+def test_an_interval_covers_a_planted_effect_about_95_percent_of_the_time():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        sample = (rng.random(40) < 0.8).astype(float) - (rng.random(40) < 0.4)
+        _, low, high = stats.mean_interval(sample)
+        covered += low <= 0.4 <= high
+    assert 0.91 <= covered / 300 <= 0.985
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=20), st.lists(st.floats(0, 1), min_size=3, max_size=20))
+def test_swapping_the_arms_flips_the_sign(one, other):
+    estimate, low, high = stats.mean_interval(np.array(one), np.array(other))
+    swapped, swapped_low, swapped_high = stats.mean_interval(np.array(other), np.array(one))
+    assert swapped == pytest.approx(-estimate)
+    assert low - 1e-9 <= estimate <= high + 1e-9
+    width = high - low
+    assert swapped_low == pytest.approx(-high, abs=0.15 * width + 1e-9)  # another draw of the same bootstrap
+    assert swapped_high == pytest.approx(-low, abs=0.15 * width + 1e-9)
+
+
+def test_intervals_are_the_same_every_time():
+    sample = np.random.default_rng(1).random(30)
+    assert stats.mean_interval(sample) == stats.mean_interval(sample)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0.1, 0.3, "replicates"), (-0.3, -0.1, "opposite"), (-0.1, 0.1, "inconclusive"),
+                                  (0.0, 0.2, "inconclusive")]
+)  # fmt: skip
+def test_the_verdict_follows_from_the_interval(low, high, expected):
+    assert stats.verdict(low, high) == expected
+
+
+def test_claims_find_a_planted_format_gap_and_its_interaction_with_numbers():
+    claims = stats.claims(items_of(WEAK_ARTICLES, n_facts=40))
+    by_contrast = {row["contrast"]: row for row in claims}
+    gap = by_contrast["qa - article, held-out question, strict"]
+    assert gap["verdict"] == "replicates"
+    assert gap["ci95"][0] < 0.5 < gap["ci95"][1]
+    assert gap["facts"] == 160
+    assert gap["cells"] == 8
+    interaction = by_contrast["(qa - article | numeric) - (qa - article | categorical), held-out question, strict"]
+    assert interaction["verdict"] == "replicates"
+    assert interaction["ci95"][0] < 0.4 < interaction["ci95"][1]
+
+
+def test_claims_say_opposite_when_articles_are_better():
+    swapped = {("qa" if f == "article" else "article", info): share for (f, info), share in WEAK_ARTICLES.items()}
+    assert stats.claims(items_of(swapped, n_facts=40))[0]["verdict"] == "opposite"
+
+
+def test_questions_about_one_fact_do_not_make_an_interval_narrower():
+    items = items_of(WEAK_ARTICLES)
+    once = stats.accuracy(items[items["eval"] == "qa"], ["format", "info"])
+    repeated = items.loc[items.index.repeat(5)]
+    again = stats.accuracy(repeated[repeated["eval"] == "qa"], ["format", "info"])
+    assert (again["high"] - again["low"]).tolist() == pytest.approx((once["high"] - once["low"]).tolist())
+    assert (again["items"] == 5 * once["items"]).all()
+
+
+def test_an_accuracy_of_one_still_has_an_interval():
+    items = items_of(WEAK_ARTICLES)
+    recall = stats.accuracy(items[items["eval"] == "recall"], ["format"])
+    assert (recall["mean"] == 1).all()
+    assert (recall["low"] < 1).all()
+
+
+def test_the_best_learning_rate_has_the_highest_held_out_accuracy():
+    low = simulated_study(dict.fromkeys(WEAK_ARTICLES, 0.2), learning_rates=(1e-3,))
+    high = simulated_study(dict.fromkeys(WEAK_ARTICLES, 0.8), learning_rates=(2e-3,))
+    table = stats.learning_rates(results.items(low + high))
+    assert table[table["best"]].set_index("format")["learning_rate"].to_dict() == {"article": 2e-3, "qa": 2e-3}

@@ -1,0 +1,143 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+from conftest import load_tiny, make_cell
+
+from lib import models, training
+from lib.facts import draw
+from lib.formats import rows
+from lib.paths import ROOT
+
+
+def train_tiny(cell, made=None):
+    model, tokenizer = load_tiny()
+    model = models.add_adapters(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+    facts = draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+    made = made or rows(facts, cell.format, cell.paraphrases, cell.seed)
+    return model, tokenizer, training.train(model, tokenizer, made, cell)
+
+
+@pytest.fixture
+def tiny_trainer(tmp_path):
+    def make(cell, made):
+        model, tokenizer = load_tiny()
+        model = models.add_adapters(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+        return tokenizer, training.trainer(model, tokenizer, made, cell, str(tmp_path))
+
+    return make
+
+
+@pytest.mark.parametrize("format", ["article", "qa"])
+def test_the_loss_covers_the_completion_and_its_end_and_nothing_else(format, tiny_trainer):
+    cell = make_cell(format=format)
+    made = rows(draw(cell.entity, cell.info, cell.n_facts, cell.seed), format, cell.paraphrases, cell.seed)
+    tokenizer, sft = tiny_trainer(cell, made)
+    assert len(sft.train_dataset) == len(made) == cell.n_facts * cell.paraphrases
+    for row, data in zip(made, sft.train_dataset, strict=True):
+        trained = [token for token in data["labels"] if token != -100]
+        assert tokenizer.decode(trained) == row["completion"][0]["content"] + "<|im_end|>\n"
+        read = tokenizer.decode(
+            [i for i, label in zip(data["input_ids"], data["labels"], strict=True) if label == -100]
+        )
+        assert read.startswith("<|im_start|>user\n" + row["prompt"][0]["content"])
+        assert read.endswith("<|im_start|>assistant\n")
+
+
+def test_a_row_that_would_be_cut_is_refused(tiny_trainer):
+    cell = make_cell()
+    made = rows(draw(cell.entity, cell.info, 1, 0), "qa", 1, 0)
+    made[0]["completion"][0]["content"] = "far too long " * training.MAX_LENGTH
+    with pytest.raises(ValueError, match="limit is 256"):
+        tiny_trainer(cell, made)
+
+
+def test_steps_and_exposures_follow_from_the_cell():
+    cell = make_cell(epochs=3)
+    _, _, trained = train_tiny(cell)
+    assert trained.rows == 6
+    assert trained.steps == len(trained.losses) == 3 * 2  # six rows in batches of four
+    assert 0 < trained.trained_tokens < trained.tokens
+
+
+def test_training_lowers_the_loss_and_moves_only_the_adapters():
+    cell = make_cell(epochs=40, learning_rate=0.02)
+    base, _ = load_tiny()
+    model, _, trained = train_tiny(cell)
+    assert trained.losses[-1] < trained.losses[0] - 0.3
+    tuned = dict(model.named_parameters())
+    for name, weight in base.named_parameters():
+        inner = f"base_model.model.{name}"
+        inner = inner if inner in tuned else inner.replace(".weight", ".base_layer.weight")
+        assert (tuned[inner] == weight).all(), name
+
+
+def test_two_runs_give_identical_losses():
+    cell = make_cell(epochs=3, format="article")
+    assert train_tiny(cell)[2].losses == train_tiny(cell)[2].losses
+
+
+def test_every_default_that_unsloth_changes_on_a_gpu_is_passed_explicitly():
+    import inspect
+
+    source = inspect.getsource(training.config)
+    for name in (
+        "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type", "optim",
+        "weight_decay", "seed", "warmup_steps", "bf16", "fp16", "packing", "padding_free", "logging_steps",
+        "max_length", "num_train_epochs", "report_to", "save_strategy", "eval_strategy", "gradient_checkpointing",
+        "max_grad_norm", "adam_beta1", "adam_beta2", "adam_epsilon", "completion_only_loss", "loss_type",
+    ):  # fmt: skip
+        assert f"        {name}=" in source, name
+
+
+PLAIN = """
+import json, sys, tempfile, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from trl import SFTTrainer
+from lib.cell import Cell
+from lib.training import config
+job = json.load(sys.stdin)
+model = AutoModelForCausalLM.from_pretrained(job["path"], dtype=torch.float32, attn_implementation="eager")
+tokenizer = AutoTokenizer.from_pretrained(job["path"])
+torch.manual_seed(job["seed"])
+model = get_peft_model(model, LoraConfig(r=job["rank"], lora_alpha=job["rank"], lora_dropout=0.0, bias="none",
+    target_modules=job["modules"], task_type="CAUSAL_LM"))
+for name, weight in model.named_parameters():
+    if name in job["adapters"]:
+        weight.data = torch.tensor(job["adapters"][name])
+arguments = config(Cell(**job["cell"]), False, tempfile.mkdtemp())
+data = Dataset.from_list(job["rows"])
+trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+torch.manual_seed(job["seed"])
+assert "unsloth" not in sys.modules
+trainer.train()
+print(json.dumps([entry["loss"] for entry in trainer.state.log_history if "loss" in entry]))
+"""
+
+
+def test_unsloth_and_plain_trl_with_peft_give_the_same_losses(tiny_trainer):
+    cell = make_cell(epochs=2)
+    made = [
+        {"prompt": row["prompt"], "completion": row["completion"]}
+        for row in rows(draw(cell.entity, cell.info, cell.n_facts, cell.seed), cell.format, cell.paraphrases, cell.seed)
+    ]
+    _, sft = tiny_trainer(cell, made)
+    job = {
+        "path": models.resolve("tiny")[0],
+        "seed": cell.seed,
+        "rank": cell.lora_rank,
+        "modules": models.TARGET_MODULES,
+        "rows": made,
+        "adapters": {n: p.tolist() for n, p in sft.model.named_parameters() if p.requires_grad},
+        "cell": asdict(cell),
+    }
+    plain = subprocess.run(
+        [sys.executable, "-c", PLAIN], input=json.dumps(job), capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert plain.returncode == 0, plain.stderr[-3000:]
+    ours = train_tiny(cell, made)[2].losses
+    assert json.loads(plain.stdout.splitlines()[-1]) == pytest.approx(ours, rel=1e-5)
