@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import itertools
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -49,8 +49,12 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file.
+
+        A parameter at its default is left out, so that a new parameter does not orphan the results that came before.
+        """
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
         return f"{self.format} {self.info} {self.entity} n={self.n_facts} seed={self.seed}"
