@@ -13,7 +13,7 @@ READY := .venv/.ready
 help:
 	@echo "make study    run the $(GRID) grid into results/$(STUDY), draw its figures, print what they say"
 	@echo "make test     test"
-	@echo "make figures  redraw the figures of results/$(GRID) from its results"
+	@echo "make figures  redraw the figures of results/$(GRID), or of STUDY, from the results"
 	@echo "make lab      open JupyterLab on notebooks/"
 	@echo "make env      only create the environment; make clean removes it"
 	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>"
@@ -31,7 +31,7 @@ study: $(READY)
 	$(BIN)/python -m lib run $(GRID) --study $(STUDY) $(if $(JOBS),--jobs $(JOBS))
 
 figures: $(READY)
-	$(BIN)/python -m lib figures $(GRID)
+	$(BIN)/python -m lib figures $(GRID) $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return arguments.command(arguments)
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk or a folder without permission is the user's to mend, too
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -59,18 +59,17 @@ def plan(arguments) -> int:
 
 
 def run(arguments) -> int:
-    """Run what is missing; redraw the figures if anything ran or they are missing; print what was found."""
+    """Run what is missing; redraw the figures if a result is newer than they are; print what was found."""
     from lib import report, study
 
-    cells = load_grid(arguments.grid)
-    name = _study(arguments)
+    cells, name = load_grid(arguments.grid), _study(arguments)
     study.check(cells)
-    before = [cell for cell in cells if results.cell_path(name, cell).exists()]
+    results.check_belongs(name, cells)
     failed = study.run(cells, name, arguments.jobs or study.default_jobs())
     if failed:
         print(f"{len(failed)} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
         return 1
-    if len(before) < len(cells) or not report.is_drawn(name):
+    if not report.is_current(name):
         report.draw(name, arguments.grid)
     print(report.summary(name))
     return 0
@@ -92,8 +91,10 @@ def figures(arguments) -> int:
     """Redraw everything that is made from the results."""
     from lib import report
 
-    report.draw(_study(arguments), arguments.grid)
-    print(report.summary(_study(arguments)))
+    name = _study(arguments)
+    results.check_belongs(name, load_grid(arguments.grid))
+    report.draw(name, arguments.grid)
+    print(report.summary(name))
     return 0
 
 

@@ -1,17 +1,21 @@
 """Asking a model: batched greedy answers, and log-probabilities of a closed set of options."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from lib import scoring
 from lib.questions import Question
 
-# An answer to a question is a few words, but a model trained on articles first repeats the question.
-NEW_TOKENS = {"recall": 24, "qa": 24, "cloze": 12, "in_context": 24}
-ARTICLE_TOKENS = 64  # longer than every training article: the fact may stand in its last sentence
-BATCH_SIZE = 32
+# Longer than every training article: a model trained on articles tells one before it comes to the fact, and cutting
+# its answers shorter than another format's would decide the comparison.
+MAX_NEW_TOKENS = 56
+BATCH_SIZE = 64
+OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 # Closed-set scores are for the evaluations that ask for the value next. A trained article prompt does not.
 CHOICE_EVALS = ("qa", "cloze", "in_context")
+SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 
 
 @dataclass(frozen=True)
@@ -28,29 +32,21 @@ class Item:
     choice: bool | None  # was the expected value the most probable of the closed set? None where not asked
 
 
-def ask(model, tokenizer, questions: Sequence[Question], format: str) -> list[Item]:
+def ask(model, tokenizer, questions: Sequence[Question]) -> list[Item]:
     """Answer and score questions of any evaluations, in the order given."""
-    items: dict[int, Item] = {}
-    for name in dict.fromkeys(question.eval for question in questions):
-        chosen = [(i, question) for i, question in enumerate(questions) if question.eval == name]
-        asked = [question for _, question in chosen]
-        prompts = [encode(tokenizer, question) for question in asked]
-        long = name == "recall" and format == "article"
-        answers = generate(model, tokenizer, prompts, ARTICLE_TOKENS if long else NEW_TOKENS[name])
-        picked = [None] * len(asked)
-        if name in CHOICE_EVALS:
-            options = [encode_options(tokenizer, question) for question in asked]
-            scores = option_logprobs(model, tokenizer, prompts, options)
-            picked = [q.fact.options[s.index(max(s))] for q, s in zip(asked, scores, strict=True)]
-        for (i, question), answer, pick in zip(chosen, answers, picked, strict=True):
-            items[i] = score(question, answer, pick)
-    return [items[i] for i in range(len(questions))]
+    prompts = [encode(tokenizer, question) for question in questions]
+    answers = generate(model, tokenizer, prompts)
+    chosen = [i for i, question in enumerate(questions) if question.eval in CHOICE_EVALS]
+    options = [encode_options(tokenizer, questions[i]) for i in chosen]
+    scores = option_logprobs(model, tokenizer, [prompts[i] for i in chosen], options)
+    picks = {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(chosen, scores, strict=True)}
+    return [score(question, answers[i], picks.get(i)) for i, question in enumerate(questions)]
 
 
 def score(question: Question, answer: str, pick: str | None) -> Item:
     """The item of an answer. A cloze is judged by the sentence it completes, not by what follows."""
     fact = question.fact
-    said = answer.split(".")[0] if question.prefix else answer
+    said = SENTENCE_END.split(answer, maxsplit=1)[0] if question.prefix else answer
     match = (said, fact.value, fact.options, question.given)
     text = "\n".join(part for part in (question.context, question.prompt, question.prefix) if part)
     return Item(
@@ -66,15 +62,20 @@ def score(question: Question, answer: str, pick: str | None) -> Item:
 
 
 def summarize(items: Sequence[Item], facts: Sequence) -> dict[str, dict]:
-    """Scores by evaluation: n items, shares strict, lenient and choice, and the chance level of choice."""
+    """Scores by evaluation: n items, shares strict, lenient and choice, and what guessing would score.
+
+    `chance` is a blind choice among the options. `constant` is the best single value said to everything, which is
+    more when the facts are fewer than the options.
+    """
     summary = {}
+    constant = max(Counter(fact.value for fact in facts).values()) / len(facts)
     for name in dict.fromkeys(item.eval for item in items):
         of_eval = [asdict(item) for item in items if item.eval == name]
         summary[name] = {"n": len(of_eval)}
         for key in ("strict", "lenient", "choice"):
             values = [item[key] for item in of_eval]
             summary[name][key] = None if None in values else sum(values) / len(values)
-        summary[name]["chance"] = 1 / len(facts[0].options)
+        summary[name] |= {"chance": 1 / len(facts[0].options), "constant": constant}
     return summary
 
 
@@ -92,7 +93,7 @@ def encode_options(tokenizer, question: Question) -> list[list[int]]:
     return [tokenizer(space + option, add_special_tokens=False)["input_ids"] for option in question.fact.options]
 
 
-def generate(model, tokenizer, prompts: list[list[int]], max_new_tokens: int, batch_size=BATCH_SIZE) -> list[str]:
+def generate(model, tokenizer, prompts: list[list[int]], batch_size=BATCH_SIZE) -> list[str]:
     """Greedy continuations of token-id prompts, without special tokens, in the order given."""
     import torch
 
@@ -100,22 +101,58 @@ def generate(model, tokenizer, prompts: list[list[int]], max_new_tokens: int, ba
     with torch.inference_mode():
         for indices, ids, mask in _batches(tokenizer, prompts, batch_size, model.device):
             output = model.generate(
-                input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1,
-                eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-            )  # fmt: skip
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=MAX_NEW_TOKENS,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=tokenizer.pad_token_id,
+            )
             new = tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
             answers.update(zip(indices, (text.strip() for text in new), strict=True))
     return [answers[i] for i in range(len(prompts))]
 
 
 def option_logprobs(
-    model, tokenizer, prompts: list[list[int]], options: list[list[list[int]]], batch_size=BATCH_SIZE
+    model, tokenizer, prompts: list[list[int]], options: list[list[list[int]]], batch_size=OPTION_BATCH_SIZE
 ) -> list[list[float]]:
     """Sum of the token log-probabilities (nats) of each option after its prompt, in the order given.
 
-    The prompt is run once and its key-value cache repeated for the options, which cost a few tokens each. Every
-    prompt must have the same number of options. Sums are not divided by length: they are the probabilities of the
-    strings, and the options of an attribute have comparable lengths.
+    Every prompt must have the same number of options. The sums are not divided by length: they are the probabilities
+    of the strings, and the options of an attribute have comparable lengths. After a question the bare value is scored,
+    which is how the qa format answers; the cloze has no such bias.
+    """
+    if model.device.type != "cpu":
+        return whole_string_logprobs(model, tokenizer, prompts, options, batch_size)
+    import torch
+
+    scores: dict[int, list[float]] = {}
+    with torch.inference_mode():
+        for indices, ids, mask in _batches(tokenizer, prompts, batch_size, model.device):
+            k = len(options[indices[0]])
+            # the prompt is run once and its key-value cache repeated for the options, which cost a few tokens each
+            out = model(
+                input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=True, logits_to_keep=1
+            )
+            cache = out.past_key_values
+            cache.batch_repeat_interleave(k)
+            padded, real = _padded_options(tokenizer, [option for i in indices for option in options[i]])
+            whole = torch.cat([mask.repeat_interleave(k, 0), real.to(mask.dtype)], dim=1)
+            positions = _positions(whole)[:, -padded.shape[1] :]
+            logits = model(input_ids=padded, attention_mask=whole, position_ids=positions, past_key_values=cache).logits
+            logits = torch.cat([out.logits.repeat_interleave(k, 0), logits[:, :-1]], dim=1)
+            sums = _token_logprobs(logits, padded, real).view(len(indices), k)
+            scores.update(zip(indices, sums.tolist(), strict=True))
+    return [scores[i] for i in range(len(prompts))]
+
+
+def whole_string_logprobs(
+    model, tokenizer, prompts: list[list[int]], options: list[list[list[int]]], batch_size=OPTION_BATCH_SIZE
+) -> list[list[float]]:
+    """The same scores by a forward pass over each whole string.
+
+    For a GPU, where it is fast enough and Unsloth's forward does not take a repeated cache; and the reference that
+    the cached scores are tested against.
     """
     import torch
 
@@ -123,24 +160,28 @@ def option_logprobs(
     with torch.inference_mode():
         for indices, ids, mask in _batches(tokenizer, prompts, batch_size, model.device):
             k = len(options[indices[0]])
-            out = model(
-                input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=True, logits_to_keep=1
-            )
-            cache = out.past_key_values
-            cache.batch_repeat_interleave(k)
-            flat = [option for i in indices for option in options[i]]
-            width = max(len(option) for option in flat)
-            padded = torch.tensor([o + [tokenizer.pad_token_id] * (width - len(o)) for o in flat], device=ids.device)
-            real = torch.tensor([[j < len(o) for j in range(width)] for o in flat], device=ids.device)
+            padded, real = _padded_options(tokenizer, [option for i in indices for option in options[i]])
+            padded, real = padded.to(ids.device), real.to(ids.device)
             whole = torch.cat([mask.repeat_interleave(k, 0), real.to(mask.dtype)], dim=1)
-            positions = _positions(whole)[:, -width:]
-            logits = model(input_ids=padded, attention_mask=whole, position_ids=positions, past_key_values=cache).logits
-            first = out.logits.repeat_interleave(k, 0)
-            logprobs = torch.cat([first, logits[:, :-1]], dim=1).float().log_softmax(-1)
-            token = logprobs.gather(-1, padded.unsqueeze(-1)).squeeze(-1)
-            sums = (token * real).sum(1).view(len(indices), k)
+            strings = torch.cat([ids.repeat_interleave(k, 0), padded], dim=1)
+            logits = model(input_ids=strings, attention_mask=whole, position_ids=_positions(whole)).logits
+            sums = _token_logprobs(logits[:, -padded.shape[1] - 1 : -1], padded, real).view(len(indices), k)
             scores.update(zip(indices, sums.tolist(), strict=True))
     return [scores[i] for i in range(len(prompts))]
+
+
+def _padded_options(tokenizer, options):
+    """Right-padded option tokens, and which of them are real: two tensors (options, longest)."""
+    import torch
+
+    width = max(len(option) for option in options)
+    padded = torch.tensor([option + [tokenizer.pad_token_id] * (width - len(option)) for option in options])
+    return padded, torch.tensor([[j < len(option) for j in range(width)] for option in options])
+
+
+def _token_logprobs(logits, tokens, real):
+    logprobs = logits.float().log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return (logprobs * real).sum(1)
 
 
 def _batches(tokenizer, prompts, batch_size, device) -> Iterator:

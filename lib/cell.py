@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -38,6 +39,10 @@ class Cell:
         """Raises UserError for a wrong type, a value out of range, or parameters that contradict each other."""
         for field in fields(self):
             _check_type(field.name, getattr(self, field.name), field.type)
+        if not math.isfinite(self.learning_rate):
+            raise UserError(f"learning_rate is {self.learning_rate}: expected a finite number")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}: expected 0 or more")
         if self.n_facts < 1:
             raise UserError(f"n_facts is {self.n_facts}: a cell needs at least one fact")
         training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
@@ -70,14 +75,16 @@ def _check_type(name, value, expected):
         return
     accepted = (int, float) if expected is float else expected
     if isinstance(value, bool) or not isinstance(value, accepted):
-        got = f"{value!r} ({type(value).__name__})"
-        raise UserError(f"{name} is {got}: expected {expected.__name__}")
+        hint = " (YAML reads 1e-3 as text: write 0.001)" if expected is float and isinstance(value, str) else ""
+        raise UserError(f"{name} is {value!r} ({type(value).__name__}): expected {expected.__name__}{hint}")
 
 
 def from_parameters(parameters: dict) -> Cell:
     """A Cell from a plain mapping; UserError names an unknown or missing parameter."""
     known = {field.name for field in fields(Cell)}
     for name in parameters:
+        if not isinstance(name, str):
+            raise UserError(f"{name!r} is no name of a parameter: known are {', '.join(sorted(known))}")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
@@ -113,12 +120,15 @@ def load_grid(name: str) -> list[Cell]:
     path = grid_path(name)
     try:
         blocks = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks) or not blocks:
         raise UserError(f"{path}: expected a list of blocks of parameters")
     cells = {}
     for number, block in enumerate(blocks, 1):
+        empty = [name for name, value in block.items() if value == []]
+        if empty:
+            raise UserError(f"{path}, block {number}: {', '.join(map(str, empty))} is an empty list")
         axes = [value if isinstance(value, list) else [value] for value in block.values()]
         for values in itertools.product(*axes):
             try:

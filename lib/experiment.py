@@ -24,20 +24,19 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "unsloth", "datasets", "pape
 def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
     """The cell's facts, and how many candidates were dropped because the untrained model knows them.
 
-    A real fact is dropped when the base model answers one of its held-out questions strictly right. Invented facts
-    cannot be known, so none is dropped. Raises UserError when too few are left.
+    A real fact is dropped when the base model answers it strictly right in the first trained phrasing: not in a
+    held-out one, which would make the floor zero by construction. Invented facts cannot be known, so none is dropped.
+    The same model, facts and seed give the same choice whatever the format. Raises UserError when too few are left.
     """
     candidates = build(cell.entity, cell.info, cell.seed)
     take(candidates, cell.n_facts)
     if cell.entity == "fictional":
         return take(candidates, cell.n_facts), 0
-    # ask no more candidates than it takes: a batch at a time until enough are unknown
     unknown, asked = [], 0
     while len(unknown) < cell.n_facts and asked < len(candidates):
-        batch = candidates[asked : asked + cell.n_facts - len(unknown)]
-        items = asking.ask(model, tokenizer, questions.qa(batch), cell.format)
-        known = {item.fact for item in items if item.strict}
-        unknown += [fact for fact in batch if fact.id not in known]
+        batch = candidates[asked : asked + cell.n_facts - len(unknown)]  # no more than it takes
+        items = asking.ask(model, tokenizer, questions.recall(batch, "qa", paraphrases=1, seed=cell.seed))
+        unknown += [fact for fact, item in zip(batch, items, strict=True) if not item.strict]
         asked += len(batch)
     return take(unknown, cell.n_facts), asked - len(unknown)
 
@@ -47,7 +46,7 @@ def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]
     heldout = questions.qa(facts) + questions.cloze(facts)
     if cell.format == "none":
         return heldout + questions.in_context(facts)
-    return questions.recall(facts, cell.format, cell.seed) + heldout
+    return questions.recall(facts, cell.format, cell.paraphrases, cell.seed) + heldout
 
 
 def result(

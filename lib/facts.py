@@ -45,8 +45,8 @@ def attribute_of(entity: str, info: str) -> tuple[str, dict]:
 def build(entity: str, info: str, seed: int) -> list[Fact]:
     """All candidate facts of one kind, in an order drawn by the seed.
 
-    The same seed gives the same entities for numeric and categorical facts, so that the two types differ in the
-    value alone.
+    The same seed gives the same entities for numeric and categorical facts (before known real facts are dropped),
+    so that the two types differ in the value alone.
     """
     attribute, text = attribute_of(entity, info)
     rng = random.Random(f"{entity} {seed}")

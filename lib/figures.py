@@ -12,6 +12,12 @@ from lib import results
 FORMAT_COLOURS = {"article": "#9ecae1", "qa": "#08519c"}
 FORMAT_NAMES = {"article": "article", "qa": "question-answer"}
 HATCHES = {"article": "", "qa": "//"}
+# the lines that an accuracy must be read against: style and legend
+LINES = {
+    "ceiling": ("--", "ceiling: untrained, fact in the prompt"),
+    "constant": ("-.", "best constant answer"),
+    "floor": (":", "floor: untrained"),
+}
 
 
 def theme() -> None:
@@ -35,11 +41,11 @@ def save(figure, study: str, name: str) -> Path:
     return folder / f"{name}.png"
 
 
-def format_bars(ax, scores: pd.DataFrame, recall: pd.DataFrame, floor: pd.Series, ceiling: pd.Series) -> None:
+def format_bars(ax, scores: pd.DataFrame, recall: pd.DataFrame, lines: dict[str, pd.Series]) -> None:
     """Accuracy by type of information and training format, with the lines it must be read against.
 
-    `scores` and `recall` have the columns of stats.accuracy with `info` and `format`; `floor` and `ceiling` are
-    accuracies by info. Bars carry the 95 % interval; a diamond is the recall of the trained prompts.
+    `scores` and `recall` have the columns of stats.accuracy with `info` and `format`; `lines` are accuracies by info,
+    named as in LINES. Bars carry the 95 % interval; a diamond is the recall of the trained prompts.
     """
     infos, formats = ["categorical", "numeric"], ["article", "qa"]
     sns.barplot(
@@ -57,9 +63,9 @@ def format_bars(ax, scores: pd.DataFrame, recall: pd.DataFrame, floor: pd.Series
         ax.plot(centres, recalled["mean"], "D", mfc="white", mec="black", ms=6, zorder=5)
         for x, n in zip(centres, of_format["facts"], strict=True):
             ax.annotate(f"n={n}", (x, 0), xytext=(0, -9), textcoords="offset points", ha="center", va="top", fontsize=8)
-    for x, info in enumerate(infos):
-        ax.hlines(floor[info], x - 0.45, x + 0.45, colors="black", linestyles=":", lw=1.4)
-        ax.hlines(ceiling[info], x - 0.45, x + 0.45, colors="black", linestyles="--", lw=1.4)
+    for name, by_info in lines.items():
+        for x, info in enumerate(infos):
+            ax.hlines(by_info[info], x - 0.45, x + 0.45, colors="black", linestyles=LINES[name][0], lw=1.4)
     ax.tick_params(axis="x", pad=14, length=0)
     ax.set(ylim=(0, 1.08), xlabel="", ylabel="")
 
@@ -73,9 +79,8 @@ def format_legend(figure) -> None:
         Patch(facecolor=FORMAT_COLOURS[f], edgecolor="black", hatch=HATCHES[f], label=f"trained on {FORMAT_NAMES[f]}")
         for f in FORMAT_COLOURS
     ] + [
-        Line2D([], [], marker="D", color="none", mfc="white", mec="black", label="recall of the trained prompt"),
-        Line2D([], [], color="black", ls="--", label="ceiling: fact in the prompt, untrained"),
-        Line2D([], [], color="black", ls=":", label="floor: untrained"),
+        Line2D([], [], marker="D", color="none", mfc="white", mec="black", label="recall of the trained prompts"),
+        *(Line2D([], [], color="black", ls=style, label=label) for style, label in LINES.values()),
     ]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncol=3, frameon=False)
 

@@ -28,7 +28,6 @@ def execute(name: str, output: Path, parameters: dict) -> None:
             source,
             str(output),
             parameters,
-            cwd=str(NOTEBOOKS),
             progress_bar=False,
             log_output=False,
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"}),

@@ -27,10 +27,10 @@ class Question:
         return f"{self.prompt} {self.prefix}"
 
 
-def recall(facts: Sequence[Fact], format: str, seed: int) -> list[Question]:
-    """The first trained prompt of each fact: was the training set learned at all?"""
+def recall(facts: Sequence[Fact], format: str, paraphrases: int, seed: int) -> list[Question]:
+    """Every trained prompt: was the training set learned at all?"""
     build = {"article": formats.article, "qa": formats.question_answer}[format]
-    return [Question("recall", fact, build(fact, 0, seed)[0]) for fact in facts]
+    return [Question("recall", fact, build(fact, p, seed)[0]) for fact in facts for p in range(paraphrases)]
 
 
 def qa(facts: Sequence[Fact]) -> list[Question]:

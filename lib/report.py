@@ -5,6 +5,7 @@ import pandas as pd
 from lib import results, stats
 from lib.notebooks import execute
 from lib.paths import ROOT
+from lib.stats import comparable
 
 
 def draw(study: str, grid: str) -> None:
@@ -12,28 +13,34 @@ def draw(study: str, grid: str) -> None:
     loaded = results.load(study)
     folder = results.study_dir(study)
     items = results.items(loaded)
-    if _has_formats(items):
-        results.write_json(folder / "claims.json", stats.claims(items))
     for notebook in figure_notebooks(items):
         execute(notebook, folder / "executed" / f"{notebook}.ipynb", {"study": study})
+    if len(comparable(items)):
+        results.write_json(folder / "claims.json", stats.claims(comparable(items)))
     (folder / "README.md").write_text(readme(study, grid, loaded))
 
 
-def is_drawn(study: str) -> bool:
-    """Whether draw has been through: the README is what it writes last."""
-    return (results.study_dir(study) / "README.md").exists()
+def is_current(study: str) -> bool:
+    """Whether draw has been through since the last result: the README is what it writes last."""
+    folder = results.study_dir(study)
+    drawn = folder / "README.md"
+    newest = max(path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json"))
+    return drawn.exists() and drawn.stat().st_mtime_ns > newest
 
 
 def figure_notebooks(items: pd.DataFrame) -> list[str]:
     """The figure notebooks that these results can feed."""
-    wanted = ["fig_formats"] if _has_formats(items) else []
-    if items["learning_rate"].where(items["format"] != "none").nunique() > 2:
+    wanted = ["fig_formats"] if len(comparable(items)) else []
+    if items[items["format"] != "none"].groupby("format")["learning_rate"].nunique().max() > 1:
         wanted.append("fig_learning_rate")
     return wanted
 
 
 def table(items: pd.DataFrame) -> pd.DataFrame:
-    """One row per fact set and format: strict accuracy of the held-out questions with interval, and its yardsticks."""
+    """One row per fact set and format: strict accuracy of the held-out questions with interval, and its yardsticks.
+
+    `constant` is what the best single value said to every question would score.
+    """
     sets = ["entity", "info"]
     trained = items[items["format"] != "none"]
     held_out = stats.accuracy(trained[trained["eval"] == "qa"], [*sets, "format"])
@@ -49,7 +56,10 @@ def table(items: pd.DataFrame) -> pd.DataFrame:
     ):
         means = source[source["eval"] == evaluation].groupby(keys)["strict"].mean().rename(name).reset_index()
         rows = rows.merge(means, on=keys, how="left")
-    return rows
+    constant = (
+        items[items["eval"] == "qa"].groupby(sets)["expected"].agg(lambda v: v.value_counts(normalize=True).max())
+    )
+    return rows.merge(constant.rename("constant").reset_index(), on=sets)
 
 
 def summary(study: str) -> str:
@@ -58,9 +68,10 @@ def summary(study: str) -> str:
     items = results.items(loaded)
     folder = results.study_dir(study)
     lines = []
-    if _has_formats(items):
-        lines += [table(items).to_string(index=False, float_format="{:.2f}".format), ""]
-        lines += [_claim_line(row) for row in stats.claims(items)]
+    compared = comparable(items)
+    if len(compared):
+        lines += [table(compared).to_string(index=False, float_format="{:.2f}".format), ""]
+        lines += [_claim_line(row) for row in stats.claims(compared)]
         lines.append("")
     lines += [f"figure: {_relative(path)}" for path in sorted((folder / "figures").glob("*.png"))]
     lines.append(f"report: {_relative(folder / 'README.md')}")
@@ -74,36 +85,32 @@ def readme(study: str, grid: str, loaded: list[dict]) -> str:
     parts = [f"# Results: {study}", _how_it_was_run(study, grid, loaded, cells)]
     for path in sorted((folder / "figures").glob("*.png")):
         parts.append(f"![{path.stem.removeprefix('fig_')}](figures/{path.name})")
-    if _has_formats(items):
+    compared = comparable(items)
+    if len(compared):
         parts += [
             "## Strict accuracy",
-            "Share of held-out questions answered with the expected value and no other, with Wilson's 95 % interval "
-            "over facts. Recall: the first trained prompt. Floor: the untrained model. Ceiling: the untrained model "
-            "with the fact in its prompt.",
-            _markdown(table(items)),
+            "Share of held-out questions answered with the expected value and no other of the closed set, with "
+            "Wilson's 95 % interval over facts. Recall: the trained prompts. Floor: the untrained model. Ceiling: the untrained "
+            "model with the fact in its prompt. Constant: the best single value, said to every question.",
+            _markdown(table(compared)),
             "## Claims",
             "Every contrast is positive where the paper is right. 95 % percentile bootstrap over facts (10,000 "
             "resamples, seeded). With one seed, the interval does not cover the variation between training runs.",
-            _markdown(pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in stats.claims(items)])),
+            _markdown(
+                pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in stats.claims(compared)])
+            ),
         ]
     parts += ["## Cells", _markdown(_cell_table(cells))]
     return "\n\n".join(parts) + "\n"
-
-
-def _has_formats(items):
-    """Both formats trained on both types of information, and the untrained base: what the format figure compares."""
-    seen = set(zip(items["format"], items["info"], strict=True))
-    learning_rates = items[items["format"] != "none"].groupby("format")["learning_rate"].nunique()
-    return all((f, i) in seen for f in ("none", "article", "qa") for i in ("numeric", "categorical")) and (
-        learning_rates.max() == 1
-    )
 
 
 def _how_it_was_run(study, grid, loaded, cells):
     manifests = [result["manifest"] for result in loaded]
     commits = ", ".join(sorted({m["git_commit"] or "unknown" for m in manifests}))
     machines = ", ".join(sorted({f"{m['device_name']} ({m['threads']} thread a cell)" for m in manifests}))
-    versions = manifests[0]["versions"]
+    versions = {name: number for m in manifests for name, number in m["versions"].items()}
+    if any(m["versions"] != versions for m in manifests):
+        versions = {"more than one version of a package": "see the manifests of the cells"}
     return (
         f"`python -m lib run {grid} --study {study}`: {len(cells)} cells of {', '.join(sorted(set(cells['model'])))}, "
         f"{cells['seconds'].sum() / 3600:.2f} process-hours, {cells['tokens'].sum():,} training tokens, peak memory "

@@ -12,7 +12,8 @@ from lib.errors import UserError
 from lib.paths import RESULTS
 
 SCHEMA = 1
-REQUIRED = ("schema", "study", "id", "cell", "evals", "items", "training", "manifest")
+REQUIRED = {"schema": int, "study": str, "id": str, "cell": dict, "facts": dict, "evals": dict, "items": list,
+            "training": dict, "manifest": dict}  # fmt: skip
 
 
 def study_dir(study: str) -> Path:
@@ -50,9 +51,10 @@ def read(path: Path) -> dict:
         result = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}): {remedy}") from None
-    missing = [key for key in REQUIRED if key not in result] if isinstance(result, dict) else list(REQUIRED)
-    if missing:
-        raise UserError(f"{path} is damaged (no {', '.join(missing)}): {remedy}")
+    found = result if isinstance(result, dict) else {}
+    wrong = [key for key, kind in REQUIRED.items() if not isinstance(found.get(key), kind) or found[key] in ([], {})]
+    if wrong:
+        raise UserError(f"{path} is damaged (no {', '.join(wrong)}): {remedy}")
     if result["schema"] != SCHEMA:
         raise UserError(f"{path} has schema {result['schema']}, this code reads {SCHEMA}: {remedy}")
     try:
@@ -71,6 +73,21 @@ def load(study: str) -> list[dict]:
     if not found:
         raise UserError(f"no results in {folder}: run `python -m lib run` first")
     return found
+
+
+def check_belongs(study: str, cells: list[Cell]) -> None:
+    """Raises UserError if the study's folder holds results of cells that are not of this grid.
+
+    Figures and claims pool what lies in the folder: cells of an older grid would be pooled in silently.
+    """
+    ids = {cell.id for cell in cells}
+    folder = study_dir(study) / "cells"
+    strange = sorted(path.name for path in folder.glob("*.json") if path.stem not in ids)
+    if strange:
+        raise UserError(
+            f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
+            "another --study"
+        )
 
 
 def items(results: list[dict]) -> pd.DataFrame:

@@ -4,46 +4,35 @@ import re
 import unicodedata
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+MONTHS = "january february march april may june july august september october november december".replace(" ", "|")
+# A day of the month is a number that answers another question: "June 6" is not tournament day 6.
+DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})\b")
 
 
 def strict(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
-    """The answer states the expected value and no other.
+    """The answer states the expected value and no other value of the closed set.
 
-    For a number, no other number may stand in the answer; for a category, no other option. What the question
-    already gives (`given`: its text, with the entity's name and perhaps a year) is not counted, so that an echo of
-    the question neither helps nor hurts.
+    One rule for numbers and categories, so that it cannot make one type look harder. Values that the question itself
+    gives (`given`: its text) are not counted, so that an echo of the question neither helps nor hurts.
     """
-    if expected.isdigit():
-        return _numbers(answer) - _numbers(given) == {expected}
-    text = _without(answer, given, options)
-    return {option for option in options if _contains(text, option)} == {expected}
+    return _stated(answer, options, given) == {expected}
 
 
 def lenient(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
     """The expected value occurs in the answer as a whole word or number, whatever else is said."""
-    if expected.isdigit():
-        return expected in _numbers(answer) - _numbers(given)
-    return _contains(_without(answer, given, options), expected)
+    return expected in _stated(answer, (*options, expected), given)
 
 
-def _numbers(text):
-    return {number.replace(",", "") for number in NUMBER.findall(text)}
+def _stated(answer, options, given):
+    return {option for option in options if _states(answer, option) and not _states(given, option)}
 
 
-def _without(answer, given, options):
-    """The answer without the options that the question itself names."""
-    named = [option for option in options if _contains(given, option)]
-    for option in named:
-        answer = re.sub(_pattern(option), " ", _normal(answer))
-    return answer
-
-
-def _contains(text, value):
-    return re.search(_pattern(value), _normal(text)) is not None
-
-
-def _pattern(value):
-    return rf"(?<!\w){re.escape(_normal(value))}(?!\w)"
+def _states(text, value):
+    """Whether the value stands in the text as a whole: 47 neither in 471 nor in 4.7, nor as a day of a month."""
+    text, value = _normal(text), _normal(value)
+    if value.isdigit():
+        return value in {number.replace(",", "") for number in NUMBER.findall(DATE.sub(" ", text))}
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
 def _normal(text):

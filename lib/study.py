@@ -39,7 +39,7 @@ def finished(study: str, cell: Cell) -> bool:
     try:
         results.read(path)
     except UserError as error:
-        print(f"warning: {error}; running the cell again", file=sys.stderr)
+        print(f"not finished: {error}", file=sys.stderr)
         return False
     return True
 
@@ -81,7 +81,7 @@ def run(cells: list[Cell], study: str, jobs: int) -> list[Cell]:
                     else:
                         results.write_json(results.cell_path(study, cell), result)
                     progress.report(cell, result)
-            except KeyboardInterrupt:
+            except BaseException:  # interrupted, or a result could not be written: the other cells would be lost too
                 pool.shutdown(wait=False, cancel_futures=True)
                 for child in multiprocessing.active_children():
                     child.terminate()
@@ -168,8 +168,9 @@ def _exclusive(folder):
     """A lock on the study's folder; UserError when it cannot be written or another run holds it."""
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        return lock.acquire()
+        with tempfile.TemporaryFile(dir=folder / "cells") as probe:
+            probe.write(b"whether there is room")
+        return FileLock(folder / ".lock", timeout=0).acquire()
     except Timeout:
         raise UserError(f"another run is working in {folder}: wait for it or stop it") from None
     except OSError as error:

@@ -32,6 +32,10 @@ def config(cell: Cell, bf16: bool, output_dir: str):
         output_dir=output_dir,
         num_train_epochs=cell.epochs,
         per_device_train_batch_size=cell.batch_size,
+        per_device_eval_batch_size=cell.batch_size,
+        eval_accumulation_steps=None,
+        auto_find_batch_size=False,
+        torch_empty_cache_steps=None,
         gradient_accumulation_steps=1,
         learning_rate=cell.learning_rate,
         lr_scheduler_type="linear",
@@ -60,6 +64,7 @@ def config(cell: Cell, bf16: bool, output_dir: str):
         dataloader_pin_memory=False,
         logging_strategy="steps",
         logging_steps=1,
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
         save_strategy="no",
@@ -114,6 +119,8 @@ def trainer_class(device: str):
             trained = (labels != -100).any(0).nonzero().squeeze(1)
             outputs = model(inputs["input_ids"], inputs["attention_mask"], use_cache=False, logits_to_keep=trained)
             logits, targets = outputs.logits.flatten(0, 1).float(), labels[:, trained].flatten()
+            if num_items_in_batch is None:  # models that do not take the count of a whole step
+                num_items_in_batch = (targets != -100).sum()
             loss = cross_entropy(logits, targets, ignore_index=-100, reduction="sum") / num_items_in_batch
             return (loss, outputs) if return_outputs else loss
 

@@ -9,6 +9,10 @@ from conftest import base_cell, make_cell
 from lib import results
 from lib.facts import draw
 
+ACCURACIES = {
+    ("article", "numeric"): 0.2, ("article", "categorical"): 0.6, ("qa", "numeric"): 0.9, ("qa", "categorical"): 0.9
+}  # fmt: skip
+
 
 def simulated_result(cell, accuracy: dict[str, float], study="simulated", rng=None) -> dict:
     """A result in which each question of an evaluation is answered right with the given probability."""
@@ -30,7 +34,14 @@ def simulated_result(cell, accuracy: dict[str, float], study="simulated", rng=No
             }
         )
     evals = {
-        name: {"n": cell.n_facts, "strict": share, "lenient": share, "choice": share, "chance": 1 / 16}
+        name: {
+            "n": cell.n_facts,
+            "strict": share,
+            "lenient": share,
+            "choice": share,
+            "chance": 1 / 16,
+            "constant": 1 / 16,
+        }
         for name, share in accuracy.items()
     }
     return {

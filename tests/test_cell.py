@@ -3,6 +3,7 @@ from conftest import base_cell, make_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib import results, stats
 from lib.cell import from_parameters, load_grid
 from lib.errors import UserError
 from lib.paths import GRIDS
@@ -37,6 +38,9 @@ def test_a_whole_learning_rate_is_the_same_cell_as_its_float():
         ({"epochs": 0}, "format: qa needs epochs greater than 0"),
         ({"format": "none"}, "format: none trains nothing, so paraphrases, epochs"),
         ({"learning_rate": -1.0}, "needs learning_rate greater than 0"),
+        ({"learning_rate": float("nan")}, "expected a finite number"),
+        ({"learning_rate": "1e-3"}, "write 0.001"),
+        ({"seed": -1}, "seed is -1: expected 0 or more"),
     ],
 )
 def test_a_bad_parameter_is_named(change, message):
@@ -76,3 +80,23 @@ def test_the_quick_grid_compares_both_formats_on_the_same_facts_and_exposures():
     by_format = {f: {(c.entity, c.info) for c in cells if c.format == f} for f in ("article", "qa")}
     assert by_format["article"] == by_format["qa"]
     assert by_format["qa"] == {(c.entity, c.info) for c in load_grid("quick") if c.format == "none"}
+
+
+def test_the_quick_grid_uses_the_learning_rates_that_tuning_chose():
+    table = stats.learning_rates(results.items(results.load("tune")))
+    best = table[table["best"]].set_index("format")["learning_rate"].to_dict()
+    used = {cell.format: cell.learning_rate for cell in load_grid("quick") if cell.format != "none"}
+    assert used == best
+    tried = {cell.learning_rate for cell in load_grid("tune")}
+    assert not set(best.values()) & {min(tried), max(tried)}, "the best rate is at an edge: widen the range"
+
+
+def test_tuning_differs_from_the_quick_grid_in_rates_facts_and_nothing_else():
+    def settings(name):
+        return {
+            (c.model, c.n_facts, c.paraphrases, c.epochs, c.lora_rank, c.batch_size)
+            for c in load_grid(name)
+            if c.format != "none"
+        }
+
+    assert settings("tune") == settings("quick")

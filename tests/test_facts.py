@@ -43,16 +43,14 @@ def test_every_kind_of_fact_has_the_same_number_of_options():
     assert {len(draw(*kind, 1, 0)[0].options) for kind in KINDS} == {16}
 
 
-def test_options_have_comparable_token_lengths(tiny):
-    tokenizer = tiny[1]
+@pytest.mark.parametrize("before", ["", " "], ids=["as an answer", "in a sentence"])
+@pytest.mark.parametrize("entity", ["fictional", "real"])
+def test_options_have_comparable_token_lengths(entity, before, tiny):
+    def mean_length(info):
+        options = draw(entity, info, 1, 0)[0].options
+        return sum(len(tiny[1](before + option)["input_ids"]) for option in options) / len(options)
 
-    def mean_length(kind):
-        options = draw(*kind, 1, 0)[0].options
-        return sum(len(tokenizer(option)["input_ids"]) for option in options) / len(options)
-
-    for entity in ("fictional", "real"):
-        lengths = [mean_length((entity, info)) for info in ("numeric", "categorical")]
-        assert abs(lengths[0] - lengths[1]) <= 1
+    assert abs(mean_length("numeric") - mean_length("categorical")) <= 1
 
 
 def test_real_facts_are_the_matches_of_the_table():

@@ -4,13 +4,21 @@ import subprocess
 import sys
 
 import pytest
-from simulation import simulated_study, write_study
+from simulation import ACCURACIES, simulated_study, write_study
 
-from lib import results
+from lib import report, results
 from lib.__main__ import main
 from lib.paths import RESULTS, ROOT
 
 CELL = "model: tiny, entity: real, info: numeric, format: none, n_facts: 2, seed: 0"
+
+
+# the grid of simulation.simulated_study
+SIMULATED = """
+- {model: tiny, entity: [fictional, real], info: [numeric, categorical], format: [article, qa], n_facts: 20, seed: 0,
+   paraphrases: 2, epochs: 1, learning_rate: 0.001, lora_rank: 4, batch_size: 4}
+- {model: tiny, entity: [fictional, real], info: [numeric, categorical], format: none, n_facts: 20, seed: 0}
+"""
 
 
 def grid_of(tmp_path, text):
@@ -19,8 +27,8 @@ def grid_of(tmp_path, text):
     return str(path)
 
 
-def files():
-    return sorted(path for path in RESULTS.rglob("*") if path.is_file())
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,8 @@ def files():
         ("- {" + CELL + "}\n- 7", "expected a list of blocks of parameters"),
         ("a: b", "expected a list of blocks of parameters"),
         ("- {", "is not YAML"),
+        ("- {1: 2}", "1 is no name of a parameter"),
+        ("- {" + CELL.replace("info: numeric", "info: []") + "}", "info is an empty list"),
         ("", "expected a list of blocks of parameters"),
         ("- {" + CELL.replace("n_facts: 2", "n_facts: 71") + "}", "n_facts is 71, but only 70 real numeric facts"),
         ("- {" + CELL.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
@@ -40,13 +50,11 @@ def files():
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_path, capsys):
-    before = files()
     assert main([command, grid_of(tmp_path, text)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("error: ")
     assert message in said.err
     assert len(said.err.strip().splitlines()) == 1
-    assert files() == before
     assert not (RESULTS / "grid").exists()
 
 
@@ -65,17 +73,37 @@ def test_a_results_folder_that_cannot_be_written_is_named(study, tmp_path, capsy
         blocked.unlink()
 
 
-def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, capsys):
-    write_study(study, simulated_study(dict.fromkeys([("article", "numeric"), ("article", "categorical"),
-                                                      ("qa", "numeric"), ("qa", "categorical")], 0.5)))  # fmt: skip
+def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, tmp_path, capsys):
+    write_study(study, simulated_study(ACCURACIES))
     path = next((results.study_dir(study) / "cells").glob("*.json"))
     path.write_text("{")
-    before = files()
-    assert main(["figures", "quick", "--study", study]) == 2
+    before = files(results.study_dir(study))
+    assert main(["figures", grid_of(tmp_path, SIMULATED), "--study", study]) == 2
     said = capsys.readouterr().err
     assert str(path) in said
     assert len(said.strip().splitlines()) == 1
-    assert files() == before
+    assert files(results.study_dir(study)) == before
+
+
+def test_results_of_another_grid_are_not_pooled_in(study, tmp_path, capsys):
+    write_study(study, simulated_study(ACCURACIES))
+    assert main(["figures", "quick", "--study", study]) == 2
+    assert "holds 12 results of another grid" in capsys.readouterr().err
+
+
+def test_figures_of_an_unknown_grid_are_refused(study, capsys):
+    write_study(study, simulated_study(ACCURACIES))
+    assert main(["figures", "nosuch", "--study", study]) == 2
+    assert "no grid 'nosuch'" in capsys.readouterr().err
+
+
+def test_figures_are_redrawn_when_a_result_is_newer_and_only_then(study, tmp_path):
+    write_study(study, simulated_study(ACCURACIES))
+    assert not report.is_current(study)
+    assert main(["figures", grid_of(tmp_path, SIMULATED), "--study", study]) == 0
+    assert report.is_current(study)
+    write_study(study, simulated_study(ACCURACIES)[:1])
+    assert not report.is_current(study)
 
 
 def test_plan_prints_the_cells_without_running_them(capsys):

@@ -68,6 +68,12 @@ def test_a_model_that_is_not_there_is_named(name, message):
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(UserError, match="is a folder without a config.json"):
+        models.resolve(str(tmp_path))
+
+
+def test_a_damaged_model_folder_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(UserError, match="cannot be loaded"):
         models.load(str(tmp_path), 256)
 

@@ -35,7 +35,7 @@ def test_held_out_questions_are_in_no_training_row(entity, info):
 def test_recall_asks_prompts_that_were_trained(format):
     facts = draw("fictional", "numeric", 4, 0)
     trained = {row["prompt"][0]["content"] for row in rows(facts, format, 2, 0)}
-    assert {question.prompt for question in questions.recall(facts, format, 0)} <= trained
+    assert {question.prompt for question in questions.recall(facts, format, 2, 0)} == trained
 
 
 def test_only_the_ceiling_tells_the_answer():
@@ -43,6 +43,6 @@ def test_only_the_ceiling_tells_the_answer():
     for question in questions.in_context(facts):
         assert question.fact.value in question.context
         assert question.fact.value not in question.given
-    for question in questions.qa(facts) + questions.cloze(facts) + questions.recall(facts, "article", 0):
+    for question in questions.qa(facts) + questions.cloze(facts) + questions.recall(facts, "article", 2, 0):
         assert not question.context
         assert question.fact.value not in question.given

@@ -51,12 +51,24 @@ def test_an_echo_of_the_question_scores_nothing(fact):
         ("1,047", "47", False),
         ("1,047", "1047", True),
         ("47.", "47", True),
+        ("the 8th day", "8", True),
         ("forty-seven", "47", False),  # digits only: stated in the README
-        ("on day 8 of the 2026 World Cup", "8", True),  # the year stands in the question
+        ("on day 8 of the 2026 World Cup", "8", True),
+        ("on June 8, 2026", "8", False),  # a date is another number
+        ("on the 8th of June", "8", False),
+        ("on day 8, June 18", "8", True),
     ],
 )
-def test_numbers_match_whole_and_alone(answer, expected, right):
-    assert strict(answer, expected, (), given="the 2026 World Cup") == right
+def test_numbers_match_whole_and_not_inside_dates(answer, expected, right):
+    assert strict(answer, expected, ("8", "18", "47", "1047"), given="the 2026 World Cup") == right
+
+
+def test_numbers_and_categories_follow_one_rule():
+    # what is no value of the closed set does not make an answer wrong, whatever its type
+    assert strict("47 bridges and 3 tunnels", "47", ("47", "52"), given="")
+    assert strict("pewter, gold and silver", "pewter", ("pewter", "licorice"), given="")
+    assert not strict("47 or 52", "47", ("47", "52"), given="")
+    assert not strict("pewter or licorice", "pewter", ("pewter", "licorice"), given="")
 
 
 @pytest.mark.parametrize(
