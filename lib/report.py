@@ -90,8 +90,8 @@ def readme(study: str, grid: str, loaded: list[dict]) -> str:
         parts += [
             "## Strict accuracy",
             "Share of held-out questions answered with the expected value and no other of the closed set, with "
-            "Wilson's 95 % interval over facts. Recall: the trained prompts. Floor: the untrained model. Ceiling: the untrained "
-            "model with the fact in its prompt. Constant: the best single value, said to every question.",
+            "Wilson's 95 % interval over facts. Recall: the trained prompts. Floor: the untrained model. Ceiling: the "
+            "untrained model with the fact in its prompt. Constant: the best single value, said to every question.",
             _markdown(table(compared)),
             "## Claims",
             "Every contrast is positive where the paper is right. 95 % percentile bootstrap over facts (10,000 "
