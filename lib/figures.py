@@ -9,7 +9,7 @@ import seaborn as sns
 from lib import results
 
 # Light and dark enough to be told apart in greyscale; hatches say it again.
-FORMAT_COLOURS = {"article": "#9ecae1", "qa": "#08519c"}
+FORMAT_COLOURS = {"article": "#deebf7", "qa": "#6baed6"}
 FORMAT_NAMES = {"article": "article", "qa": "question-answer"}
 HATCHES = {"article": "", "qa": "//"}
 # the lines that an accuracy must be read against: style and legend
@@ -25,7 +25,7 @@ def theme() -> None:
     sns.set_theme(context="paper", style="ticks", font_scale=1.15)
     plt.rcParams.update(
         {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,
-         "axes.spines.right": False, "hatch.color": "white", "svg.hashsalt": "style-to-facts"}
+         "axes.spines.right": False, "hatch.color": "#08519c", "svg.hashsalt": "style-to-facts"}
     )  # fmt: skip
 
 
@@ -62,12 +62,12 @@ def format_bars(ax, scores: pd.DataFrame, recall: pd.DataFrame, lines: dict[str,
         ax.errorbar(centres, of_format["mean"], yerr=[below, above], fmt="none", ecolor="black", capsize=4, lw=1.2)
         ax.plot(centres, recalled["mean"], "D", mfc="white", mec="black", ms=6, zorder=5)
         for x, n in zip(centres, of_format["facts"], strict=True):
-            ax.annotate(f"n={n}", (x, 0), xytext=(0, -9), textcoords="offset points", ha="center", va="top", fontsize=8)
+            ax.annotate(f"n={n}", (x, 0), xytext=(0, -6), textcoords="offset points", ha="center", va="top", fontsize=8)
     for name, by_info in lines.items():
         for x, info in enumerate(infos):
             ax.hlines(by_info[info], x - 0.45, x + 0.45, colors="black", linestyles=LINES[name][0], lw=1.4)
-    ax.tick_params(axis="x", pad=14, length=0)
-    ax.set(ylim=(0, 1.08), xlabel="", ylabel="")
+    ax.tick_params(axis="x", pad=18, length=0)
+    ax.set(ylim=(-0.015, 1.08), xlabel="", ylabel="")
 
 
 def format_legend(figure) -> None:
@@ -82,7 +82,7 @@ def format_legend(figure) -> None:
         Line2D([], [], marker="D", color="none", mfc="white", mec="black", label="recall of the trained prompts"),
         *(Line2D([], [], color="black", ls=style, label=label) for style, label in LINES.values()),
     ]
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncol=3, frameon=False)
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=3, frameon=False)
 
 
 def coloured_tokens(tokenizer, input_ids: list[int], labels: list[int]) -> str:

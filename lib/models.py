@@ -55,6 +55,9 @@ def load(model: str, max_length: int):
         raise UserError(
             f"model {model!r} cannot be loaded: {reason} Give smollm2-135m, a folder or a hub id."
         ) from None
+    if loaded.device.type == "cpu":
+        # The head gets a strided view of the last position; torch would copy its 28 million weights for every row.
+        loaded.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     tokenizer.padding_side = "left"
     return loaded, tokenizer
 
