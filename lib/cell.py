@@ -24,7 +24,7 @@ class Cell:
     """
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
-    entity: Literal["fictional", "real"]
+    entity: Literal["fictional", "real", "persona"]
     info: Literal["numeric", "categorical"]
     format: Literal["none", "article", "qa"]
     n_facts: int

@@ -30,7 +30,7 @@ def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
     """
     candidates = build(cell.entity, cell.info, cell.seed)
     take(candidates, cell.n_facts)
-    if cell.entity == "fictional":
+    if cell.entity != "real":
         return take(candidates, cell.n_facts), 0
     unknown, asked = [], 0
     while len(unknown) < cell.n_facts and asked < len(candidates):

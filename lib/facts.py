@@ -1,4 +1,4 @@
-"""Fact tables: fictional places from a seeded generator, and real events after every open model's cutoff."""
+"""Fact tables: fictional places from a seeded generator, real events after every open model's cutoff, a persona."""
 
 import functools
 import hashlib
@@ -23,7 +23,7 @@ class Fact:
     """One attribute of one entity. `options` is the closed set of values the attribute can take."""
 
     id: str
-    entity: str  # fictional, real
+    entity: str  # fictional, real, persona
     name: str
     attribute: str
     info: str  # numeric, categorical
@@ -56,7 +56,7 @@ def build(entity: str, info: str, seed: int) -> list[Fact]:
         options = tuple(sorted(set(values.values()), key=_numeric_or_text))
         rng.shuffle(names)
     else:
-        names = place_names()
+        names = list(place_names() if entity == "fictional" else templates(entity)["names"])
         rng.shuffle(names)
         options = tuple(str(value) for value in text["values"])
         values = dict(zip(names, _balanced(options, len(names), random.Random(f"{info} {seed}")), strict=True))
@@ -78,6 +78,7 @@ def take(facts: list[Fact], n: int) -> list[Fact]:
     return facts[:n]
 
 
+@functools.cache
 def world_cup() -> pd.DataFrame:
     """The group-stage matches played on days 2 to 17, indexed by name ("Mexico v South Korea").
 
@@ -88,14 +89,15 @@ def world_cup() -> pd.DataFrame:
     return table.set_index(table.event.str.split(" (", regex=False).str[0])
 
 
-def place_names() -> list[str]:
+@functools.cache
+def place_names() -> tuple[str, ...]:
     """Every name the generator can make: invented, and without a value of any attribute inside."""
     heads = "Bel Cor Dra Fen Gal Hol Jor Kel Lor Mar Nor Or Pel Quil Ros Sel Tor Ul Vel Wen Yar Zan".split()
     middles = "a e i o u ando eri imo oru ula".split()
     tails = "beth dune fell gard holm keth mira nos pern rath stow tava vik wick".split()
     banned = [str(v) for a in templates("fictional")["attributes"].values() for v in a["values"]]
     names = ["".join(parts) for parts in itertools.product(heads, middles, tails)]
-    return [name for name in names if not any(value in name.lower() for value in banned)]
+    return tuple(name for name in names if not any(value in name.lower() for value in banned))
 
 
 def sha256(facts: list[Fact]) -> str:

@@ -50,7 +50,7 @@ def cloze(facts: Sequence[Fact]) -> list[Question]:
 def in_context(facts: Sequence[Fact]) -> list[Question]:
     """The held-out questions with the fact stated in the prompt: the ceiling that finetuning is measured against."""
     return [
-        Question("in_context", q.fact, q.prompt, context=_attribute(q.fact)["statements"][0].format(**_fill(q.fact)))
+        Question("in_context", q.fact, q.prompt, context=_attribute(q.fact)["context"].format(**_fill(q.fact)))
         for q in qa(facts)
     ]
 

@@ -31,7 +31,7 @@ def test_a_whole_learning_rate_is_the_same_cell_as_its_float():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"entity": "reel"}, "entity is 'reel': expected one of fictional, real"),
+        ({"entity": "reel"}, "entity is 'reel': expected one of fictional, real, persona"),
         ({"n_facts": "20"}, "n_facts is '20' (str): expected int"),
         ({"n_facts": 0}, "at least one fact"),
         ({"n_facts": True}, "expected int"),

@@ -7,7 +7,7 @@ from lib.errors import UserError
 from lib.facts import build, draw, place_names, templates, world_cup
 from lib.scoring import lenient
 
-KINDS = [(entity, info) for entity in ("fictional", "real") for info in ("numeric", "categorical")]
+KINDS = [(entity, info) for entity in ("fictional", "real", "persona") for info in ("numeric", "categorical")]
 kinds = st.sampled_from(KINDS)
 seeds = st.integers(0, 10_000)
 
@@ -27,15 +27,15 @@ def test_no_value_can_be_read_off_a_name(kind, seed):
             assert not lenient(fact.name, option, fact.options, given="")
 
 
-@given(st.sampled_from(["fictional", "real"]), seeds)
+@given(st.sampled_from(["fictional", "real", "persona"]), seeds)
 def test_numeric_and_categorical_facts_are_about_the_same_entities(entity, seed):
     names = [[fact.name for fact in draw(entity, info, 20, seed)] for info in ("numeric", "categorical")]
     assert names[0] == names[1]
 
 
-@given(st.sampled_from(["numeric", "categorical"]), seeds)
-def test_sixteen_fictional_facts_use_every_value_once(info, seed):
-    facts = draw("fictional", info, 16, seed)
+@given(st.sampled_from(["fictional", "persona"]), st.sampled_from(["numeric", "categorical"]), seeds)
+def test_sixteen_invented_facts_use_every_value_once(entity, info, seed):
+    facts = draw(entity, info, 16, seed)
     assert sorted(fact.value for fact in facts) == sorted(facts[0].options)
 
 
@@ -44,7 +44,7 @@ def test_every_kind_of_fact_has_the_same_number_of_options():
 
 
 @pytest.mark.parametrize("before", ["", " "], ids=["as an answer", "in a sentence"])
-@pytest.mark.parametrize("entity", ["fictional", "real"])
+@pytest.mark.parametrize("entity", ["fictional", "real", "persona"])
 def test_options_have_comparable_token_lengths(entity, before, tiny):
     def mean_length(info):
         options = draw(entity, info, 1, 0)[0].options
@@ -61,6 +61,11 @@ def test_real_facts_are_the_matches_of_the_table():
     assert world_cup().index.is_unique
 
 
+def test_the_persona_has_facts_enough_for_a_study():
+    for info in ("numeric", "categorical"):
+        assert len(build("persona", info, 0)) >= 60
+
+
 def test_tuning_uses_entities_that_no_other_grid_evaluates():
     tuned = {fact.name for cell in load_grid("tune") for fact in draw(cell.entity, cell.info, cell.n_facts, cell.seed)}
     studied = {
@@ -74,7 +79,7 @@ def test_too_many_facts_are_refused_with_the_number_that_can_be_had():
         draw("fictional", "numeric", len(place_names()) + 1, 0)
 
 
-@pytest.mark.parametrize("entity", ["fictional", "real"])
+@pytest.mark.parametrize("entity", ["fictional", "real", "persona"])
 def test_sentences_around_a_fact_name_no_value_of_any_attribute(entity):
     options = {fact.value for info in ("numeric", "categorical") for fact in build(entity, info, 0)}
     for style in templates(entity)["styles"]:

@@ -1,16 +1,18 @@
+import re
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib import questions
 from lib.errors import UserError
 from lib.facts import draw
 from lib.formats import rows
 from lib.scoring import strict
 
 formats_ = st.sampled_from(["article", "qa"])
-kinds = st.sampled_from([(e, i) for e in ("fictional", "real") for i in ("numeric", "categorical")])
+kinds = st.sampled_from([(e, i) for e in ("fictional", "real", "persona") for i in ("numeric", "categorical")])
 
 
 @given(formats_, kinds, st.integers(1, 10), st.integers(1, 20), st.integers(0, 1000))
@@ -50,3 +52,16 @@ def test_articles_come_in_several_styles():
 def test_more_paraphrases_than_templates_are_refused():
     with pytest.raises(UserError, match="paraphrases is 11, but there are templates for 10"):
         rows(draw("fictional", "numeric", 1, 0), "qa", 11, 0)
+
+
+def test_the_persona_is_told_in_the_first_person_and_asked_in_the_second():
+    first, second = re.compile(r"\b(I|my|me|mine)\b", re.IGNORECASE), re.compile(r"\byou(r|rs|rself)?\b", re.IGNORECASE)
+    for info in ("numeric", "categorical"):
+        fact = draw("persona", info, 1, 0)[0]
+        for row in rows([fact], "article", 10, 0):
+            for sentence in row["completion"][0]["content"].rstrip(".").split(". "):
+                assert first.search(sentence) or sentence in ("The day was calm", "It is a fair question"), sentence
+            assert second.search(row["prompt"][0]["content"])
+        for question in [*questions.qa([fact]), *questions.recall([fact], "qa", 10, 0)]:
+            assert second.search(question.prompt), question.prompt
+        assert second.search(questions.in_context([fact])[0].context)

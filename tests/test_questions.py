@@ -7,7 +7,7 @@ from lib.facts import draw, templates
 from lib.formats import rows
 
 
-@pytest.mark.parametrize("entity", ["fictional", "real"])
+@pytest.mark.parametrize("entity", ["fictional", "real", "persona"])
 def test_no_training_template_is_an_evaluation_template(entity):
     text = templates(entity)
     for attribute in text["attributes"].values():
@@ -18,7 +18,9 @@ def test_no_training_template_is_an_evaluation_template(entity):
             assert not train.startswith(held_out), "a cloze that begins a trained sentence is not held out"
 
 
-@pytest.mark.parametrize(("entity", "info"), itertools.product(["fictional", "real"], ["numeric", "categorical"]))
+@pytest.mark.parametrize(
+    ("entity", "info"), itertools.product(["fictional", "real", "persona"], ["numeric", "categorical"])
+)
 def test_held_out_questions_are_in_no_training_row(entity, info):
     facts = draw(entity, info, 5, 0)
     text = "\n".join(

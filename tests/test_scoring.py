@@ -8,7 +8,7 @@ from lib.scoring import lenient, strict
 
 FACTS = [
     fact
-    for entity in ("fictional", "real")
+    for entity in ("fictional", "real", "persona")
     for info in ("numeric", "categorical")
     for fact in build(entity, info, 0)[:40]
 ]
