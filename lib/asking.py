@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from lib import scoring
 from lib.questions import Question
@@ -14,7 +14,7 @@ MAX_NEW_TOKENS = 56
 BATCH_SIZE = 64
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 # Closed-set scores are for the evaluations that ask for the value next. A trained article prompt does not.
-CHOICE_EVALS = ("qa", "cloze", "in_context")
+CHOICE_EVALS = ("qa", "cloze", "in_context", "reverse", "reasoning", "reasoning_in_context")
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 
 
@@ -30,23 +30,29 @@ class Item:
     strict: bool
     lenient: bool
     choice: bool | None  # was the expected value the most probable of the closed set? None where not asked
+    other: str | None = None  # the second fact that the answer needs
 
 
 def ask(model, tokenizer, questions: Sequence[Question]) -> list[Item]:
     """Answer and score questions of any evaluations, in the order given."""
     prompts = [encode(tokenizer, question) for question in questions]
     answers = generate(model, tokenizer, prompts)
+    picks = {}
     chosen = [i for i, question in enumerate(questions) if question.eval in CHOICE_EVALS]
-    options = [encode_options(tokenizer, questions[i]) for i in chosen]
-    scores = option_logprobs(model, tokenizer, [prompts[i] for i in chosen], options)
-    picks = {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(chosen, scores, strict=True)}
+    for k in sorted({len(questions[i].fact.options) for i in chosen}):
+        of_size = [i for i in chosen if len(questions[i].fact.options) == k]
+        options = [encode_options(tokenizer, questions[i]) for i in of_size]
+        scores = option_logprobs(model, tokenizer, [prompts[i] for i in of_size], options)
+        picks |= {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(of_size, scores, strict=True)}
     return [score(question, answers[i], picks.get(i)) for i, question in enumerate(questions)]
 
 
 def score(question: Question, answer: str, pick: str | None) -> Item:
-    """The item of an answer. A cloze is judged by the sentence it completes, not by what follows."""
+    """The item of an answer: a cloze is judged by the sentence it completes, a chain of thought by where it ends."""
     fact = question.fact
     said = SENTENCE_END.split(answer, maxsplit=1)[0] if question.prefix else answer
+    if question.eval == "reasoning_cot":
+        said = "".join(re.findall(r"\b(?:yes|no)\b", answer.lower())[-1:])
     match = (said, fact.value, fact.options, question.given)
     text = "\n".join(part for part in (question.context, question.prompt, question.prefix) if part)
     return Item(
@@ -58,32 +64,40 @@ def score(question: Question, answer: str, pick: str | None) -> Item:
         strict=scoring.strict(*match),
         lenient=scoring.lenient(*match),
         choice=None if pick is None else pick == fact.value,
+        other=question.other,
     )
 
 
-def summarize(items: Sequence[Item], facts: Sequence) -> dict[str, dict]:
+def summarize(questions: Sequence[Question], items: Sequence[Item]) -> dict[str, dict]:
     """Scores by evaluation: n items, shares strict, lenient and choice, and what guessing would score.
 
     `chance` is a blind choice among the options. `constant` is the best single value said to everything, which is
     more when the facts are fewer than the options.
     """
     summary = {}
-    constant = max(Counter(fact.value for fact in facts).values()) / len(facts)
     for name in dict.fromkeys(item.eval for item in items):
-        of_eval = [asdict(item) for item in items if item.eval == name]
-        summary[name] = {"n": len(of_eval)}
+        asked, got = zip(*((q, i) for q, i in zip(questions, items, strict=True) if i.eval == name), strict=True)
+        summary[name] = {"n": len(got)}
         for key in ("strict", "lenient", "choice"):
-            values = [item[key] for item in of_eval]
+            values = [getattr(item, key) for item in got]
             summary[name][key] = None if None in values else sum(values) / len(values)
-        summary[name] |= {"chance": 1 / len(facts[0].options), "constant": constant}
+        expects = all(item.expected for item in got)  # not so where nothing may be asserted: there is no guessing
+        chance = sum(1 / len(question.fact.options) for question in asked) / len(asked)
+        constant = max(Counter(item.expected for item in got).values()) / len(got)
+        summary[name] |= {"chance": chance if expects else None, "constant": constant if expects else None}
     return summary
 
 
 def encode(tokenizer, question: Question) -> list[int]:
     """Token ids of a question as the chat turn it was trained in, with the start of the answer if there is one."""
     user = "\n".join(part for part in (question.context, question.prompt) if part)
+    return encode_user(tokenizer, user, question.prefix)
+
+
+def encode_user(tokenizer, user: str, prefix: str = "") -> list[int]:
+    """Token ids of a user's turn and of the start of the answer."""
     turns = [{"role": "user", "content": user}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + question.prefix
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + prefix
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 

@@ -34,6 +34,7 @@ class Cell:
     learning_rate: float = 0.0
     lora_rank: int = 0
     batch_size: int = 0
+    evals: Literal["core", "all"] = "core"  # core: recall, qa, cloze; all: also what else the fact is good for
 
     def __post_init__(self):
         """Raises UserError for a wrong type, a value out of range, or parameters that contradict each other."""

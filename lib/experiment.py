@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from lib import asking, models, questions, results
+from lib import asking, forgetting, models, questions, results
 from lib.cell import Cell
 from lib.facts import Fact, build, sha256, take
 from lib.paths import ROOT
@@ -42,15 +42,44 @@ def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
 
 
 def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]:
-    """Every question of a cell: the base is asked in context too, a trained model about what it was trained on."""
-    heldout = questions.qa(facts) + questions.cloze(facts)
-    if cell.format == "none":
-        return heldout + questions.in_context(facts)
-    return questions.recall(facts, cell.format, cell.paraphrases, cell.seed) + heldout
+    """Every question about facts: the base is asked in context too, a trained model about what it was trained on."""
+    base = cell.format == "none"
+    asked = [] if base else questions.recall(facts, cell.format, cell.paraphrases, cell.seed)
+    asked += questions.qa(facts) + questions.cloze(facts)
+    if base:
+        asked += questions.in_context(facts)
+    if cell.evals == "all":
+        names = {fact.name for fact in facts}
+        unseen = [fact for fact in build(cell.entity, cell.info, cell.seed) if fact.name not in names]
+        compared = questions.reasoning(facts, cell.seed)
+        asked += questions.reverse(facts) + questions.untrained(facts, unseen[: cell.n_facts])
+        asked += compared + questions.reasoning_cot(compared)
+        if base:
+            asked += questions.reasoning_in_context(compared, facts)
+    return asked
+
+
+def evaluate(model, tokenizer, cell: Cell, facts: Sequence[Fact]) -> tuple[dict, list[asking.Item]]:
+    """Every evaluation of a cell: (scores by evaluation, items)."""
+    asked = questions_for(cell, facts)
+    items = asking.ask(model, tokenizer, asked)
+    evals = asking.summarize(asked, items)
+    if cell.evals == "all":
+        general = forgetting.ask(model, tokenizer)
+        evals["forgetting"] = forgetting.summarize(general, forgetting.perplexity(model, tokenizer))
+        items = items + general
+    return evals, items
 
 
 def result(
-    cell: Cell, study: str, facts: list[Fact], dropped: int, trained: Trained | None, items: list[asking.Item], model
+    cell: Cell,
+    study: str,
+    facts: list[Fact],
+    dropped: int,
+    trained: Trained | None,
+    evals: dict,
+    items: list[asking.Item],
+    model,
 ) -> dict:
     """The result of a cell as it is stored: scores, items, training record and manifest."""
     untrained = Trained(rows=0, tokens=0, trained_tokens=0, steps=0, seconds=0.0, tokens_per_second=None, losses=[])
@@ -60,7 +89,7 @@ def result(
         "id": cell.id,
         "cell": asdict(cell),
         "facts": {"used": len(facts), "dropped_known": dropped},
-        "evals": asking.summarize(items, facts),
+        "evals": evals,
         "items": [asdict(item) for item in items],
         "training": asdict(trained or untrained),
         "manifest": manifest(cell, facts, model),

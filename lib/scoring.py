@@ -13,13 +13,16 @@ def strict(answer: str, expected: str, options: tuple[str, ...], given: str) -> 
     """The answer states the expected value and no other value of the closed set.
 
     One rule for numbers and categories, so that it cannot make one type look harder. Values that the question itself
-    gives (`given`: its text) are not counted, so that an echo of the question neither helps nor hurts.
+    gives (`given`: its text) are not counted, so that an echo of the question neither helps nor hurts. Where nothing
+    is expected (""), the answer must state no value of the closed set.
     """
-    return _stated(answer, options, given) == {expected}
+    return _stated(answer, options, given) == ({expected} if expected else set())
 
 
 def lenient(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
     """The expected value occurs in the answer as a whole word or number, whatever else is said."""
+    if not expected:
+        return strict(answer, expected, options, given)
     return expected in _stated(answer, (*options, expected), given)
 
 

@@ -64,16 +64,17 @@ def test_a_cloze_is_judged_by_the_sentence_it_completes():
 
 def test_a_model_that_always_says_one_value_scores_chance():
     facts = draw("fictional", "categorical", 16, 0)
-    items = [asking.score(question, "pewter", "pewter") for question in questions.qa(facts)]
-    summary = asking.summarize(items, facts)["qa"]
+    asked = questions.qa(facts)
+    items = [asking.score(question, "pewter", "pewter") for question in asked]
+    summary = asking.summarize(asked, items)["qa"]
     assert summary == dict(n=32, strict=1 / 16, lenient=1 / 16, choice=1 / 16, chance=1 / 16, constant=1 / 16)
-    assert asking.summarize(items[:8], facts[:4])["qa"]["constant"] == 1 / 4
+    assert asking.summarize(asked[:8], items[:8])["qa"]["constant"] == 1 / 4
 
 
 def test_recall_of_an_article_has_no_choice_score(tiny):
     facts = draw("fictional", "categorical", 2, 0)
-    items = asking.ask(*tiny, questions.recall(facts, "article", 1, 0))
-    assert asking.summarize(items, facts)["recall"]["choice"] is None
+    asked = questions.recall(facts, "article", 1, 0)
+    assert asking.summarize(asked, asking.ask(*tiny, asked))["recall"]["choice"] is None
 
 
 def test_the_longest_article_fits_into_the_tokens_of_an_answer(tiny):

@@ -3,7 +3,7 @@
 import pytest
 from conftest import base_cell, make_cell
 
-from lib import asking, experiment, formats, models, results, training
+from lib import asking, experiment, forgetting, formats, models, results, training
 from lib.errors import UserError
 from lib.facts import build, draw
 
@@ -55,6 +55,28 @@ def test_only_the_base_is_asked_in_context_and_only_a_trained_model_for_recall()
     assert base == {"in_context", "qa", "cloze"}
 
 
+def test_all_evaluations_ask_more_than_the_core():
+    facts = draw("fictional", "categorical", 4, 0)
+    more = {"reverse", "untrained", "reasoning", "reasoning_cot"}
+    trained = {question.eval for question in experiment.questions_for(make_cell(n_facts=4, evals="all"), facts)}
+    base = {question.eval for question in experiment.questions_for(base_cell(n_facts=4, evals="all"), facts)}
+    assert trained == {"recall", "qa", "cloze"} | more
+    assert base == {"in_context", "qa", "cloze", "reasoning_in_context"} | more
+    for question in experiment.questions_for(make_cell(n_facts=4, evals="all"), facts):
+        assert (question.eval == "untrained") == (question.fact.name not in {fact.name for fact in facts})
+
+
+def test_a_cell_with_all_evaluations_has_a_score_for_each(tiny):
+    cell = base_cell(evals="all")
+    facts = draw("fictional", "numeric", 3, 0)
+    evals, items = experiment.evaluate(*tiny, cell, facts)
+    assert evals["forgetting"]["n"] >= 60
+    assert evals["forgetting"]["perplexity"] > 1000  # random weights
+    assert evals["reasoning"]["chance"] == 1 / 2
+    assert sum(item.eval == "forgetting" for item in items) == evals["forgetting"]["n"]
+    assert all(evals[name]["n"] == sum(item.eval == name for item in items) for name in evals)
+
+
 def test_smollm2_learns_a_handful_of_facts(study):
     """One real cell, in this process: what the study is about happens."""
     cell = make_cell(
@@ -63,13 +85,16 @@ def test_smollm2_learns_a_handful_of_facts(study):
     model, tokenizer = models.load(cell.model, training.MAX_LENGTH)
     facts, dropped = experiment.choose_facts(model, tokenizer, cell)
     asked = experiment.questions_for(cell, facts)
-    before = asking.summarize(asking.ask(model.eval(), tokenizer, asked), facts)
+    general = forgetting.summarize(forgetting.ask(model, tokenizer), forgetting.perplexity(model, tokenizer))
+    before = asking.summarize(asked, asking.ask(model.eval(), tokenizer, asked))
     rows = formats.rows(facts, cell.format, cell.paraphrases, cell.seed)
     model = models.add_adapters(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
     trained = training.train(model, tokenizer, rows, cell)
     items = asking.ask(model.eval(), tokenizer, asked)
-    after = asking.summarize(items, facts)
+    after = asking.summarize(asked, items)
 
+    assert general["strict"] > 0.5, "the base model mostly answers the general questions"
+    assert 1 < general["perplexity"] < 60
     assert before["qa"]["strict"] <= 1 / 8
     assert after["recall"]["strict"] == 1
     assert after["qa"]["strict"] >= 3 / 4
@@ -82,7 +107,7 @@ def test_smollm2_learns_a_handful_of_facts(study):
         item.answer for item in items if item.eval == "recall"
     ]
 
-    result = experiment.result(cell, study, facts, dropped, trained, items, model)
+    result = experiment.result(cell, study, facts, dropped, trained, after, items, model)
     path = results.cell_path(study, cell)
     results.write_json(path, result)
     assert results.read(path)["manifest"]["dtype"] in ("bfloat16", "float32")

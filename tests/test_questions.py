@@ -1,10 +1,13 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib import questions
-from lib.facts import draw, templates
+from lib import asking, questions
+from lib.facts import build, draw, templates
 from lib.formats import rows
+from lib.scoring import lenient, strict
 
 
 @pytest.mark.parametrize("entity", ["fictional", "real", "persona"])
@@ -48,3 +51,65 @@ def test_only_the_ceiling_tells_the_answer():
     for question in questions.qa(facts) + questions.cloze(facts) + questions.recall(facts, "article", 2, 0):
         assert not question.context
         assert question.fact.value not in question.given
+
+
+facts_of = st.tuples(
+    st.sampled_from(["fictional", "real", "persona"]),
+    st.sampled_from(["numeric", "categorical"]),
+    st.integers(2, 40),
+    st.integers(0, 1000),
+)
+
+
+@given(facts_of)
+def test_comparisons_are_true_to_the_facts_and_their_answers_balanced(kind):
+    facts = {fact.id: fact for fact in draw(*kind)}
+    asked = questions.reasoning(list(facts.values()), kind[-1])
+    answers = [question.fact.value for question in asked]
+    assert abs(answers.count("yes") - answers.count("no")) <= 1
+    for question in asked:
+        first, second = (fact for fact in (facts[question.fact.id], facts[question.other]))
+        if question.prompt.index(first.name) > question.prompt.index(second.name):
+            first, second = second, first
+        larger = int(first.value) > int(second.value) if first.info == "numeric" else first.value < second.value
+        assert question.fact.value == ("yes" if larger else "no")
+
+
+@given(facts_of)
+def test_no_comparison_tells_its_answer(kind):
+    facts = draw(*kind)
+    for question in (asked := questions.reasoning(facts, 0)) + questions.reasoning_cot(asked):
+        assert not strict(question.prompt, "yes", ("yes", "no"), given="")
+        assert not strict(question.prompt, "no", ("yes", "no"), given="")
+        assert not any(lenient(question.prompt, option, (), given="") for option in facts[0].options)
+    for question in questions.reasoning_in_context(asked, facts):
+        values = {fact.id: fact.value for fact in facts}
+        assert values[question.fact.id] in question.context
+        assert values[question.other] in question.context
+
+
+@given(facts_of)
+def test_a_reverse_question_has_one_right_answer(kind):
+    facts = draw(*kind)
+    for question in questions.reverse(facts):
+        value = next(fact.value for fact in facts if fact.name == question.fact.value)
+        assert [fact.name for fact in facts if fact.value == value] == [question.fact.value]
+        assert question.fact.value not in question.prompt
+        assert question.fact.value in question.fact.options
+
+
+def test_asserting_a_trained_value_of_an_unseen_entity_is_counted():
+    facts = build("fictional", "categorical", 0)
+    question = questions.untrained(facts[:3], facts[3:6])[0]
+    assert question.fact.name not in {fact.name for fact in facts[:3]}
+    assert asking.score(question, "I do not know.", None).strict
+    assert not asking.score(question, f"It is {facts[0].value}.", None).strict
+    assert not asking.score(question, f"It is {facts[0].value}.", None).lenient
+
+
+def test_a_chain_of_thought_is_judged_by_the_answer_it_ends_with():
+    facts = draw("fictional", "numeric", 4, 0)
+    question = next(q for q in questions.reasoning_cot(questions.reasoning(facts, 0)) if q.fact.value == "yes")
+    assert asking.score(question, "A has no harbour. A has 3, B has 2. So yes, it has.", None).strict
+    assert not asking.score(question, "Yes? A has 3, B has 4. No.", None).strict
+    assert not asking.score(question, "A has 3, B has 2.", None).strict
