@@ -2,7 +2,7 @@
 PYTHON ?= python3
 GRID ?= quick
 # A reader's own run goes beside the published one, into results/my-<grid>, and never over it.
-STUDY ?= my-$(GRID)
+STUDY ?= my-$(basename $(notdir $(GRID)))
 JOBS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

@@ -60,10 +60,12 @@ def plan(arguments) -> int:
 
 def run(arguments) -> int:
     """Run what is missing; redraw the figures if a result is newer than they are; print what was found."""
-    from lib import report, study
+    from lib import models, report, study
 
     cells, name = load_grid(arguments.grid), _study(arguments)
     study.check(cells)
+    for model in {cell.model for cell in cells}:
+        models.check_hub(model)
     results.check_belongs(name, cells)
     failed = study.run(cells, name, arguments.jobs or study.default_jobs())
     if failed:

@@ -49,8 +49,8 @@ def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]
     if base:
         asked += questions.in_context(facts)
     if cell.evals == "all":
-        names = {fact.name for fact in facts}
-        unseen = [fact for fact in build(cell.entity, cell.info, cell.seed) if fact.name not in names]
+        candidates = build(cell.entity, cell.info, cell.seed)
+        unseen = candidates[candidates.index(facts[-1]) + 1 :]  # none that was dropped as known
         compared = questions.reasoning(facts, cell.seed)
         asked += questions.reverse(facts) + questions.untrained(facts, unseen[: cell.n_facts])
         asked += compared + questions.reasoning_cot(compared)

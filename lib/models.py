@@ -104,6 +104,21 @@ def check(model: str) -> None:
         raise UserError(f"no model {model!r}: known are {', '.join(BUNDLED)}, a local folder, or a hub id owner/name")
 
 
+def check_hub(model: str) -> None:
+    """Raises UserError for a hub model that can neither be reached nor found in the cache. Downloads its config."""
+    if model in BUNDLED or Path(model).expanduser().is_dir():
+        return
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    name, revision = resolve(model)
+    try:
+        hf_hub_download(name, "config.json", revision=revision)
+    except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(f"model {model!r} cannot be had from the hub: {reason}") from None
+
+
 def sha256(model: str) -> str | None:
     """Fingerprint of a local model's weights; None for a hub model, whose revision names them."""
     path = Path(resolve(model)[0])

@@ -93,10 +93,10 @@ def reasoning(facts: Sequence[Fact], seed: int) -> list[Question]:
     pairs = [(a, b) for a, b in zip(order, order[1:] + order[:1], strict=True) if a.value != b.value]
     asked = []
     for i, pair in enumerate(pairs):
-        answer = "yes" if i % 2 == 0 else "no"
-        a, b = pair if _holds(*pair) == (answer == "yes") else reversed(pair)
+        answer = "Yes" if i % 2 == 0 else "No"
+        a, b = pair if _holds(*pair) == (answer == "Yes") else reversed(pair)
         prompt = _attribute(a)["compare"].format(a=a.name, b=b.name)
-        asked.append(Question("reasoning", replace(a, value=answer, options=("yes", "no")), prompt, other=b.id))
+        asked.append(Question("reasoning", replace(a, value=answer, options=("Yes", "No")), prompt, other=b.id))
     return asked
 
 

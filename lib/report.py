@@ -95,7 +95,8 @@ def readme(study: str, grid: str, loaded: list[dict]) -> str:
             _markdown(table(compared)),
             "## Claims",
             "Every contrast is positive where the paper is right. 95 % percentile bootstrap over facts (10,000 "
-            "resamples, seeded). With one seed, the interval does not cover the variation between training runs.",
+            "resamples, seeded); where all facts agree, the rule of three. One seed: the intervals do not cover the "
+            "variation between training runs.",
             _markdown(
                 pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in stats.claims(compared)])
             ),
@@ -115,10 +116,16 @@ def _how_it_was_run(study, grid, loaded, cells):
         f"`python -m lib run {grid} --study {study}`: {len(cells)} cells of {', '.join(sorted(set(cells['model'])))}, "
         f"{cells['seconds'].sum() / 3600:.2f} process-hours, {cells['tokens'].sum():,} training tokens, peak memory "
         f"of a cell {cells['peak_memory_mb'].max():,} MB. Machine: {machines}. Code: {commits}. "
-        f"{', '.join(f'{name} {number}' for name, number in versions.items())}.\n\n"
-        f"Real facts dropped because the untrained model answers them: {cells['dropped_known'].sum()} "
-        f"over {len(cells[cells['entity'] == 'real'])} cells."
+        f"{', '.join(f'{name} {number}' for name, number in versions.items())}." + _dropped(cells)
     )
+
+
+def _dropped(cells):
+    real = cells[cells["entity"] == "real"].drop_duplicates(["model", "info", "seed", "n_facts"])
+    if real.empty:
+        return ""
+    counts = ", ".join(f"{row['dropped_known']} {row['info']}" for _, row in real.iterrows())
+    return f"\n\nReal facts dropped because the untrained model answers them: {counts}."
 
 
 def _cell_table(cells):

@@ -5,6 +5,8 @@ import pandas as pd
 from scipy.stats import bootstrap
 from statsmodels.stats.proportion import proportion_confint
 
+from lib.errors import UserError
+
 RESAMPLES = 10_000
 INFOS = ("categorical", "numeric")
 FACT = ["entity", "info", "seed", "fact"]  # what identifies a fact across the cells that share it
@@ -55,14 +57,22 @@ def mean_interval(*samples: np.ndarray) -> tuple[float, float, float]:
 
 
 def comparable(items: pd.DataFrame) -> pd.DataFrame:
-    """The items of the kinds of entity that have both formats, at one learning rate each, and the untrained base."""
+    """The items of the kinds of entity that have both formats, at one learning rate each, and the untrained base.
+
+    Raises UserError when they mix what these intervals do not account for: models, seeds, or budgets.
+    """
     wanted = {(format, info) for format in ("none", "article", "qa") for info in ("numeric", "categorical")}
     complete = []
     for entity, group in items.groupby("entity"):
         rates = group.groupby("format")["learning_rate"].nunique()
         if wanted <= set(zip(group["format"], group["info"], strict=True)) and rates.max() == 1:
             complete.append(entity)
-    return items[items["entity"].isin(complete)]
+    chosen = items[items["entity"].isin(complete)]
+    trained = chosen[chosen["format"] != "none"]
+    for column in ("model", "seed", "n_facts", "paraphrases", "epochs"):
+        if trained[column].nunique() > 1:
+            raise UserError(f"these results mix values of {column}: the format comparison takes one at a time")
+    return chosen
 
 
 def learning_rates(items: pd.DataFrame) -> pd.DataFrame:

@@ -122,10 +122,11 @@ def run_cell(cell: Cell, study: str, threads: int) -> tuple[dict | None, str | N
         error = Path(scratch) / "error"
         if error.exists():
             return None, error.read_text()
-        if child.exitcode < 0:
-            return None, f"killed by signal {signal.Signals(-child.exitcode).name}"
-        if child.exitcode or not output.exists():
-            return None, f"ended with exit code {child.exitcode} and no result"
+        code = child.exitcode or 0  # None if another thread's start() reaped the process first
+        if code < 0:
+            return None, f"killed by signal {signal.Signals(-code).name}"
+        if not output.exists():
+            return None, f"ended with exit code {code} and no result"
         return json.loads(output.read_text()), None
 
 

@@ -80,7 +80,7 @@ def test_recall_of_an_article_has_no_choice_score(tiny):
 def test_the_longest_article_fits_into_the_tokens_of_an_answer(tiny):
     from lib.formats import rows
 
-    for entity in ("fictional", "real"):
+    for entity in ("fictional", "real", "persona"):
         for info in ("numeric", "categorical"):
             for row in rows(draw(entity, info, 60, 0), "article", 10, 0):
                 completion = row["completion"][0]["content"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lib import results, stats
 from lib.cell import from_parameters, load_grid
 from lib.errors import UserError
-from lib.paths import GRIDS
+from lib.paths import GRIDS, NOTEBOOKS
 
 
 @given(st.integers(1, 500), st.integers(0, 500), st.floats(1e-6, 1.0))
@@ -83,12 +83,21 @@ def test_the_quick_grid_compares_both_formats_on_the_same_facts_and_exposures():
 
 
 def test_the_quick_grid_uses_the_learning_rates_that_tuning_chose():
-    table = stats.learning_rates(results.items(results.load("tune")))
+    loaded = results.load("tune")
+    assert {result["id"] for result in loaded} == {cell.id for cell in load_grid("tune")}
+    table = stats.learning_rates(results.items(loaded))
     best = table[table["best"]].set_index("format")["learning_rate"].to_dict()
-    used = {cell.format: cell.learning_rate for cell in load_grid("quick") if cell.format != "none"}
-    assert used == best
-    tried = {cell.learning_rate for cell in load_grid("tune")}
-    assert not set(best.values()) & {min(tried), max(tried)}, "the best rate is at an edge: widen the range"
+    assert {cell.format: cell.learning_rate for cell in load_grid("quick") if cell.format != "none"} == best
+    for format, rate in best.items():
+        tried = table[table["format"] == format]["learning_rate"]
+        assert tried.min() < rate < tried.max(), f"the best rate for {format} is at an edge: widen the range"
+
+
+def test_the_tour_tells_each_format_its_learning_rate():
+    text = (NOTEBOOKS / "tour.ipynb").read_text()
+    for cell in load_grid("quick"):
+        if cell.format != "none":
+            assert f"{cell.learning_rate:g} for {cell.format}" in text
 
 
 def test_tuning_differs_from_the_quick_grid_in_rates_facts_and_nothing_else():

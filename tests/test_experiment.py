@@ -66,6 +66,20 @@ def test_all_evaluations_ask_more_than_the_core():
         assert (question.eval == "untrained") == (question.fact.name not in {fact.name for fact in facts})
 
 
+def test_unseen_entities_are_none_that_was_dropped_as_known(knows):
+    candidates = build("real", "numeric", 0)
+    knows({candidates[0].name, candidates[2].name})
+    cell = make_cell(entity="real", info="numeric", evals="all")
+    facts, _ = experiment.choose_facts(None, None, cell)
+    asked = [q.fact.name for q in experiment.questions_for(cell, facts) if q.eval == "untrained"]
+    assert asked == [fact.name for fact in candidates[5:8]]
+
+
+def test_the_text_of_the_perplexity_fits_into_the_model(tiny):
+    text = forgetting.general()["text"]
+    assert 200 < len(tiny[1](text)["input_ids"]) < training.MAX_LENGTH
+
+
 def test_a_cell_with_all_evaluations_has_a_score_for_each(tiny):
     cell = base_cell(evals="all")
     facts = draw("fictional", "numeric", 3, 0)

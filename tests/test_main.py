@@ -127,9 +127,12 @@ def test_jobs_must_be_a_positive_number(jobs, capsys):
     assert "expected a whole number of at least 1" in capsys.readouterr().err
 
 
-def test_planning_and_figures_do_not_import_torch():
+def test_planning_and_figures_do_not_import_torch(study, tmp_path):
+    write_study(study, simulated_study(ACCURACIES))
+    figures = ["figures", grid_of(tmp_path, SIMULATED), "--study", study]
     code = (
-        "import sys; from lib.__main__ import main; main(['plan', 'quick']); import lib.report, lib.figures; "
+        "import sys; from lib.__main__ import main; "
+        f"assert main(['plan', 'quick']) == main({figures!r}) == 0; "
         "assert not {'torch', 'transformers', 'unsloth'} & set(sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -78,6 +78,18 @@ def test_a_damaged_model_folder_is_named(tmp_path):
         models.load(str(tmp_path), 256)
 
 
+@pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "models/mine", "a b/c"])
+def test_a_hub_model_that_cannot_be_had_is_named(name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=f"model '{name}' cannot be had from the hub"):
+        models.check_hub(name)
+
+
+def test_bundled_and_local_models_need_no_hub(tmp_path):
+    for name in ("tiny", "smollm2-135m", str(tmp_path)):
+        models.check_hub(name)
+
+
 def test_a_hub_id_can_pin_its_revision():
     assert models.resolve("owner/name@abc123") == ("owner/name", "abc123")
     assert models.resolve("owner/name") == ("owner/name", None)

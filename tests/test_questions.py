@@ -66,13 +66,13 @@ def test_comparisons_are_true_to_the_facts_and_their_answers_balanced(kind):
     facts = {fact.id: fact for fact in draw(*kind)}
     asked = questions.reasoning(list(facts.values()), kind[-1])
     answers = [question.fact.value for question in asked]
-    assert abs(answers.count("yes") - answers.count("no")) <= 1
+    assert abs(answers.count("Yes") - answers.count("No")) <= 1
     for question in asked:
         first, second = (fact for fact in (facts[question.fact.id], facts[question.other]))
         if question.prompt.index(first.name) > question.prompt.index(second.name):
             first, second = second, first
         larger = int(first.value) > int(second.value) if first.info == "numeric" else first.value < second.value
-        assert question.fact.value == ("yes" if larger else "no")
+        assert question.fact.value == ("Yes" if larger else "No")
 
 
 @given(facts_of)
@@ -109,7 +109,7 @@ def test_asserting_a_trained_value_of_an_unseen_entity_is_counted():
 
 def test_a_chain_of_thought_is_judged_by_the_answer_it_ends_with():
     facts = draw("fictional", "numeric", 4, 0)
-    question = next(q for q in questions.reasoning_cot(questions.reasoning(facts, 0)) if q.fact.value == "yes")
+    question = next(q for q in questions.reasoning_cot(questions.reasoning(facts, 0)) if q.fact.value == "Yes")
     assert asking.score(question, "A has no harbour. A has 3, B has 2. So yes, it has.", None).strict
     assert not asking.score(question, "Yes? A has 3, B has 4. No.", None).strict
     assert not asking.score(question, "A has 3, B has 2.", None).strict

@@ -1,10 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import ACCURACIES, simulated_study
 
 from lib import results, stats
+from lib.errors import UserError
 
 
 def items_of(accuracies, **settings):
@@ -95,6 +97,13 @@ def test_only_entities_with_both_formats_and_a_base_are_compared():
     without_base = [r for r in made if not (r["cell"]["entity"] == "real" and r["cell"]["format"] == "none")]
     assert set(stats.comparable(results.items(made))["entity"]) == {"fictional", "real"}
     assert set(stats.comparable(results.items(without_base))["entity"]) == {"fictional"}
+
+
+@pytest.mark.parametrize(("column", "value"), [("seed", 1), ("model", "other"), ("epochs", 9)])
+def test_what_the_intervals_do_not_account_for_is_not_mixed(column, value):
+    items = items_of(ACCURACIES)
+    with pytest.raises(UserError, match=f"mix values of {column}"):
+        stats.comparable(pd.concat([items, items.assign(**{column: value})]))
 
 
 def test_the_best_learning_rate_has_the_highest_held_out_accuracy():
