@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from simulation import ACCURACIES, simulated_study
 
 from lib import results, stats
 from lib.errors import UserError
+from lib.paths import ROOT
 
 
 def items_of(accuracies, **settings):
@@ -111,3 +114,21 @@ def test_the_best_learning_rate_has_the_highest_held_out_accuracy():
     high = simulated_study(dict.fromkeys(ACCURACIES, 0.8), learning_rates=(2e-3,))
     table = stats.learning_rates(results.items(low + high))
     assert table[table["best"]].set_index("format")["learning_rate"].to_dict() == {"article": 2e-3, "qa": 2e-3}
+
+
+def test_the_readme_says_what_the_published_claims_say():
+    verdicts = {row["contrast"]: row["verdict"] for row in stats.claims(results.items(results.load("quick")))}
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert "question-answer training wins on held-out questions" in text
+    assert verdicts["qa - article, held-out question, strict"] == "replicates"
+    assert "article training wins on held-out sentences to complete" in text
+    assert verdicts["qa - article, held-out cloze, strict"] == "opposite"
+    assert "numbers are not detectably harder than words" in text
+    assert {verdict for contrast, verdict in verdicts.items() if contrast.startswith("categorical - numeric")} == {
+        "inconclusive"
+    }
+
+
+def test_the_published_claims_are_those_of_the_published_items():
+    published = json.loads((results.study_dir("quick") / "claims.json").read_text())
+    assert published == stats.claims(results.items(results.load("quick")))
