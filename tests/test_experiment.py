@@ -81,7 +81,7 @@ def test_the_text_of_the_perplexity_fits_into_the_model(tiny):
 
 
 def test_a_cell_with_all_evaluations_has_a_score_for_each(tiny):
-    cell = base_cell(evals="all")
+    cell = base_cell(info="numeric", evals="all")
     facts = draw("fictional", "numeric", 3, 0)
     evals, items = experiment.evaluate(*tiny, cell, facts)
     assert evals["forgetting"]["n"] >= 60
