@@ -66,6 +66,7 @@ def config(cell: Cell, bf16: bool, output_dir: str):
         logging_steps=1,
         logging_nan_inf_filter=False,
         disable_tqdm=True,
+        include_num_input_tokens_seen="no",
         report_to="none",
         save_strategy="no",
         eval_strategy="no",

@@ -88,7 +88,7 @@ def test_every_default_that_unsloth_replaces_on_a_gpu_is_passed_explicitly():
 
     source = (Path(importlib.util.find_spec("unsloth").origin).parent / "models" / "rl.py").read_text()
     table = source[source.index('"output_dir": None,') :]
-    replaced = set(re.findall(r'^\s+"(\w+)":', table[: table.index("}\n\n")], re.MULTILINE))
+    replaced = set(re.findall(r'^\s+"(\w+)":', table[: table.index("\n    }\n")], re.MULTILINE))
     replaced &= {field.name for field in fields(SFTConfig)}
     assert {"seed", "learning_rate", "optim", "weight_decay", "gradient_accumulation_steps"} <= replaced
     passed = set(re.findall(r"^        (\w+)=", inspect.getsource(training.config), re.MULTILINE))
