@@ -99,7 +99,8 @@ class Progress:
         """Print the line of a cell that has ended."""
         self.done += 1
         seconds = time.monotonic() - self.start
-        eta = seconds / self.done * (self.total - self.done)
+        # before every process has ended its first cell, count those as done that are about to be
+        eta = seconds / max(self.done, min(self.jobs, self.total)) * (self.total - self.done)
         line = f"[{self.done}/{self.total}] {cell.id} {cell}"
         if result:
             scores = " ".join(f"{name} {score['strict']:.2f}" for name, score in result["evals"].items())

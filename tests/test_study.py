@@ -118,4 +118,4 @@ def test_progress_counts_cells_and_estimates_the_rest(capsys):
     progress.report(make_cell(), simulated_result(make_cell(), {"qa": 1.0}))
     said = capsys.readouterr().out
     assert "[1/4]" in said
-    assert "qa 1.00 (1 s, 100 tokens/s); 1:00 gone, about 3:00 left" in said
+    assert "qa 1.00 (1 s, 100 tokens/s); 1:00 gone, about 1:30 left" in said
