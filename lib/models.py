@@ -59,6 +59,7 @@ def load(model: str, max_length: int):
         # The head gets a strided view of the last position; torch would copy its 28 million weights for every row.
         loaded.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     tokenizer.padding_side = "left"
+    tokenizer.clean_up_tokenization_spaces = False  # meant for another kind of tokenizer; warns when it is on
     return loaded, tokenizer
 
 

@@ -81,6 +81,7 @@ def trainer(model, tokenizer, rows: list[dict], cell: Cell, output_dir: str):
     """
     import torch
     from datasets import Dataset
+    from transformers import PrinterCallback
     from unsloth import is_bfloat16_supported
 
     bf16 = cell.model != "tiny" and is_bfloat16_supported()
@@ -91,6 +92,7 @@ def trainer(model, tokenizer, rows: list[dict], cell: Cell, output_dir: str):
         train_dataset=Dataset.from_list(columns),
         processing_class=tokenizer,
     )
+    made.remove_callback(PrinterCallback)  # the losses are in the result; a line a step hides everything else
     # the mean over trained tokens does not depend on padding; a row cut at max_length would change what is taught
     data = made.train_dataset
     if len(data) != len(rows):
