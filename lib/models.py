@@ -30,7 +30,7 @@ def load(model: str, max_length: int):
     tests compare numbers. Raises UserError if there is no such model.
     """
     # Unsloth writes generated code to the working directory, where processes race; and its chunked cross entropy
-    # is TRL's own work done again. Both settings are read when unsloth is imported.
+    # would stand in for the loss of lib/training.py. Both settings are read when unsloth is imported.
     os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp(prefix="unsloth-"))
     os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")
     import torch

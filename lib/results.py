@@ -101,6 +101,6 @@ def cells(results: list[dict]) -> pd.DataFrame:
     rows = []
     for result in results:
         cost = {key: result["training"][key] for key in ("rows", "tokens", "steps", "tokens_per_second")}
-        run = {key: result["manifest"][key] for key in ("seconds", "peak_memory_mb", "device", "backend")}
+        run = {key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")}
         rows.append({**result["cell"], "id": result["id"], **result["facts"], **cost, **run})
     return pd.DataFrame(rows)
