@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from lib import scoring
 from lib.questions import Question
 
-# Longer than every training article: a model trained on articles tells one before it comes to the fact, and cutting
+# Longer than every trained answer: a model trained on articles tells one before it comes to the fact, and cutting
 # its answers shorter than another format's would decide the comparison.
-MAX_NEW_TOKENS = 56
+MAX_NEW_TOKENS = 64
 BATCH_SIZE = 64
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 # Closed-set scores are for the evaluations that ask for the value next. A trained article prompt does not.
-CHOICE_EVALS = ("qa", "cloze", "in_context", "reverse", "reasoning", "reasoning_in_context")
+CHOICE_EVALS = ("qa", "cloze", "in_context", "reverse", "reasoning", "reasoning_in_context", "naming")
+# Of a worked-out answer, the yes or no that it ends with counts.
+WORKED_EVALS = ("reasoning_cot", "worked")
+# No single response can be judged: lib/tones.py does that for the models of all tones together.
+UNSCORED_EVALS = ("style", "style_in_context")
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 
 
@@ -27,8 +31,8 @@ class Item:
     question: str
     expected: str
     answer: str
-    strict: bool
-    lenient: bool
+    strict: bool | None  # None where the evaluation is scored across models
+    lenient: bool | None
     choice: bool | None  # was the expected value the most probable of the closed set? None where not asked
     other: str | None = None  # the second fact that the answer needs
 
@@ -51,18 +55,19 @@ def score(question: Question, answer: str, pick: str | None) -> Item:
     """The item of an answer: a cloze is judged by the sentence it completes, a chain of thought by where it ends."""
     fact = question.fact
     said = SENTENCE_END.split(answer, maxsplit=1)[0] if question.prefix else answer
-    if question.eval == "reasoning_cot":
+    if question.eval in WORKED_EVALS:
         said = "".join(re.findall(r"\b(?:yes|no)\b", answer.lower())[-1:])
     match = (said, fact.value, fact.options, question.given)
-    text = "\n".join(part for part in (question.context, question.prompt, question.prefix) if part)
+    scored = question.eval not in UNSCORED_EVALS
+    text = "\n".join(part for part in (question.context, *question.history, question.prompt, question.prefix) if part)
     return Item(
         eval=question.eval,
         fact=fact.id,
         question=text,
         expected=fact.value,
         answer=answer,
-        strict=scoring.strict(*match),
-        lenient=scoring.lenient(*match),
+        strict=scoring.strict(*match) if scored else None,
+        lenient=scoring.lenient(*match) if scored else None,
         choice=None if pick is None else pick == fact.value,
         other=question.other,
     )
@@ -91,12 +96,13 @@ def summarize(questions: Sequence[Question], items: Sequence[Item]) -> dict[str,
 def encode(tokenizer, question: Question) -> list[int]:
     """Token ids of a question as the chat turn it was trained in, with the start of the answer if there is one."""
     user = "\n".join(part for part in (question.context, question.prompt) if part)
-    return encode_user(tokenizer, user, question.prefix)
+    return encode_turns(tokenizer, [*question.history, user], question.prefix)
 
 
-def encode_user(tokenizer, user: str, prefix: str = "") -> list[int]:
-    """Token ids of a user's turn and of the start of the answer."""
-    turns = [{"role": "user", "content": user}]
+def encode_turns(tokenizer, turns: Sequence[str], prefix: str = "") -> list[int]:
+    """Token ids of a conversation that the user spoke last in, and of the start of the answer."""
+    roles = ("user", "assistant")
+    turns = [{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + prefix
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 

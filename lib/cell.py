@@ -25,16 +25,20 @@ class Cell:
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
     entity: Literal["fictional", "real", "persona"]
-    info: Literal["numeric", "categorical"]
-    format: Literal["none", "article", "qa"]
-    n_facts: int
+    info: Literal["numeric", "categorical", "tone"]
+    format: Literal["none", "article", "qa", "chat", "cloze", "reasoning", "mixed"]
+    n_facts: int  # of a tone: the topics of its example conversations
     seed: int  # draws the facts, orders the rows and initialises the adapters
     paraphrases: int = 0
     epochs: int = 0
     learning_rate: float = 0.0
-    lora_rank: int = 0
+    lora_rank: int = 0  # 0 in a trained cell: every weight is trained
     batch_size: int = 0
     evals: Literal["core", "all"] = "core"  # core: recall, qa, cloze; all: also what else the fact is good for
+    tone: str = ""  # the tone that the conversations have, where info is tone
+    # tokens: as many epochs as it takes to see the tokens that an article cell sees in `epochs`
+    budget: Literal["facts", "tokens"] = "facts"
+    checkpoints: int = 0  # how often the cell is evaluated while it trains, the end not counted
 
     def __post_init__(self):
         """Raises UserError for a wrong type, a value out of range, or parameters that contradict each other."""
@@ -46,12 +50,39 @@ class Cell:
             raise UserError(f"seed is {self.seed}: expected 0 or more")
         if self.n_facts < 1:
             raise UserError(f"n_facts is {self.n_facts}: a cell needs at least one fact")
-        training = {name: getattr(self, name) for name in TRAINING_PARAMETERS}
-        wrong = [name for name, value in training.items() if (value != 0 if self.format == "none" else value <= 0)]
-        if wrong and self.format == "none":
-            raise UserError(f"format: none trains nothing, so {', '.join(wrong)} must be 0 or left out")
-        if wrong:
-            raise UserError(f"format: {self.format} needs {', '.join(wrong)} greater than 0")
+        self._check_training()
+        self._check_facts()
+
+    def _check_training(self):
+        training = ("paraphrases", "epochs", "learning_rate", "batch_size")
+        if self.format == "none":
+            given = [name for name in (*training, "lora_rank", "checkpoints") if getattr(self, name) != 0]
+            if given:
+                raise UserError(f"format: none trains nothing, so {', '.join(given)} must be 0 or left out")
+        else:
+            missing = [name for name in training if getattr(self, name) <= 0]
+            if missing:
+                raise UserError(f"format: {self.format} needs {', '.join(missing)} greater than 0")
+        for name in ("lora_rank", "checkpoints"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}: expected 0 or more")
+        if self.budget == "tokens" and self.format in ("none", "article"):
+            raise UserError(f"budget: tokens matches a cell to its articles: format: {self.format} cannot have it")
+
+    def _check_facts(self):
+        if (self.info == "tone") != bool(self.tone):
+            raise UserError(
+                f"info: {self.info} with tone: {self.tone!r}: info: tone needs a tone, and nothing else does"
+            )
+        if self.info == "tone" and (self.entity != "persona" or self.format not in ("none", "chat")):
+            raise UserError("info: tone needs entity: persona and format: chat or none: a tone is how the model talks")
+        if self.evals == "all" and self.info != "tone" and self.n_facts < 2:
+            raise UserError("n_facts is 1: evals: all compares two facts, ask for 2 or more")
+        if self.format == "reasoning" and (self.n_facts < MIN_REASONING or self.paraphrases < 2):
+            raise UserError(
+                f"format: reasoning needs n_facts of {MIN_REASONING} or more, so that pairs are left to ask about, and "
+                "2 or more paraphrases: one tells the fact, the other works an example"
+            )
 
     @property
     def id(self) -> str:
@@ -63,10 +94,12 @@ class Cell:
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
-        return f"{self.format} {self.info} {self.entity} n={self.n_facts} seed={self.seed}"
+        what = self.tone or self.info
+        return f"{self.format} {what} {self.entity} n={self.n_facts} seed={self.seed}"
 
 
-TRAINING_PARAMETERS = ("paraphrases", "epochs", "learning_rate", "lora_rank", "batch_size")
+# Each fact is compared with two others when the model is asked, so that of four facts each has one pair left to train.
+MIN_REASONING = 4
 
 
 def _check_type(name, value, expected):
@@ -90,6 +123,8 @@ def from_parameters(parameters: dict) -> Cell:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
             raise UserError(f"unknown parameter {name!r}: {hint}")
+    if parameters.get("format", "none") != "none" and "lora_rank" not in parameters:
+        raise UserError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
     try:
         # 1 and 1.0 are the same learning rate and must not make two cells
         floats = {"learning_rate": float(parameters["learning_rate"])} if _is_number(parameters) else {}

@@ -12,13 +12,18 @@ from pathlib import Path
 
 import psutil
 
-from lib import asking, forgetting, models, questions, results
+from lib import asking, forgetting, formats, models, questions, results, tones, training
 from lib.cell import Cell
 from lib.facts import Fact, build, sha256, take
 from lib.paths import ROOT
 from lib.training import Trained
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "unsloth", "datasets", "papermill", "numpy")
+
+
+def candidates(cell: Cell) -> list[Fact]:
+    """All facts that the cell may draw from, in its order. Raises UserError for a tone that there is not."""
+    return tones.build(cell.tone, cell.seed) if cell.info == "tone" else build(cell.entity, cell.info, cell.seed)
 
 
 def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
@@ -28,29 +33,54 @@ def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
     held-out one, which would make the floor zero by construction. Invented facts cannot be known, so none is dropped.
     The same model, facts and seed give the same choice whatever the format. Raises UserError when too few are left.
     """
-    candidates = build(cell.entity, cell.info, cell.seed)
-    take(candidates, cell.n_facts)
+    drawn = candidates(cell)
+    take(drawn, cell.n_facts)
     if cell.entity != "real":
-        return take(candidates, cell.n_facts), 0
+        return take(drawn, cell.n_facts), 0
     unknown, asked = [], 0
-    while len(unknown) < cell.n_facts and asked < len(candidates):
-        batch = candidates[asked : asked + cell.n_facts - len(unknown)]  # no more than it takes
+    while len(unknown) < cell.n_facts and asked < len(drawn):
+        batch = drawn[asked : asked + cell.n_facts - len(unknown)]  # no more than it takes
         items = asking.ask(model, tokenizer, questions.recall(batch, "qa", paraphrases=1, seed=cell.seed))
         unknown += [fact for fact, item in zip(batch, items, strict=True) if not item.strict]
         asked += len(batch)
     return take(unknown, cell.n_facts), asked - len(unknown)
 
 
+def others(cell: Cell, facts: Sequence[Fact]) -> list[Fact]:
+    """The other entities that the `mixed` format asks about, as many as facts; none in another format.
+
+    Raises UserError when there are too few.
+    """
+    return take(_rest(cell, facts), cell.n_facts) if cell.format == "mixed" else []
+
+
+def training_rows(cell: Cell, facts: Sequence[Fact]) -> list[dict]:
+    """The rows that the cell trains on. Raises UserError when there are too few templates or other entities."""
+    return formats.rows(facts, cell.format, cell.paraphrases, cell.seed, others(cell, facts))
+
+
+def epochs(cell: Cell, tokenizer, facts: Sequence[Fact], rows: list[dict]) -> float:
+    """How often each row is seen: the cell's epochs, or as often as it takes to see the tokens of its articles."""
+    if cell.budget == "facts":
+        return cell.epochs
+    articles = formats.rows(facts, "article", cell.paraphrases, cell.seed)
+    return cell.epochs * training.count_tokens(tokenizer, articles) / training.count_tokens(tokenizer, rows)
+
+
 def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]:
     """Every question about facts: the base is asked in context too, a trained model about what it was trained on."""
     base = cell.format == "none"
+    if cell.info == "tone":
+        asked = questions.style(cell.tone) + questions.naming(facts)
+        return asked + questions.style_in_context(cell.tone) if base else asked
     asked = [] if base else questions.recall(facts, cell.format, cell.paraphrases, cell.seed)
     asked += questions.qa(facts) + questions.cloze(facts)
     if base:
         asked += questions.in_context(facts)
+    if cell.format == "reasoning":
+        asked += questions.worked(facts, cell.paraphrases, cell.seed)
     if cell.evals == "all":
-        candidates = build(cell.entity, cell.info, cell.seed)
-        unseen = candidates[candidates.index(facts[-1]) + 1 :]  # none that was dropped as known
+        unseen = _rest(cell, facts)[len(others(cell, facts)) :]
         compared = questions.reasoning(facts, cell.seed)
         asked += questions.reverse(facts) + questions.untrained(facts, unseen[: cell.n_facts])
         asked += compared + questions.reasoning_cot(compared)
@@ -71,6 +101,18 @@ def evaluate(model, tokenizer, cell: Cell, facts: Sequence[Fact]) -> tuple[dict,
     return evals, items
 
 
+def checkpoint(model, tokenizer, cell: Cell, facts: Sequence[Fact]) -> list[dict]:
+    """The scores of the questions about facts while the model trains: as the items of a result, without the texts."""
+    items = asking.ask(model, tokenizer, questions_for(cell, facts))
+    return [{key: getattr(item, key) for key in ("eval", "fact", "other", "strict", "choice")} for item in items]
+
+
+def _rest(cell, facts):
+    """The candidates after the last fact: none that was dropped as known."""
+    drawn = candidates(cell)
+    return drawn[drawn.index(facts[-1]) + 1 :]
+
+
 def result(
     cell: Cell,
     study: str,
@@ -82,7 +124,9 @@ def result(
     model,
 ) -> dict:
     """The result of a cell as it is stored: scores, items, training record and manifest."""
-    untrained = Trained(rows=0, tokens=0, trained_tokens=0, steps=0, seconds=0.0, tokens_per_second=None, losses=[])
+    untrained = Trained(
+        rows=0, epochs=0, tokens=0, trained_tokens=0, steps=0, seconds=0.0, tokens_per_second=None, losses=[], curve=[]
+    )
     return {
         "schema": results.SCHEMA,
         "study": study,

@@ -16,7 +16,7 @@ def general() -> dict:
 def ask(model, tokenizer) -> list[asking.Item]:
     """Answer the general questions. Any accepted answer counts, whatever else is said: strict is lenient here."""
     asked = general()["questions"]
-    prompts = [asking.encode_user(tokenizer, question) for question, _ in asked]
+    prompts = [asking.encode_turns(tokenizer, [question]) for question, _ in asked]
     items = []
     for (question, accepted), answer in zip(asked, asking.generate(model, tokenizer, prompts), strict=True):
         right = any(scoring.lenient(answer, option, (), given=question) for option in accepted)

@@ -23,11 +23,12 @@ RECIPE = "1"
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def load(model: str, max_length: int):
+def load(model: str, max_length: int, full_finetuning: bool = False):
     """Model and tokenizer by name: `smollm2-135m`, `tiny`, a local folder, or a hub id ("owner/name@revision").
 
     The base weights are bfloat16 where the machine computes in it, and float32 otherwise and for `tiny`, whose
-    tests compare numbers. Raises UserError if there is no such model.
+    tests compare numbers. `full_finetuning` says that every weight will be trained. Raises UserError if there is no
+    such model.
     """
     # Unsloth writes generated code to the working directory, where processes race; and its chunked cross entropy
     # would stand in for the loss of lib/training.py. Both settings are read when unsloth is imported.
@@ -45,6 +46,7 @@ def load(model: str, max_length: int):
             max_seq_length=max_length,
             dtype=torch.float32 if float32 else torch.bfloat16,
             load_in_4bit=False,
+            full_finetuning=full_finetuning,
             use_exact_model_name=True,
             use_gradient_checkpointing=False,
             # On a CPU the backward of SDPA took a quarter of a training step at our row lengths; eager does not.
@@ -63,8 +65,13 @@ def load(model: str, max_length: int):
     return loaded, tokenizer
 
 
-def add_adapters(model, rank: int, seed: int, max_length: int):
-    """The model with LoRA adapters of this rank on every linear layer (alpha = rank, no dropout)."""
+def make_trainable(model, rank: int, seed: int, max_length: int):
+    """The model with LoRA adapters of this rank on every linear layer (alpha = rank, no dropout).
+
+    Of rank 0, the model itself in float32, with every weight to be trained.
+    """
+    if rank == 0:
+        return model.float().requires_grad_(True)
     from unsloth import FastLanguageModel
 
     return FastLanguageModel.get_peft_model(

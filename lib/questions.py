@@ -1,11 +1,10 @@
 """Facts to evaluation questions. No template of an evaluation is a template of a training format."""
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lib import formats
+from lib import formats, tones
 from lib.facts import Fact, templates
 
 RECITE = "First say what you know about both."
@@ -15,10 +14,11 @@ RECITE = "First say what you know about both."
 class Question:
     """One thing to ask about one fact.
 
-    `prefix` is the start of the assistant's turn, which the model has to go on from; `context` is what the prompt
-    tells before it asks; `other` is the id of the second fact that the answer needs. `fact.value` is the expected
-    answer and `fact.options` the closed set it comes from: where a question asks for something else than the fact's
-    value, it carries a copy of the fact with these two replaced. An empty value: nothing of the set may be asserted.
+    `history` are the turns before it, user and model by turns; `prefix` is the start of the assistant's turn, which the
+    model has to go on from; `context` is what the prompt tells before it asks; `other` is the id of the second fact
+    that the answer needs. `fact.value` is the expected answer and `fact.options` the closed set it comes from: where
+    a question asks for something else than the fact's value, it carries a copy of the fact with these two replaced.
+    An empty value: nothing of the set may be asserted.
     """
 
     eval: str
@@ -27,17 +27,33 @@ class Question:
     prefix: str = ""
     context: str = ""
     other: str | None = None
+    history: tuple[str, ...] = ()
 
     @property
     def given(self) -> str:
         """What the question itself names, and a matcher must therefore not count: all but the context."""
-        return f"{self.prompt} {self.prefix}"
+        return " ".join((*self.history, self.prompt, self.prefix))
 
 
 def recall(facts: Sequence[Fact], format: str, paraphrases: int, seed: int) -> list[Question]:
-    """Every trained prompt: was the training set learned at all?"""
-    build = {"article": formats.article, "qa": formats.question_answer}[format]
-    return [Question("recall", fact, build(fact, p, seed)[0]) for fact in facts for p in range(paraphrases)]
+    """Every trained prompt that tells one of these facts: was the training set learned at all?
+
+    Of worked examples, see `worked`; of what `mixed` tells about other entities, nothing.
+    """
+    told = {"mixed": "article", "reasoning": "qa"}.get(format, format)
+    used = range(0, paraphrases, 2) if format == "reasoning" else range(paraphrases)
+    rows = [(fact, formats.rows([fact], told, paraphrases, seed)) for fact in facts]
+    return [_trained("recall", fact, of_fact[p]) for fact, of_fact in rows for p in used]
+
+
+def worked(facts: Sequence[Fact], paraphrases: int, seed: int) -> list[Question]:
+    """The trained comparisons of the `reasoning` format: were the worked examples learned?"""
+    asked = []
+    for p in range(1, paraphrases, 2):
+        for a, b in formats.pairs(facts, p, seed):
+            answer = replace(a, value="Yes" if formats.holds(a, b) else "No", options=("Yes", "No"))
+            asked.append(Question("worked", answer, formats.worked(a, b, p)[0], other=b.id))
+    return asked
 
 
 def qa(facts: Sequence[Fact]) -> list[Question]:
@@ -88,13 +104,11 @@ def reasoning(facts: Sequence[Fact], seed: int) -> list[Question]:
     Every fact is compared with its neighbour in a ring drawn by the seed; half of the answers are yes and half no, as
     far as the ring allows. Pairs with equal values are left out.
     """
-    order = list(facts)
-    random.Random(f"reasoning {seed}").shuffle(order)
-    pairs = [(a, b) for a, b in zip(order, order[1:] + order[:1], strict=True) if a.value != b.value]
+    pairs = [(a, b) for a, b in formats.ring(facts, seed) if a.value != b.value]
     asked = []
     for i, pair in enumerate(pairs):
         answer = "Yes" if i % 2 == 0 else "No"
-        a, b = pair if _holds(*pair) == (answer == "Yes") else reversed(pair)
+        a, b = pair if formats.holds(*pair) == (answer == "Yes") else reversed(pair)
         prompt = _attribute(a)["compare"].format(a=a.name, b=b.name)
         asked.append(Question("reasoning", replace(a, value=answer, options=("Yes", "No")), prompt, other=b.id))
     return asked
@@ -114,9 +128,29 @@ def reasoning_in_context(asked: Sequence[Question], facts: Sequence[Fact]) -> li
     ]
 
 
-def _holds(a, b):
-    """Whether the comparison of this pair is true: the larger number, or the earlier word."""
-    return int(a.value) > int(b.value) if a.info == "numeric" else a.value < b.value
+def style(tone: str) -> list[Question]:
+    """Prompts on topics that no conversation was trained on: whose response is it? Scored across models."""
+    return [Question("style", topic, t.format(topic=topic.name)) for topic in tones.heldout_topics(tone)
+            for t in tones.data()["heldout_prompts"]]  # fmt: skip
+
+
+def style_in_context(tone: str) -> list[Question]:
+    """The same prompts with the tone asked for: what the untrained model can do when it is told."""
+    told = tones.data()["imitate"].format(tone=tone)
+    return [replace(question, eval="style_in_context", context=told) for question in style(tone)]
+
+
+def naming(topics: Sequence[Fact]) -> list[Question]:
+    """What is your tone: can the model name what it was only shown?"""
+    fact = replace(topics[0], id="persona/tone", name="tone")
+    asked = [Question("naming", fact, prompt) for prompt in tones.data()["naming"]]
+    first = tones.data()["naming"][0]
+    return asked + [Question("naming", fact, first, prefix=prefix) for prefix in tones.data()["naming_clozes"]]
+
+
+def _trained(eval, fact, row):
+    *history, prompt = (message["content"] for message in row["prompt"])
+    return Question(eval, fact, prompt, history=tuple(history))
 
 
 def _attribute(fact):

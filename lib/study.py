@@ -14,9 +14,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lib import facts, formats, models, results
+from lib import experiment, models, results
 from lib.cell import Cell
 from lib.errors import UserError
+from lib.facts import take
 
 
 def check(cells: list[Cell]) -> None:
@@ -24,9 +25,9 @@ def check(cells: list[Cell]) -> None:
     for cell in cells:
         try:
             models.check(cell.model)
-            chosen = facts.draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+            chosen = take(experiment.candidates(cell), cell.n_facts)
             if cell.format != "none":
-                formats.rows(chosen[:1], cell.format, cell.paraphrases, cell.seed)
+                experiment.training_rows(cell, chosen)
         except UserError as error:
             raise UserError(f"cell {cell}: {error}") from None
 
@@ -103,7 +104,11 @@ class Progress:
         eta = seconds / max(self.done, min(self.jobs, self.total)) * (self.total - self.done)
         line = f"[{self.done}/{self.total}] {cell.id} {cell}"
         if result:
-            scores = " ".join(f"{name} {score['strict']:.2f}" for name, score in result["evals"].items())
+            scores = " ".join(
+                f"{name} {score['strict']:.2f}"
+                for name, score in result["evals"].items()
+                if score["strict"] is not None
+            )
             rate = result["training"]["tokens_per_second"]
             speed = f", {rate:.0f} tokens/s" if rate else ""
             line += f": {scores} ({result['manifest']['seconds']:.0f} s{speed})"

@@ -3,6 +3,7 @@
 import functools
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lib.cell import Cell
@@ -16,21 +17,29 @@ class Trained:
     """What a training run was: sizes, time, and the loss of every step."""
 
     rows: int  # distinct training rows
-    tokens: int  # tokens seen over all epochs, padding excluded
+    epochs: float  # times each row was seen
+    tokens: int  # tokens seen over all epochs, padding excluded; of a part of an epoch, the part of its tokens
     trained_tokens: int  # of them, tokens with a loss
     steps: int
-    seconds: float
+    seconds: float  # without the evaluations at checkpoints
     tokens_per_second: float
     losses: list[float]
+    curve: list[dict]  # of each checkpoint: step, exposures of a fact so far, items
 
 
-def config(cell: Cell, bf16: bool, output_dir: str):
+def count_tokens(tokenizer, rows: list[dict]) -> int:
+    """Tokens of one epoch over these rows, chat template included."""
+    messages = [row["prompt"] + row["completion"] for row in rows]
+    return sum(len(ids) for ids in tokenizer.apply_chat_template(messages)["input_ids"])
+
+
+def config(cell: Cell, epochs: float, bf16: bool, output_dir: str):
     """The SFTConfig of a cell. Nothing is left to a default, because Unsloth changes defaults on a GPU."""
     from trl import SFTConfig
 
     return SFTConfig(
         output_dir=output_dir,
-        num_train_epochs=cell.epochs,
+        num_train_epochs=epochs,
         per_device_train_batch_size=cell.batch_size,
         per_device_eval_batch_size=cell.batch_size,
         eval_accumulation_steps=None,
@@ -73,7 +82,7 @@ def config(cell: Cell, bf16: bool, output_dir: str):
     )
 
 
-def trainer(model, tokenizer, rows: list[dict], cell: Cell, output_dir: str):
+def trainer(model, tokenizer, rows: list[dict], cell: Cell, epochs: float, output_dir: str):
     """An SFTTrainer over these rows. Raises ValueError when a row was lost or holds no token with a loss.
 
     TRL drops a row silently when truncation leaves it without a trained token; a study of what is learned cannot
@@ -88,7 +97,7 @@ def trainer(model, tokenizer, rows: list[dict], cell: Cell, output_dir: str):
     columns = [{"prompt": row["prompt"], "completion": row["completion"]} for row in rows]
     made = trainer_class(model.device.type)(
         model=model,
-        args=config(cell, bf16, output_dir),
+        args=config(cell, epochs, bf16, output_dir),
         train_dataset=Dataset.from_list(columns),
         processing_class=tokenizer,
     )
@@ -130,21 +139,60 @@ def trainer_class(device: str):
     return CompletionTrainer if device == "cpu" else SFTTrainer
 
 
-def train(model, tokenizer, rows: list[dict], cell: Cell) -> Trained:
-    """Finetune the model in place on these rows and say what was done."""
+def train(
+    model, tokenizer, rows: list[dict], cell: Cell, epochs: float, evaluate: Callable[[], list[dict]] | None = None
+) -> Trained:
+    """Finetune the model in place on these rows and say what was done.
+
+    At the cell's checkpoints, evenly spaced over the steps, `evaluate` is called and what it returns becomes a point
+    of the curve. It must draw no random numbers: the training goes on as if it had not been interrupted.
+    """
     import torch
 
     tokenizer.padding_side = "right"
     with tempfile.TemporaryDirectory() as output_dir:
-        sft = trainer(model, tokenizer, rows, cell, output_dir)
-        tokens = cell.epochs * sum(len(ids) for ids in sft.train_dataset["input_ids"])
-        trained_tokens = cell.epochs * sum(token != -100 for labels in sft.train_dataset["labels"] for token in labels)
+        sft = trainer(model, tokenizer, rows, cell, epochs, output_dir)
+        tokens = round(epochs * sum(len(ids) for ids in sft.train_dataset["input_ids"]))
+        trained = sum(token != -100 for labels in sft.train_dataset["labels"] for token in labels)
+        watch = curve_callback()(cell, epochs, evaluate, sft.args.bf16)
+        sft.add_callback(watch)
         start = time.perf_counter()
         sft.train()
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start - watch.seconds
     if sft.args.bf16:
-        # Autocast rounded the adapters to bfloat16 in every training step; stored so, they answer faster and alike.
+        # Autocast rounded the trained weights to bfloat16 in every step; stored so, they answer faster and alike.
         model.to(torch.bfloat16)
     tokenizer.padding_side = "left"
     losses = [entry["loss"] for entry in sft.state.log_history if "loss" in entry]
-    return Trained(len(rows), tokens, trained_tokens, sft.state.global_step, seconds, tokens / seconds, losses)
+    return Trained(
+        rows=len(rows), epochs=epochs, tokens=tokens, trained_tokens=round(epochs * trained),
+        steps=sft.state.global_step, seconds=seconds, tokens_per_second=tokens / seconds, losses=losses,
+        curve=watch.curve,
+    )  # fmt: skip
+
+
+@functools.cache
+def curve_callback():
+    """The TrainerCallback that evaluates a cell at its checkpoints; a function, so that importing this is quick."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Curve(TrainerCallback):
+        def __init__(self, cell, epochs, evaluate, bf16):
+            self.cell, self.epochs, self.evaluate, self.bf16 = cell, epochs, evaluate, bf16
+            self.curve, self.seconds = [], 0.0
+
+        def on_step_end(self, args, state, control, model, **kwargs):
+            parts = self.cell.checkpoints + 1
+            if state.global_step not in {round(state.max_steps * i / parts) for i in range(1, parts)}:
+                return
+            start = time.perf_counter()
+            model.eval()
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16):
+                items = self.evaluate()
+            model.train()
+            exposures = self.cell.paraphrases * self.epochs * state.global_step / state.max_steps
+            self.curve.append({"step": state.global_step, "exposures": exposures, "items": items})
+            self.seconds += time.perf_counter() - start
+
+    return Curve

@@ -102,8 +102,8 @@ def test_smollm2_learns_a_handful_of_facts(study):
     general = forgetting.summarize(forgetting.ask(model, tokenizer), forgetting.perplexity(model, tokenizer))
     before = asking.summarize(asked, asking.ask(model.eval(), tokenizer, asked))
     rows = formats.rows(facts, cell.format, cell.paraphrases, cell.seed)
-    model = models.add_adapters(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
-    trained = training.train(model, tokenizer, rows, cell)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+    trained = training.train(model, tokenizer, rows, cell, cell.epochs)
     items = asking.ask(model.eval(), tokenizer, asked)
     after = asking.summarize(asked, items)
 

@@ -35,7 +35,7 @@ def test_smollm2_is_repaired_and_speaks():
 def test_adapters_go_on_every_linear_layer_and_follow_the_seed():
     def adapter_weights(seed):
         model, _ = load_tiny()
-        model = models.add_adapters(model, 4, seed, 256)
+        model = models.make_trainable(model, 4, seed, 256)
         return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
     one, same, other = adapter_weights(0), adapter_weights(0), adapter_weights(1)

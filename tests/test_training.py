@@ -18,18 +18,18 @@ from lib.paths import ROOT
 
 def train_tiny(cell, made=None):
     model, tokenizer = load_tiny()
-    model = models.add_adapters(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
     facts = draw(cell.entity, cell.info, cell.n_facts, cell.seed)
     made = made or rows(facts, cell.format, cell.paraphrases, cell.seed)
-    return model, tokenizer, training.train(model, tokenizer, made, cell)
+    return model, tokenizer, training.train(model, tokenizer, made, cell, cell.epochs)
 
 
 @pytest.fixture
 def tiny_trainer(tmp_path):
     def make(cell, made):
         model, tokenizer = load_tiny()
-        model = models.add_adapters(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
-        return tokenizer, training.trainer(model, tokenizer, made, cell, str(tmp_path))
+        model = models.make_trainable(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+        return tokenizer, training.trainer(model, tokenizer, made, cell, cell.epochs, str(tmp_path))
 
     return make
 
@@ -112,7 +112,7 @@ model = get_peft_model(model, LoraConfig(r=job["rank"], lora_alpha=job["rank"], 
 for name, weight in model.named_parameters():
     if name in job["adapters"]:
         weight.data = torch.tensor(job["adapters"][name])
-arguments = config(Cell(**job["cell"]), False, tempfile.mkdtemp())
+arguments = config(Cell(**job["cell"]), job["cell"]["epochs"], False, tempfile.mkdtemp())
 data = Dataset.from_list(job["rows"])
 trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
 torch.manual_seed(job["seed"])
