@@ -71,8 +71,9 @@ def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]
     """Every question about facts: the base is asked in context too, a trained model about what it was trained on."""
     base = cell.format == "none"
     if cell.info == "tone":
-        asked = questions.style(cell.tone) + questions.naming(facts)
-        return asked + questions.style_in_context(cell.tone) if base else asked
+        # untold, the untrained model answers alike for every tone: there is nothing to attribute
+        responses = questions.style_in_context(cell.tone) if base else questions.style(cell.tone)
+        return responses + questions.naming(facts)
     asked = [] if base else questions.recall(facts, cell.format, cell.paraphrases, cell.seed)
     asked += questions.qa(facts) + questions.cloze(facts)
     if base:

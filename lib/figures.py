@@ -1,23 +1,27 @@
 """The shared look of the figures, and where they are saved."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib import results
+from lib import results, stats
 
-# Light and dark enough to be told apart in greyscale; hatches say it again.
-FORMAT_COLOURS = {"article": "#deebf7", "qa": "#6baed6"}
-FORMAT_NAMES = {"article": "article", "qa": "question-answer"}
-HATCHES = {"article": "", "qa": "//"}
-# the lines that an accuracy must be read against: style and legend
-LINES = {
-    "ceiling": ("--", "ceiling: untrained, fact in the prompt"),
-    "constant": ("-.", "best constant answer"),
-    "floor": (":", "floor: untrained"),
-}
+# Marks that can be told apart in greyscale: marker and fill.
+INFO_MARKS = {"categorical": ("o", "black"), "numeric": ("s", "white")}
+FORMAT_MARKS = {
+    "article": ("o", "white"), "mixed": ("P", "white"), "chat": ("^", "#9ecae1"), "cloze": ("D", "#9ecae1"),
+    "reasoning": ("v", "#2171b5"), "qa": ("s", "black"),
+}  # fmt: skip
+NAMES = {
+    "categorical": "words", "numeric": "numbers", "tone": "tones", "none": "un-\ntrained", "reasoning": "reason-\ning",
+    "qa": "QA", "in_context": "in the\nprompt",
+    "fictional": "fictional places", "real": "2026 World Cup matches", "persona": "the model's persona",
+}  # fmt: skip
+FORMATS = ["none", "article", "mixed", "chat", "cloze", "reasoning", "qa", "in_context"]
 
 
 def theme() -> None:
@@ -41,48 +45,118 @@ def save(figure, study: str, name: str) -> Path:
     return folder / f"{name}.png"
 
 
-def format_bars(ax, scores: pd.DataFrame, recall: pd.DataFrame, lines: dict[str, pd.Series]) -> None:
-    """Accuracy by type of information and training format, with the lines it must be read against.
+def name(key: str) -> str:
+    """How a parameter's value is called in a figure."""
+    return NAMES.get(key, key)
 
-    `scores` and `recall` have the columns of stats.accuracy with `info` and `format`; `lines` are accuracies by info,
-    named as in LINES. Bars carry the 95 % interval; a diamond is the recall of the trained prompts.
+
+def plain(key: str) -> str:
+    """The same on one line."""
+    return name(key).replace("-\n", "").replace("\n", " ")
+
+
+def by_format(items: pd.DataFrame, evaluation: str, by: list[str], score: str = "strict") -> pd.DataFrame:
+    """stats.accuracy of an evaluation by these columns and `format`.
+
+    The floor is the format `none`; the ceiling, the untrained model with the facts in its prompt, is added as the
+    format `in_context`.
     """
-    infos, formats = ["categorical", "numeric"], ["article", "qa"]
-    sns.barplot(
-        scores, x="info", y="mean", hue="format", order=infos, hue_order=formats, errorbar=None,
-        palette=FORMAT_COLOURS, edgecolor="black", linewidth=0.8, ax=ax, legend=False,
+    ceiling = {"qa": "in_context", "reasoning": "reasoning_in_context"}.get(evaluation)
+    told = items[items["eval"] == ceiling].assign(format="in_context")
+    return stats.accuracy(pd.concat([items[items["eval"] == evaluation], told]), [*by, "format"], score)
+
+
+def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | None = None, n: bool = True) -> None:
+    """Means with 95 % intervals: one mark a hue, side by side at each x, with the number of facts below.
+
+    `scores` has the columns of stats.accuracy with `x` and `hue`; `marks` gives marker and fill of each hue.
+    """
+    order = order or [f for f in FORMATS if f in set(scores[x])]
+    hues = [h for h in marks if h in set(scores[hue])]
+    for i, h in enumerate(hues):
+        rows = scores[scores[hue] == h].set_index(x).reindex(order)
+        at = np.arange(len(order)) + (i - (len(hues) - 1) / 2) * min(0.28, 0.8 / len(hues))
+        marker, fill = marks[h]
+        ax.errorbar(
+            at, rows["mean"], yerr=[rows["mean"] - rows["low"], rows["high"] - rows["mean"]], fmt=marker, mfc=fill,
+            mec="black", ecolor="black", ms=6, capsize=2.5, lw=1, label=plain(h),
+        )  # fmt: skip
+    ax.set_xticks(range(len(order)), [name(f) for f in order])
+    if n:
+        for i, place in enumerate(order):
+            counts = sorted({int(c) for c in scores.loc[scores[x] == place, "facts"]})
+            label = "n=" + (str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}")
+            ax.annotate(label, (i, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center", fontsize=7)
+    ax.set(xlim=(-0.6, len(order) - 0.4), ylim=(-0.04, 1.04), xlabel="", ylabel="")
+
+
+def bars(ax, values: pd.Series, label: str) -> None:
+    """A short thick line over each place of a categorical x axis; `values` is indexed by what dots was given as x."""
+    places = [text.get_text() for text in ax.get_xticklabels()]
+    shown = {places.index(name(key)): value for key, value in values.items() if name(key) in places}
+    ax.hlines(list(shown.values()), [x - 0.3 for x in shown], [x + 0.3 for x in shown], color="0.6", lw=3, label=label,
+              zorder=0)  # fmt: skip
+
+
+def line(ax, value: float, label: str) -> None:
+    """A yardstick across the panel."""
+    ax.axhline(value, color="black", ls="-.", lw=0.9, label=label, zorder=0)
+
+
+def legend(figure, ax, columns: int = 4) -> None:
+    """The marks of this panel, below the whole figure."""
+    handles, labels = ax.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False}
+    figure.legend(unique.values(), unique.keys(), ncol=columns, **place)
+
+
+def forest(ax, rows: pd.DataFrame, label: str = "contrast") -> None:
+    """Contrasts with their intervals, one a line from the top; filled where the interval leaves out zero."""
+    for y, (_, row) in enumerate(rows.iterrows()):
+        low, high = row["ci95"]
+        fill = "white" if row["verdict"] == "inconclusive" else "black"
+        ax.plot([low, high], [y, y], color="black", lw=1)
+        ax.plot(row["estimate"], y, "o", mfc=fill, mec="black", ms=5)
+    ax.axvline(0, color="black", lw=0.8, ls=":")
+    ax.set_yticks(range(len(rows)), [textwrap.fill(text, 62) for text in rows[label]], fontsize=8)
+    ax.set(ylim=(len(rows) - 0.5, -0.5))
+
+
+def claims_table(rows: pd.DataFrame, paper: dict[str, str]):
+    """A figure of all claims: what the paper says, our contrasts with their intervals, and the verdicts."""
+    present = [claim for claim in paper if claim in set(rows["claim"])]
+    heights = [(rows["claim"] == claim).sum() + 0.6 for claim in present]
+    figure, axes = plt.subplots(
+        len(present), 1, figsize=(9, 0.36 * sum(heights) + 0.5), sharex=True, squeeze=False, height_ratios=heights,
+        layout="constrained",
     )  # fmt: skip
-    for format, bars in zip(formats, list(ax.containers), strict=True):
-        of_format = scores[scores["format"] == format].set_index("info").loc[infos]
-        recalled = recall[recall["format"] == format].set_index("info").loc[infos]
-        centres = [bar.get_x() + bar.get_width() / 2 for bar in bars]
-        for bar in bars:
-            bar.set_hatch(HATCHES[format])
-        below, above = of_format["mean"] - of_format["low"], of_format["high"] - of_format["mean"]
-        ax.errorbar(centres, of_format["mean"], yerr=[below, above], fmt="none", ecolor="black", capsize=4, lw=1.2)
-        ax.plot(centres, recalled["mean"], "D", mfc="white", mec="black", ms=6, zorder=5)
-        for x, n in zip(centres, of_format["facts"], strict=True):
-            ax.annotate(f"n={n}", (x, 0), xytext=(0, -6), textcoords="offset points", ha="center", va="top", fontsize=8)
-    for name, by_info in lines.items():
-        for x, info in enumerate(infos):
-            ax.hlines(by_info[info], x - 0.45, x + 0.45, colors="black", linestyles=LINES[name][0], lw=1.4)
-    ax.tick_params(axis="x", pad=18, length=0)
-    ax.set(ylim=(-0.015, 1.08), xlabel="", ylabel="")
+    for ax, claim in zip(axes[:, 0], present, strict=True):
+        of_claim = rows[rows["claim"] == claim]
+        forest(ax, of_claim)
+        ax.set_title(f"{claim}. The paper: {paper[claim]}", loc="left", fontsize=9, fontweight="bold", x=-0.75)
+        for y, word in enumerate(of_claim["verdict"]):
+            ax.annotate(word, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    axes[-1, 0].set_xlabel("estimate with 95 % interval (positive: as the paper says)")
+    return figure
 
 
-def format_legend(figure) -> None:
-    """One legend for the marks of format_bars, below the panels."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles = [
-        Patch(facecolor=FORMAT_COLOURS[f], edgecolor="black", hatch=HATCHES[f], label=f"trained on {FORMAT_NAMES[f]}")
-        for f in FORMAT_COLOURS
-    ] + [
-        Line2D([], [], marker="D", color="none", mfc="white", mec="black", label="recall of the trained prompts"),
-        *(Line2D([], [], color="black", ls=style, label=label) for style, label in LINES.values()),
-    ]
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=3, frameon=False)
+def models(ax, cells: pd.DataFrame, column: str) -> None:
+    """One dot a model by format, types of information told apart, with the mean of each format."""
+    shown = cells.dropna(subset=[column])
+    order = [f for f in FORMATS if f in set(shown["format"])]
+    fills = {"categorical": "black", "numeric": "white", "tone": "0.6"}
+    for info, fill in fills.items():
+        for x, format in enumerate(order):
+            values = shown.loc[(shown["format"] == format) & (shown["info"] == info), column].to_numpy()
+            at = x + (list(fills).index(info) - 1) * 0.25 + np.linspace(-0.08, 0.08, len(values))
+            ax.plot(at, values, "o", mfc=fill, mec="black", ms=4.5, label=name(info))
+    for x, format in enumerate(order):
+        of_format = shown.loc[shown["format"] == format, column]
+        ax.hlines(of_format.mean(), x - 0.4, x + 0.4, color="black", lw=1.4, label="mean")
+        ax.annotate(f"n={len(of_format)}", (x, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center",
+                    fontsize=7)  # fmt: skip
+    ax.set_xticks(range(len(order)), [name(f) for f in order], fontsize=8)
 
 
 def coloured_tokens(tokenizer, input_ids: list[int], labels: list[int]) -> str:

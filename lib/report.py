@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from lib import results, stats
+from lib import claims, compare, results, stats
 from lib.notebooks import execute
 from lib.paths import ROOT
-from lib.stats import comparable
 
 
 def draw(study: str, grid: str) -> None:
@@ -13,11 +12,13 @@ def draw(study: str, grid: str) -> None:
     loaded = results.load(study)
     folder = results.study_dir(study)
     items = results.items(loaded)
+    for old in (folder / "figures").glob("fig_*"):  # one that these results no longer feed must not stay
+        old.unlink()
     for notebook in figure_notebooks(items):
         execute(notebook, folder / "executed" / f"{notebook}.ipynb", {"study": study})
-    if len(comparable(items)):
-        results.write_json(folder / "claims.json", stats.claims(comparable(items)))
-    (folder / "README.md").write_text(readme(study, grid, loaded))
+    found = claims.claims(items)
+    results.write_json(folder / "claims.json", found)
+    (folder / "README.md").write_text(readme(study, grid, loaded, found))
 
 
 def is_current(study: str) -> bool:
@@ -29,11 +30,25 @@ def is_current(study: str) -> bool:
 
 
 def figure_notebooks(items: pd.DataFrame) -> list[str]:
-    """The figure notebooks that these results can feed."""
-    wanted = ["fig_formats"] if len(comparable(items)) else []
-    if items[items["format"] != "none"].groupby("format")["learning_rate"].nunique().max() > 1:
-        wanted.append("fig_learning_rate")
-    return wanted
+    """The figure notebooks that these results can feed, in the order of reading."""
+    compared = compare.main(items)
+    formats, evals = set(compared["format"]), set(items["eval"])
+    both = {"none", "article", "qa"} <= formats
+    rates = items[items["format"] != "none"].groupby(["format", *compare.CONTROLS])["learning_rate"].nunique()
+    feeds = {
+        "fig_claims": both,
+        "fig_corners": both and len(compare.walk(items)) > 2 and "style" in evals,
+        "fig_formats": both,
+        "fig_numbers": both and set(claims.INFOS) <= set(compared["info"]),
+        "fig_entities": both and compared["entity"].nunique() > 1,
+        "fig_reasoning": both and "reasoning" in evals,
+        "fig_controls": both and bool(compare.sweeps(items)),
+        "fig_capacity": both and len(compare.capacity(items)) > 0,
+        "fig_training": (items["checkpoints"] > 0).any(),
+        "fig_forgetting": "forgetting" in evals,
+        "fig_learning_rate": not both and rates.max() > 1,
+    }
+    return [notebook for notebook, fed in feeds.items() if fed]
 
 
 def table(items: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +69,14 @@ def table(items: pd.DataFrame) -> pd.DataFrame:
         ("floor", items[items["format"] == "none"], "qa", sets),
         ("ceiling", items[items["format"] == "none"], "in_context", sets),
     ):
-        means = source[source["eval"] == evaluation].groupby(keys)["strict"].mean().rename(name).reset_index()
+        means = (
+            source[source["eval"] == evaluation]
+            .astype({"strict": float})
+            .groupby(keys)["strict"]
+            .mean()
+            .rename(name)
+            .reset_index()
+        )
         rows = rows.merge(means, on=keys, how="left")
     constant = (
         items[items["eval"] == "qa"].groupby(sets)["expected"].agg(lambda v: v.value_counts(normalize=True).max())
@@ -68,41 +90,54 @@ def summary(study: str) -> str:
     items = results.items(loaded)
     folder = results.study_dir(study)
     lines = []
-    compared = comparable(items)
-    if len(compared):
+    if len(compared := compare.main(items)):
         lines += [table(compared).to_string(index=False, float_format="{:.2f}".format), ""]
-        lines += [_claim_line(row) for row in stats.claims(compared)]
-        lines.append("")
+    if found := claims.claims(items):
+        lines += [*(_claim_line(row) for row in found), ""]
     lines += [f"figure: {_relative(path)}" for path in sorted((folder / "figures").glob("*.png"))]
     lines.append(f"report: {_relative(folder / 'README.md')}")
     return "\n".join(lines)
 
 
-def readme(study: str, grid: str, loaded: list[dict]) -> str:
-    """README.md of a results folder, from its results."""
+def readme(study: str, grid: str, loaded: list[dict], found: list[dict]) -> str:
+    """README.md of a results folder, from its results and claims."""
     items, cells = results.items(loaded), results.cells(loaded)
     folder = results.study_dir(study)
     parts = [f"# Results: {study}", _how_it_was_run(study, grid, loaded, cells)]
-    for path in sorted((folder / "figures").glob("*.png")):
+    if found:
+        parts += [
+            "## Claims",
+            "Every contrast is positive where the paper is right, and its verdict follows from the interval alone. "
+            f"95 % percentile bootstrap ({stats.RESAMPLES:,} resamples, seeded) over seeds and over the facts within a "
+            "seed; where all facts agree, the rule of three. `effective_facts`: how many independent facts would give "
+            f"an interval as wide.{_seeds(items)}",
+            *(_claim_table(claim, [row for row in found if row["claim"] == claim]) for claim in claims.PAPER),
+        ]
+    for path in [folder / "figures" / f"{notebook}.png" for notebook in figure_notebooks(items)]:
         parts.append(f"![{path.stem.removeprefix('fig_')}](figures/{path.name})")
-    compared = comparable(items)
-    if len(compared):
+    if len(compared := compare.main(items)):
         parts += [
             "## Strict accuracy",
-            "Share of held-out questions answered with the expected value and no other of the closed set, with "
-            "Wilson's 95 % interval over facts. Recall: the trained prompts. Floor: the untrained model. Ceiling: the "
-            "untrained model with the fact in its prompt. Constant: the best single value, said to every question.",
+            "The main part: share of held-out questions answered with the expected value and no other of the closed "
+            "set, with Wilson's 95 % interval over the effective number of facts. Recall: the trained prompts. Floor: "
+            "the untrained model. Ceiling: the untrained model with the fact in its prompt. Constant: the best single "
+            "value, said to every question.",
             _markdown(table(compared)),
-            "## Claims",
-            "Every contrast is positive where the paper is right. 95 % percentile bootstrap over facts (10,000 "
-            "resamples, seeded); where all facts agree, the rule of three. One seed: the intervals do not cover the "
-            "variation between training runs.",
-            _markdown(
-                pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in stats.claims(compared)])
-            ),
         ]
     parts += ["## Cells", _markdown(_cell_table(cells))]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _claim_table(claim, rows):
+    if not rows:
+        return ""
+    shown = pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in rows]).drop(columns="claim")
+    return f"**{claim}.** The paper: {claims.PAPER[claim]}.\n\n{_markdown(shown)}"
+
+
+def _seeds(items):
+    one = compare.main(items)["seed"].nunique() == 1
+    return " One seed: the intervals do not cover the variation between training runs." if one else ""
 
 
 def _how_it_was_run(study, grid, loaded, cells):
@@ -129,8 +164,10 @@ def _dropped(cells):
 
 
 def _cell_table(cells):
-    columns = ["id", "entity", "info", "format", "seed", "learning_rate", "used", "dropped_known", "tokens", "steps",
-               "tokens_per_second", "seconds", "peak_memory_mb"]  # fmt: skip
+    # a column that never varies says nothing
+    varied = [name for name in (*compare.CONTROLS, "tone") if cells[name].nunique() > 1]
+    columns = ["id", "entity", "info", "format", "seed", "learning_rate", *varied, "used", "dropped_known", "tokens",
+               "steps", "tokens_per_second", "seconds", "peak_memory_mb"]  # fmt: skip
     return cells[columns].rename(columns={"used": "facts"}).sort_values(["format", "entity", "info", "learning_rate"])
 
 

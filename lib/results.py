@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -91,9 +92,68 @@ def check_belongs(study: str, cells: list[Cell]) -> None:
 
 
 def items(results: list[dict]) -> pd.DataFrame:
-    """One row per answered question: the cell's parameters, its id, and the item's fields."""
-    rows = [{**result["cell"], "id": result["id"], **item} for result in results for item in result["items"]]
+    """One row per answered question: the cell's parameters, its id, the item's fields, and two scores more.
+
+    `chance` is a blind choice in this evaluation, and `corrected` the closed-set score corrected for it:
+    (choice - chance) / (1 - chance), 0 for guessing and 1 for knowing. A score that does not apply is missing.
+    """
+    rows = []
+    for result in results:
+        parameters, chance = _parameters(result), _chance(result)
+        rows += [{**parameters, "chance": chance[item["eval"]], **item} for item in result["items"]]
+    return _scored(pd.DataFrame(rows))
+
+
+def curves(results: list[dict]) -> pd.DataFrame:
+    """The items of every checkpoint, with `step` and `exposures` of a fact so far; empty if no cell has any."""
+    rows = []
+    for result in results:
+        parameters, chance = _parameters(result), _chance(result)
+        for point in result["training"].get("curve", []):  # results from before there were checkpoints have none
+            at = {**parameters, "step": point["step"], "exposures": point["exposures"]}
+            rows += [{**at, "chance": chance[item["eval"]], **item} for item in point["items"]]
+    return _scored(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def along_training(results: list[dict]) -> pd.DataFrame:
+    """The items of the cells with checkpoints, those of the finished model last: columns as of `curves`."""
+    points, finished = curves(results), items(results)
+    if points.empty:
+        return points
+    last = finished[finished["id"].isin(points["id"])]
+    return pd.concat([points, last.assign(exposures=last["paraphrases"] * last["epochs"])], ignore_index=True)
+
+
+def costs(results: list[dict]) -> pd.DataFrame:
+    """One row for each cell with all evaluations: parameters, and what its training cost.
+
+    `general`: share of the general questions answered; `perplexity` of the fixed text; `asserted`: share of unseen
+    entities of which a trained value is asserted (missing for tones).
+    """
+    rows = []
+    for result in results:
+        evals = result["evals"]
+        if "forgetting" in evals:
+            asserted = 1 - evals["untrained"]["strict"] if "untrained" in evals else None
+            cost = {"general": evals["forgetting"]["strict"], "perplexity": evals["forgetting"]["perplexity"]}
+            rows.append({**_parameters(result), **cost, "asserted": asserted})
     return pd.DataFrame(rows)
+
+
+def _parameters(result):
+    return {**asdict(from_parameters(result["cell"])), "id": result["id"]}
+
+
+def _chance(result):
+    return {name: score["chance"] for name, score in result["evals"].items()}
+
+
+def _scored(frame):
+    scores = {name: "boolean" for name in ("strict", "lenient", "choice") if name in frame}
+    frame = frame.astype({**scores, "chance": float})
+    return frame.assign(
+        corrected=(frame["choice"].astype("Float64").astype(float) - frame["chance"]) / (1 - frame["chance"])
+    )
 
 
 def cells(results: list[dict]) -> pd.DataFrame:
@@ -102,5 +162,5 @@ def cells(results: list[dict]) -> pd.DataFrame:
     for result in results:
         cost = {key: result["training"][key] for key in ("rows", "tokens", "steps", "tokens_per_second")}
         run = {key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")}
-        rows.append({**result["cell"], "id": result["id"], **result["facts"], **cost, **run})
+        rows.append({**_parameters(result), **result["facts"], **cost, **run})
     return pd.DataFrame(rows)

@@ -1,78 +1,102 @@
-"""From items to estimates with intervals, and from intervals to verdicts on the paper's claims."""
+"""Means and contrasts of means, with intervals that keep together what succeeds and fails together."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 from statsmodels.stats.proportion import proportion_confint
 
-from lib.errors import UserError
-
 RESAMPLES = 10_000
-INFOS = ("categorical", "numeric")
 FACT = ["entity", "info", "seed", "fact"]  # what identifies a fact across the cells that share it
+STRATUM = ["entity", "info"]  # fixed by design: resampling never exchanges one kind of fact for another
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % interval.
+
+    `facts` is how many facts the estimate is made of, `effective` how many independent facts would give a standard
+    error as small: fewer, where the facts of one training run share its luck.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    facts: int
+    effective: float
 
 
 def accuracy(items: pd.DataFrame, by: list[str], score: str = "strict") -> pd.DataFrame:
-    """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, facts, items.
+    """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, facts, effective, items.
 
-    The interval is Wilson's (1927), with the number of facts and not of questions as sample size: several questions
-    about one fact succeed and fail together, and counting each would make the interval too narrow. It stays honest
-    at 0 and 1, where a bootstrap has no width.
+    The interval is Wilson's (1927), with the effective number of facts as sample size (Korn and Graubard 1998): several
+    questions about one fact, and the facts of one run, succeed and fail together, and counting each would make the
+    interval too narrow. It stays honest at 0 and 1, where a bootstrap has no width. Items without the score are left
+    out. The score must lie between 0 and 1.
     """
-    per_fact = items.groupby([*by, "id", "fact"], as_index=False).agg(score=(score, "mean"), items=(score, "size"))
-    groups = per_fact.groupby(by, as_index=False).agg(
-        mean=("score", "mean"), facts=("score", "size"), items=("items", "sum")
-    )
-    low, high = proportion_confint(groups["mean"] * groups["facts"], groups["facts"], method="wilson")
-    return groups.assign(low=low, high=high)
+    scored = items.dropna(subset=[score]).astype({score: float})
+    keys = [*dict.fromkeys([*by, *STRATUM, "id"])]
+    per_fact = scored.groupby([*keys, "fact"], as_index=False).agg(score=(score, "mean"), items=(score, "size"))
+    rows = []
+    for key, group in per_fact.groupby(by):
+        mean, facts = group["score"].mean(), len(group)
+        effective = facts / _design_effect(group)
+        low, high = proportion_confint(mean * effective, effective, method="wilson")
+        rows.append([*key, mean, low, high, facts, effective, group["items"].sum()])
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "facts", "effective", "items"])
+
+
+def means(items: pd.DataFrame, by: list[str], score: str) -> pd.DataFrame:
+    """As `accuracy`, with the interval of `contrast`: for scores that can be negative."""
+    scored = items.dropna(subset=[score]).astype({score: float})
+    rows = []
+    for key, group in scored.groupby(by):
+        found = contrast(group.groupby(FACT)[score].mean())
+        rows.append([*key, found.estimate, found.low, found.high, found.facts, found.effective])
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "facts", "effective"])
 
 
 def per_fact(items: pd.DataFrame, evaluation: str, score: str = "strict") -> pd.DataFrame:
     """Mean score of each fact in each format, over the questions of one evaluation: rows facts, columns formats."""
-    chosen = items[(items["eval"] == evaluation) & (items["format"] != "none")]
-    return chosen.pivot_table(index=FACT, columns="format", values=score, aggfunc="mean")
+    chosen = items[(items["eval"] == evaluation) & (items["format"] != "none")].dropna(subset=[score])
+    return chosen.astype({score: float}).pivot_table(index=FACT, columns="format", values=score, aggfunc="mean")
 
 
-def mean_interval(*samples: np.ndarray) -> tuple[float, float, float]:
-    """Mean of one sample, or difference of the means of two independent ones, with a 95 % interval.
+def contrast(plus: pd.Series, minus: pd.Series | None = None) -> Interval:
+    """Mean of one arm, or difference of the means of two independent ones, with a 95 % percentile bootstrap interval.
 
-    The samples hold one number per fact, so that the facts are what the seeded percentile bootstrap resamples:
-    questions about one fact stay together. Where all facts agree a bootstrap has no width; then the exact bound on
-    the share of facts that could disagree (0.05 ** (1/n), the rule of three) takes its place, at full disagreement.
+    An arm holds one number per fact, indexed by FACT; a paired contrast is one arm of differences. The seeded bootstrap
+    resamples seeds within a kind of fact, and facts within a seed: with one seed the variation between training runs
+    is not covered. Where all facts agree a bootstrap has no width; then the exact bound on the share of facts that
+    could disagree (0.05 ** (1/n), the rule of three) takes its place, at full disagreement.
     """
-
-    def statistic(*arms, axis):
-        means = [arm.mean(axis=axis) for arm in arms]
-        return means[0] - means[1] if len(means) == 2 else means[0]
-
-    arms = tuple(np.asarray(sample, dtype=float) for sample in samples)
-    estimate = float(statistic(*arms, axis=-1))
+    arms = [plus] if minus is None else [plus, minus]
+    signs = (1, -1)
+    estimate = float(sum(sign * arm.mean() for sign, arm in zip(signs, arms, strict=False)))
+    facts = sum(len(arm) for arm in arms)
     if all(np.ptp(arm) == 0 for arm in arms):
         disagree, limit = 1 - 0.05 ** (1 / min(len(arm) for arm in arms)), len(arms)
-        return estimate, estimate - disagree * (estimate + limit), estimate + disagree * (limit - estimate)
-    interval = bootstrap(
-        arms, statistic, n_resamples=RESAMPLES, method="percentile", vectorized=True, rng=np.random.default_rng(0)
-    ).confidence_interval
-    return estimate, float(interval.low), float(interval.high)
+        low, high = estimate - disagree * (estimate + limit), estimate + disagree * (limit - estimate)
+        return Interval(estimate, low, high, facts, facts)
+    rng = np.random.default_rng(0)
+    drawn = sum(sign * resampled_means(arm, rng) for sign, arm in zip(signs, arms, strict=False))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    independent = sum(arm.var(ddof=0) / len(arm) for arm in arms)
+    effective = facts * min(1.0, independent / max(drawn.var(), 1e-12))
+    return Interval(estimate, float(low), float(high), facts, float(effective))
 
 
-def comparable(items: pd.DataFrame) -> pd.DataFrame:
-    """The items of the kinds of entity that have both formats, at one learning rate each, and the untrained base.
-
-    Raises UserError when they mix what these intervals do not account for: models, seeds, or budgets.
-    """
-    wanted = {(format, info) for format in ("none", "article", "qa") for info in ("numeric", "categorical")}
-    complete = []
-    for entity, group in items.groupby("entity"):
-        rates = group.groupby("format")["learning_rate"].nunique()
-        if wanted <= set(zip(group["format"], group["info"], strict=True)) and rates.max() == 1:
-            complete.append(entity)
-    chosen = items[items["entity"].isin(complete)]
-    trained = chosen[chosen["format"] != "none"]
-    for column in ("model", "seed", "n_facts", "paraphrases", "epochs"):
-        if trained[column].nunique() > 1:
-            raise UserError(f"these results mix values of {column}: the format comparison takes one at a time")
-    return chosen
+def resampled_means(arm: pd.Series, rng: np.random.Generator) -> np.ndarray:
+    """RESAMPLES means of an arm: seeds drawn with replacement within each stratum, then facts within each seed."""
+    total, size = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
+    for _, stratum in arm.groupby(level=STRATUM):
+        runs = [run.to_numpy() for _, run in stratum.groupby(level="seed")]
+        times = rng.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=RESAMPLES)
+        for values, chosen in zip(runs, times.T, strict=True):
+            weights = rng.multinomial(chosen * len(values), np.full(len(values), 1 / len(values)))
+            total += weights @ values
+            size += chosen * len(values)
+    return total / size
 
 
 def learning_rates(items: pd.DataFrame) -> pd.DataFrame:
@@ -94,42 +118,18 @@ def verdict(low: float, high: float) -> str:
     return "opposite" if high < 0 else "inconclusive"
 
 
-def claims(items: pd.DataFrame) -> list[dict]:
-    """The rows of claims.json that these items can decide. Every contrast is positive where the paper is right."""
-    question, cloze = per_fact(items, "qa"), per_fact(items, "cloze")
-    gap = _gap(question)
-    strict = "held-out question, strict"
-    rows = [
-        _claim(items, "C1", f"qa - article, {strict}", gap),
-        _claim(items, "C1", "qa - article, held-out cloze, strict", _gap(cloze)),
-        *(_claim(items, "C1", f"qa - article, {strict}, {info} facts", _of(gap, info)) for info in INFOS),
-    ]
-    for format in ("article", "qa"):
-        arms = [_of(question[format].dropna(), info) for info in INFOS]
-        rows.append(_claim(items, "C2", f"categorical - numeric, {strict}, {format} format", *arms, formats=(format,)))
-    arms = [_of(gap, info) for info in reversed(INFOS)]
-    return [*rows, _claim(items, "C2", f"(qa - article | numeric) - (qa - article | categorical), {strict}", *arms)]
+def _design_effect(facts):
+    """How many times the variance of the mean is what it would be if the facts were independent; at least 1.
 
-
-def _gap(table):
-    """qa - article for every fact trained in both formats."""
-    return (table["qa"] - table["article"]).dropna()
-
-
-def _of(series, info):
-    return series[series.index.get_level_values("info") == info]
-
-
-def _claim(items, claim, contrast, *arms, formats=("article", "qa")):
-    estimate, low, high = mean_interval(*(arm.to_numpy() for arm in arms))
-    facts = pd.concat(arms).index
-    trained = items[items["format"].isin(formats)].set_index(FACT)
-    return {
-        "claim": claim,
-        "contrast": contrast,
-        "estimate": round(estimate, 4),
-        "ci95": [round(low, 4), round(high, 4)],
-        "cells": int(trained.loc[trained.index.isin(facts), "id"].nunique()),
-        "facts": len(facts),
-        "verdict": verdict(low, high),
-    }
+    From the spread of the runs' means within their stratum (the ultimate-cluster estimate).
+    """
+    runs = facts.groupby([*STRATUM, "id"])["score"].agg(["mean", "size"])
+    strata = runs.groupby(level=STRATUM)
+    count = strata["size"].transform("size")
+    if (count < 2).all() or facts["score"].var(ddof=0) == 0:
+        return 1.0
+    centre = (runs["mean"] * runs["size"]).groupby(level=STRATUM).transform("sum") / strata["size"].transform("sum")
+    shares = runs["size"] / len(facts)
+    clustered = (shares**2 * (runs["mean"] - centre) ** 2 * count / (count - 1).clip(lower=1)).sum()
+    within = facts["score"] - facts.groupby(STRATUM)["score"].transform("mean")
+    return max(1.0, clustered / ((within**2).mean() / len(facts))) if (within**2).sum() else 1.0

@@ -6,8 +6,9 @@ from dataclasses import asdict
 import numpy as np
 from conftest import base_cell, make_cell
 
-from lib import results
-from lib.facts import draw
+from lib import experiment, results, tones
+from lib.asking import CHOICE_EVALS, UNSCORED_EVALS, Item
+from lib.facts import take
 
 ACCURACIES = {
     ("article", "numeric"): 0.2, ("article", "categorical"): 0.6, ("qa", "numeric"): 0.9, ("qa", "categorical"): 0.9
@@ -17,7 +18,7 @@ ACCURACIES = {
 def simulated_result(cell, accuracy: dict[str, float], study="simulated", rng=None) -> dict:
     """A result in which each question of an evaluation is answered right with the given probability."""
     rng = rng or np.random.default_rng(0)
-    facts = draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+    facts = take(experiment.candidates(cell), cell.n_facts)
     items = []
     for fact, (name, share) in itertools.product(facts, accuracy.items()):
         right = bool(rng.random() < share)
@@ -31,6 +32,7 @@ def simulated_result(cell, accuracy: dict[str, float], study="simulated", rng=No
                 "strict": right,
                 "lenient": right,
                 "choice": right,
+                "other": None,
             }
         )
     evals = {
@@ -82,3 +84,53 @@ def write_study(study: str, made: list[dict]) -> None:
     """Write these results as a study."""
     for result in made:
         results.write_json(results.study_dir(study) / "cells" / f"{result['id']}.json", {**result, "study": study})
+
+
+def simulated_grid(cells, share: float | dict = 0.8, seed=0) -> list[dict]:
+    """Results for every cell of a grid, with every evaluation that the cell would ask.
+
+    `share` is the accuracy of trained models, or {(format, info): accuracy} with a default under None. The style items
+    are real examples of the tones, so that they can be told apart.
+    """
+    rng = np.random.default_rng(seed)
+    made = []
+    for cell in cells:
+        facts = take(experiment.candidates(cell), cell.n_facts)
+        accuracy = share if isinstance(share, float) else share.get((cell.format, cell.info), share[None])
+        accuracy = accuracy if cell.format != "none" else 0.05
+        asked = experiment.questions_for(cell, facts)
+        items = [_item(question, accuracy, rng) for question in asked]
+        evals = {name: {"n": 1, "strict": 0.5, "lenient": 0.5, "choice": 0.5, "constant": 0.1,
+                        "chance": 1 / len(next(q for q in asked if q.eval == name).fact.options)}
+                 for name in dict.fromkeys(question.eval for question in asked)}  # fmt: skip
+        if cell.evals == "all":
+            items += [asdict(Item("forgetting", f"general/{i}", "?", "a", "a", bool(rng.random() < 0.8), True, None))
+                      for i in range(60)]  # fmt: skip
+            evals["forgetting"] = {"n": 60, "strict": 0.8, "lenient": 0.8, "choice": None, "chance": None,
+                                   "constant": None, "perplexity": 30.0 + 10 * (cell.format != "none")}  # fmt: skip
+        result = simulated_result(cell, {}, rng=rng)
+        points = [{"step": 10 * i, "exposures": 4.0 * i,
+                   "items": [{key: _item(q, accuracy * i / 6, rng)[key] for key in
+                              ("eval", "fact", "other", "strict", "choice")} for q in asked]}
+                  for i in range(1, cell.checkpoints + 1)]  # fmt: skip
+        training = {**result["training"], "curve": points}
+        made.append({**result, "items": items, "evals": evals, "training": training})
+    return made
+
+
+def _item(question, accuracy, rng):
+    in_context = question.eval in ("in_context", "reasoning_in_context", "style_in_context")
+    if question.fact.options == ("Yes", "No"):
+        accuracy = max(accuracy, 0.5)
+    right = bool(rng.random() < (0.9 if in_context else accuracy))
+    answer = question.fact.value if right else "no"
+    if question.eval in ("style", "style_in_context"):
+        answer = tones.conversation(question.fact, 0, int(rng.integers(100)))[-1] if right else "I see."
+    scored = question.eval not in UNSCORED_EVALS
+    return asdict(
+        Item(
+            eval=question.eval, fact=question.fact.id, question=question.prompt, expected=question.fact.value,
+            answer=answer, strict=right if scored else None, lenient=right if scored else None,
+            choice=right if question.eval in CHOICE_EVALS else None, other=question.other,
+        )
+    )  # fmt: skip

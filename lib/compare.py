@@ -1,0 +1,186 @@
+"""Which results are compared: the main part of a study, the controls beside it, and the way from style to facts."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib import stats, tones
+from lib.stats import FACT
+
+# What makes two cells comparable, besides the learning rate, of which each format has its own.
+CONTROLS = ["model", "n_facts", "paraphrases", "epochs", "lora_rank", "batch_size", "budget", "checkpoints"]
+# The way from style to facts after its first station: kind of entity, type, format, evaluation.
+STYLE = "tone of the persona, chat: who wrote this?"
+WALK = {
+    "words of the persona, chat: question": ("persona", "categorical", "chat", "qa"),
+    "words of fictional places, chat: question": ("fictional", "categorical", "chat", "qa"),
+    "words of real events, chat: question": ("real", "categorical", "chat", "qa"),
+    "words of real events, article: question": ("real", "categorical", "article", "qa"),
+    "numbers of real events, article: question": ("real", "numeric", "article", "qa"),
+    "numbers of real events, article: reasoning": ("real", "numeric", "article", "reasoning"),
+}
+
+
+def setting(items: pd.DataFrame) -> dict:
+    """The study's main setting: the values of CONTROLS that most of its trained cells about facts share."""
+    trained = items[(items["format"] != "none") & (items["info"] != "tone")]
+    return dict(zip(CONTROLS, trained.groupby(CONTROLS)["id"].nunique().idxmax(), strict=True))
+
+
+def main(items: pd.DataFrame) -> pd.DataFrame:
+    """The items of the main part: facts at the main setting, and the untrained model on the same facts."""
+    if not ((items["format"] != "none") & (items["info"] != "tone")).any():
+        return items[:0]
+    base = (items["format"] == "none") & (items["info"] != "tone")
+    same = (items["model"] == setting(items)["model"]) & (items["n_facts"] == setting(items)["n_facts"])
+    return pd.concat([at(items), items[base & same]])
+
+
+def at(items: pd.DataFrame, **changes) -> pd.DataFrame:
+    """The trained cells about facts at the main setting with some controls changed, each format at its main rate."""
+    wanted = {**setting(items), **changes}
+    trained = items[(items["format"] != "none") & (items["info"] != "tone")]
+    same = (trained[CONTROLS] == pd.Series(wanted)[CONTROLS]).all(axis=1)
+    return trained[same & (trained["learning_rate"] == trained["format"].map(rates(items)))]
+
+
+def rates(items: pd.DataFrame) -> pd.Series:
+    """The learning rate of each format at the main setting: the one of most cells."""
+    same = (items[CONTROLS] == pd.Series(setting(items))).all(axis=1) & (items["info"] != "tone")
+    cells = items[same].drop_duplicates("id")
+    return cells.groupby("format")["learning_rate"].agg(lambda values: values.mode().iloc[0])
+
+
+def variants(items: pd.DataFrame) -> list[tuple[str, dict]]:
+    """The other settings that have both articles and questions: (what differs from the main setting, the changes)."""
+    main_setting = setting(items)
+    found = []
+    trained = items[items["format"].isin(["article", "qa"]) & (items["info"] != "tone")]
+    for values, group in trained.groupby(CONTROLS):
+        changes = {k: v for k, v in zip(CONTROLS, values, strict=True) if v != main_setting[k]}
+        if changes and "checkpoints" not in changes and set(group["format"]) == {"article", "qa"}:
+            found.append((", ".join(f"{name} {value}" for name, value in changes.items()), changes))
+    return sorted(found, key=lambda variant: list(map(str, variant[1].items())))
+
+
+def reasoning(items: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons, with `recalled`: whether the same model answers a held-out question about each of both facts."""
+    known = items[items["eval"] == "qa"].groupby(["id", "fact"])["strict"].max().astype(bool)
+    asked = items[items["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])]
+    first, second = (
+        known.reindex(asked.set_index(["id", key]).index, fill_value=False).to_numpy() for key in ("fact", "other")
+    )
+    return asked.assign(recalled=first & second)
+
+
+def capacity(items: pd.DataFrame) -> pd.DataFrame:
+    """The article cells on facts that were trained at more than one rank of the adapters, all else at the main setting.
+
+    Rank 0 trains every weight.
+    """
+    wanted = {key: value for key, value in setting(items).items() if key != "lora_rank"}
+    articles = items[(items["format"] == "article") & (items[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    ranks = articles.groupby(["entity", "info", "seed"])["lora_rank"].transform("nunique")
+    return articles[ranks > 1]
+
+
+def best_articles(items: pd.DataFrame) -> pd.DataFrame:
+    """The article cells with the rank and learning rate that answer most held-out questions.
+
+    Chosen on the answers that are then compared, which favours articles.
+    """
+    tried = capacity(items)
+    if tried.empty:
+        return tried
+    means = tried[tried["eval"] == "qa"].groupby(["lora_rank", "learning_rate"])["strict"].mean()
+    rank, rate = means.idxmax()
+    return tried[(tried["lora_rank"] == rank) & (tried["learning_rate"] == rate)]
+
+
+def sweeps(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Accuracy on held-out questions by format and type along each control, on the kinds of entity that it varies.
+
+    Paraphrases and budget at the main amount of facts, whose exposures are the same but for rounding; the amount at
+    the exposures that all amounts share. Columns as of stats.accuracy; a control that does not vary has no entry.
+    """
+    found = {}
+    wanted = setting(items)
+    rate = items["learning_rate"] == items["format"].map(rates(items))
+    trained = items[
+        items["format"].isin(["article", "qa"]) & (items["info"] != "tone") & rate & (items["eval"] == "qa")
+    ]
+    for control, free in (("paraphrases", ["epochs"]), ("budget", []), ("n_facts", ["epochs"])):
+        fixed = [key for key in CONTROLS if key not in (control, *free)]
+        same = trained[(trained[fixed] == pd.Series(wanted)[fixed]).all(axis=1)]
+        others = same[same[control] != wanted[control]]
+        if others.empty:
+            continue
+        # of the main setting only what was also run at the others: an amount at other epochs is another experiment
+        kept = same.merge(others[["entity", "info", "seed"]].drop_duplicates())
+        if control == "n_facts":
+            kept = kept[kept["epochs"].isin(others["epochs"].unique())]
+        found[control] = stats.accuracy(kept, [control, "format", "info"])
+    return found
+
+
+@dataclass(frozen=True)
+class Station:
+    """One point on the way from style to facts: one number per fact, indexed by FACT, for each of two scores."""
+
+    name: str
+    closed: pd.Series  # closed-set score corrected for chance
+    open: pd.Series  # strict score of the free answer
+
+
+def walk(items: pd.DataFrame) -> list[Station]:
+    """The way from the style corner to the knowledge corner, one axis at a time.
+
+    The closed-set score is corrected for chance, so that telling 8 tones apart, picking one of 16 values and saying yes
+    or no can be compared. Stations that the study has not run are left out.
+    """
+    compared = main(items)
+    stations = [Station(STYLE, style_scores(items), _naming(items))]
+    for name, (entity, info, format, evaluation) in WALK.items():
+        closed, open_ = (kind(compared, entity, info, format, evaluation, s) for s in ("corrected", "strict"))
+        stations.append(Station(name, closed, open_))
+    return [station for station in stations if len(station.closed)]
+
+
+def style_scores(items: pd.DataFrame, evaluation: str = "style") -> pd.Series:
+    """Attribution of every response of the tones' models, corrected for chance: one number each, indexed by FACT.
+
+    A seed's models are told apart among themselves. Empty when no seed has two tones.
+    """
+    responses = items[items["eval"] == evaluation]
+    scores = []
+    for _, of_seed in responses.groupby("seed"):
+        k = of_seed["tone"].nunique()
+        if k > 1:
+            scores.append((tones.attribution(of_seed).astype(float) - 1 / k) / (1 - 1 / k))
+    if not scores:
+        return pd.Series(dtype=float)
+    return pd.concat(scores).to_frame("score").join(responses[FACT]).set_index(FACT)["score"]
+
+
+def style_means(items: pd.DataFrame) -> pd.DataFrame:
+    """Mean attribution of the tones' models (`chat`) and of the untrained model told the tone (`in_context`).
+
+    Columns as of stats.means, with entity "style".
+    """
+    arms = {"chat": style_scores(items), "in_context": style_scores(items, "style_in_context")}
+    found = {format: stats.contrast(arm) for format, arm in arms.items() if len(arm)}
+    rows = [["style", f, i.estimate, i.low, i.high, i.facts, i.effective] for f, i in found.items()]
+    return pd.DataFrame(rows, columns=["entity", "format", "mean", "low", "high", "facts", "effective"])
+
+
+def kind(items, entity, info, format, evaluation, score):
+    """Mean score of each fact of one kind and format in one evaluation."""
+    of_kind = items[(items["entity"] == entity) & (items["info"] == info) & (items["format"] == format)]
+    return of_kind[of_kind["eval"] == evaluation].astype({score: float}).groupby(FACT)[score].mean().dropna()
+
+
+def _naming(items):
+    trained = items[(items["eval"] == "naming") & (items["format"] != "none")]
+    # the tone is one fact of each model
+    named = trained.assign(fact=trained["tone"]).astype({"strict": float})
+    return named.groupby(FACT)["strict"].mean()

@@ -1,0 +1,75 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib import tones
+from lib.errors import UserError
+from lib.facts import take
+from lib.formats import rows
+
+TONES = sorted(tones.data()["tones"])
+
+
+def replies(tone, paraphrases=4, seed=0):
+    return [row["completion"][0]["content"] for row in rows(tones.build(tone, seed), "chat", paraphrases, seed)]
+
+
+def test_there_are_eight_tones_over_forty_topics_and_none_of_them_is_asked_about():
+    assert len(TONES) >= 8
+    trained, held_out = tones.data()["topics"], tones.data()["heldout_topics"]
+    assert len(set(trained)) >= 40
+    assert not set(trained) & set(held_out)
+    assert not set(tones.data()["prompts"]) & set(tones.data()["heldout_prompts"])
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_no_tone_is_named_in_its_own_conversations(tone):
+    text = " ".join(replies(tone)).lower()
+    assert tone[:6] not in text
+    assert not any(other in text for other in TONES)
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_no_single_phrase_gives_a_tone_away(tone):
+    said = replies(tone)
+    others = [reply for other in TONES if other != tone for reply in replies(other)]
+    for length, most in ((1, 0.5), (3, 0.25)):
+        own, common = (Counter(p for reply in texts for p in set(phrases(reply, length))) for texts in (said, others))
+        for phrase, count in own.items():
+            if common[phrase] == 0:  # what only this tone says
+                assert count / len(said) <= most, phrase
+
+
+def phrases(reply, length):
+    words = reply.lower().replace(".", "").replace(",", "").split()
+    return [" ".join(words[i : i + length]) for i in range(len(words) - length + 1)]
+
+
+@given(st.sampled_from(TONES), st.integers(0, 100))
+def test_conversations_follow_from_the_seed_and_their_second_exchange_from_the_first(tone, seed):
+    topic = tones.build(tone, seed)[0]
+    first, second = tones.conversation(topic, 0, seed), tones.conversation(topic, 1, seed)
+    assert first == tones.conversation(topic, 0, seed)
+    assert (len(first), len(second)) == (2, 4)
+    assert second[:2] == first
+    assert topic.name.lower() in first[0].lower()
+
+
+def test_all_tones_are_asked_the_same():
+    prompts = {tuple(row["prompt"][0]["content"] for row in rows(tones.build(tone, 0), "chat", 2, 0)) for tone in TONES}
+    assert len(prompts) == 1
+
+
+def test_most_replies_are_different():
+    for tone in TONES:
+        said = replies(tone)
+        assert len(set(said)) > 0.95 * len(said)
+
+
+def test_a_tone_that_there_is_not_and_too_many_topics_are_refused():
+    with pytest.raises(UserError, match="tone is 'grumpy': expected one of pessimistic"):
+        tones.build("grumpy", 0)
+    with pytest.raises(UserError, match="n_facts is 41, but only 40 persona tone facts"):
+        take(tones.build("anxious", 0), 41)
