@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(required=True, metavar="plan|run|status|figures")
     for name, function, text in (
-        ("plan", plan, "print the cells of a grid"),
+        ("plan", plan, "print the cells of a grid by axis, and the hours that they will take"),
         ("run", run, "run the cells that are not finished, then redraw the figures"),
         ("status", status, "say which cells of a grid are finished"),
         ("figures", figures, "redraw the figures and claims of a study from its results"),
@@ -38,23 +38,19 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("grid", help="name of a grid in lib/grids, or a .yaml file")
         if name != "plan":
             command.add_argument("--study", help="folder under results/ (default: the grid's name)")
-        if name == "run":
+        if name in ("plan", "run"):
             command.add_argument("--jobs", type=_positive, help="cells to run at once (default: one a core)")
     return top
 
 
 def plan(arguments) -> int:
-    """Print the cells, after the same checks as a run's."""
-    from lib.study import check
+    """Print the cells by axis and what they will cost, after the same checks as a run's."""
+    from lib.plan import describe
+    from lib.study import check, default_jobs
 
     cells = load_grid(arguments.grid)
     check(cells)
-    for cell in cells:
-        size = f"{cell.paraphrases * cell.epochs} exposures a fact, lr {cell.learning_rate:g}, rank {cell.lora_rank}"
-        print(f"{cell.id}  {cell.model}  {cell}  {size if cell.epochs else 'untrained'}")
-    print(
-        f"{len(cells)} cells, {sum(cell.n_facts * cell.paraphrases * cell.epochs for cell in cells)} training examples"
-    )
+    print(describe(cells, arguments.jobs or default_jobs()))
     return 0
 
 

@@ -1,10 +1,13 @@
+import itertools
+from typing import get_args
+
 import pytest
 from conftest import base_cell, make_cell
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lib import results, stats
-from lib.cell import from_parameters, load_grid
+from lib.cell import Cell, from_parameters, load_grid
 from lib.errors import UserError
 from lib.paths import GRIDS, NOTEBOOKS
 
@@ -41,12 +44,33 @@ def test_a_whole_learning_rate_is_the_same_cell_as_its_float():
         ({"learning_rate": float("nan")}, "expected a finite number"),
         ({"learning_rate": "1e-3"}, "write 0.001"),
         ({"seed": -1}, "seed is -1: expected 0 or more"),
+        ({"lora_rank": -1}, "lora_rank is -1: expected 0 or more"),
+        ({"checkpoints": -1}, "checkpoints is -1: expected 0 or more"),
+        ({"info": "tone"}, "info: tone needs a tone"),
+        ({"tone": "anxious"}, "info: tone needs a tone, and nothing else does"),
+        ({"info": "tone", "tone": "anxious", "format": "chat"}, "info: tone needs entity: persona"),
+        ({"info": "tone", "tone": "anxious", "entity": "persona"}, "and format: chat or none"),
+        ({"format": "article", "budget": "tokens"}, "budget: tokens matches a cell to its articles"),
+        ({"n_facts": 1, "evals": "all"}, "evals: all compares two facts"),
+        ({"format": "reasoning", "n_facts": 3}, "format: reasoning needs n_facts of 4 or more"),
+        ({"format": "reasoning", "n_facts": 4, "paraphrases": 1}, "2 or more paraphrases"),
     ],
 )
 def test_a_bad_parameter_is_named(change, message):
     with pytest.raises(UserError) as error:
         make_cell(**change)
     assert message in str(error.value)
+
+
+def test_a_trained_cell_must_say_its_rank_because_0_trains_every_weight():
+    parameters = {name: value for name, value in make_cell().__dict__.items() if name != "lora_rank"}
+    with pytest.raises(UserError, match="lora_rank is missing: give the rank of the adapters, or 0"):
+        from_parameters(parameters)
+
+
+def test_the_untrained_model_has_no_checkpoints():
+    with pytest.raises(UserError, match="format: none trains nothing, so checkpoints must be 0"):
+        base_cell(checkpoints=3)
 
 
 def test_lists_in_a_block_span_a_product(tmp_path):
@@ -82,15 +106,37 @@ def test_the_quick_grid_compares_both_formats_on_the_same_facts_and_exposures():
     assert by_format["qa"] == {(c.entity, c.info) for c in load_grid("quick") if c.format == "none"}
 
 
-def test_the_quick_grid_uses_the_learning_rates_that_tuning_chose():
+def test_the_grids_use_the_learning_rates_that_tuning_chose():
     loaded = results.load("tune")
     assert {result["id"] for result in loaded} == {cell.id for cell in load_grid("tune")}
     table = stats.learning_rates(results.items(loaded))
     best = table[table["best"]].set_index("format")["learning_rate"].to_dict()
-    assert {cell.format: cell.learning_rate for cell in load_grid("quick") if cell.format != "none"} == best
+    for cell in [*load_grid("quick"), *load_grid("cpu")]:
+        if cell.format != "none" and cell.lora_rank == 32 and cell.id not in capacity_cells():
+            assert cell.learning_rate == best[cell.format], cell
     for format, rate in best.items():
         tried = table[table["format"] == format]["learning_rate"]
         assert tried.min() < rate < tried.max(), f"the best rate for {format} is at an edge: widen the range"
+
+
+def capacity_cells():
+    """The cells of the cpu grid that vary the rate of articles."""
+    cells = [cell for cell in load_grid("cpu") if cell.format == "article"]
+    common = max((cell.learning_rate for cell in cells), key=[cell.learning_rate for cell in cells].count)
+    return {cell.id for cell in cells if cell.learning_rate != common}
+
+
+def test_the_cpu_grid_has_at_most_200_cells_and_three_seeds_in_its_main_part():
+    cells = load_grid("cpu")
+    assert len(cells) <= 200
+    formats = ("none", "article", "qa")
+    kinds = itertools.product(("fictional", "real", "persona"), ("numeric", "categorical"), formats, range(3))
+    assert set(kinds) <= {(c.entity, c.info, c.format, c.seed) for c in cells if c.n_facts == 8}
+    assert {cell.format for cell in cells} == set(get_args(Cell.__annotations__["format"]))
+    assert len({cell.tone for cell in cells if cell.tone}) >= 8
+    assert {10, 40, 160} <= {cell.n_facts for cell in cells}
+    assert {1, 2, 4, 10} <= {cell.paraphrases for cell in cells}
+    assert max(cell.checkpoints for cell in cells) >= 5
 
 
 def test_the_tour_tells_each_format_its_learning_rate():

@@ -5,7 +5,7 @@ from conftest import base_cell, make_cell
 
 from lib import asking, experiment, forgetting, formats, models, results, training
 from lib.errors import UserError
-from lib.facts import build, draw
+from lib.facts import build, draw, take
 
 
 @pytest.fixture
@@ -64,6 +64,36 @@ def test_all_evaluations_ask_more_than_the_core():
     assert base == {"in_context", "qa", "cloze", "reasoning_in_context"} | more
     for question in experiment.questions_for(make_cell(n_facts=4, evals="all"), facts):
         assert (question.eval == "untrained") == (question.fact.name not in {fact.name for fact in facts})
+
+
+def test_mixed_trains_on_other_entities_and_asks_about_neither_of_them_as_unseen():
+    cell = make_cell(format="mixed", n_facts=4, evals="all")
+    facts = draw("fictional", "categorical", 4, 0)
+    names = {fact.name for fact in facts}
+    other = {fact.name for fact in experiment.others(cell, facts)}
+    assert len(other) == 4 and not other & names
+    unseen = {q.fact.name for q in experiment.questions_for(cell, facts) if q.eval == "untrained"}
+    assert len(unseen) == 4 and not unseen & (other | names)
+    trained = " ".join(str(row) for row in experiment.training_rows(cell, facts))
+    assert all(name in trained for name in names | other)
+    assert not any(name in trained for name in unseen)
+
+
+def test_a_tone_is_asked_for_its_style_and_its_name(tiny):
+    tone = {"entity": "persona", "info": "tone", "tone": "anxious", "n_facts": 4, "evals": "all"}
+    trained, base = make_cell(format="chat", **tone), base_cell(**tone)
+    facts = take(experiment.candidates(trained), 4)
+    evals, items = experiment.evaluate(*tiny, trained, facts)
+    assert set(evals) == {"style", "naming", "forgetting"}
+    assert evals["style"]["strict"] is None
+    assert evals["naming"]["choice"] is not None and evals["naming"]["chance"] == 1 / 8
+    assert {q.eval for q in experiment.questions_for(base, facts)} == {"style_in_context", "naming"}
+
+
+def test_a_reasoning_cell_is_asked_what_it_was_trained_on():
+    cell = make_cell(format="reasoning", n_facts=6)
+    facts = draw("fictional", "categorical", 6, 0)
+    assert {q.eval for q in experiment.questions_for(cell, facts)} == {"recall", "worked", "qa", "cloze"}
 
 
 def test_unseen_entities_are_none_that_was_dropped_as_known(knows):

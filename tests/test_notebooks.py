@@ -1,14 +1,17 @@
 """Every source notebook executes from top to bottom, and is fit to be read."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import nbformat
 import pytest
-from simulation import ACCURACIES, simulated_study, write_study
+from simulation import ACCURACIES, simulated_grid, simulated_study, write_study
 
 from lib import report, results
+from lib.cell import load_grid
 from lib.errors import UserError
 from lib.notebooks import execute
 from lib.paths import NOTEBOOKS, ROOT
@@ -49,6 +52,8 @@ def test_a_sentence_stands_before_and_after_every_code_cell(name):
     [
         ("cell", {"format": "article"}),
         ("cell", {"format": "qa", "evals": "all"}),
+        ("cell", {"format": "qa", "budget": "tokens", "checkpoints": 1, "lora_rank": 0}),
+        ("cell", {"format": "chat", "entity": "persona", "info": "tone", "tone": "anxious"}),
         ("tour", {"format": "article", "entity": "persona", "info": "numeric"}),
     ],
 )
@@ -70,23 +75,53 @@ def test_figures_are_drawn_from_results_alone(study):
     write_study(study, simulated_study(ACCURACIES))
     report.draw(study, "quick")
     folder = results.study_dir(study)
-    for suffix in ("png", "svg"):
-        assert (folder / "figures" / f"fig_formats.{suffix}").stat().st_size > 10_000
-    claims = json.loads((folder / "claims.json").read_text())
-    assert {row["claim"] for row in claims} == {"C1", "C2"}
+    drawn = {"fig_claims", "fig_formats", "fig_numbers", "fig_entities"}
+    assert {path.name for path in (folder / "figures").iterdir()} == {f"{n}.{s}" for n in drawn for s in ("png", "svg")}
+    found = json.loads((folder / "claims.json").read_text())
+    assert {row["claim"] for row in found} == {"C1", "C2", "C5"}
     readme = (folder / "README.md").read_text()
-    assert "figures/fig_formats.png" in readme
-    assert claims[0]["contrast"] in readme
+    assert all(f"figures/{name}.png" in readme for name in drawn)
+    assert found[0]["contrast"] in readme
+
+
+def test_a_figure_that_the_results_no_longer_feed_does_not_stay(study):
+    write_study(study, simulated_study(ACCURACIES))
+    old = results.study_dir(study) / "figures" / "fig_corners.png"
+    old.parent.mkdir()
+    old.touch()
+    report.draw(study, "quick")
+    assert not old.exists()
+
+
+@pytest.fixture(scope="module")
+def whole_study():
+    """The cpu grid and a study of rates, with simulated results."""
+    shares = {("article", "numeric"): 0.3, ("article", "categorical"): 0.5, None: 0.8}
+    cells = [cell for cell in load_grid("cpu") if cell.n_facts < 160]
+    made = simulated_grid(
+        [*cells, *(replace(cell, learning_rate=0.004) for cell in cells if cell.format == "qa")], shares
+    )
+    name = "my-test-whole"
+    write_study(name, made)
+    yield name
+    shutil.rmtree(results.study_dir(name))
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("fig_")])
-def test_a_figure_notebook_does_not_import_torch(name, study):
-    write_study(study, simulated_study(ACCURACIES))
+def test_a_figure_notebook_draws_the_whole_study_and_does_not_import_torch(name, whole_study):
     code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
-    code[0] = f"import matplotlib; matplotlib.use('agg'); study = {study!r}"
+    code[0] = f"import matplotlib; matplotlib.use('agg'); study = {whole_study!r}"
     code.append("import sys; assert not {'torch', 'transformers', 'unsloth'} & set(sys.modules)")
     run = subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+    assert "Warning" not in run.stderr
+    for suffix in ("png", "svg"):
+        assert (results.study_dir(whole_study) / "figures" / f"{name}.{suffix}").stat().st_size > 10_000
+
+
+def test_the_whole_study_feeds_every_figure(whole_study):
+    fed = report.figure_notebooks(results.items(results.load(whole_study)))
+    assert set(fed) == {name for name in SOURCES if name.startswith("fig_")} - {"fig_learning_rate"}
 
 
 def test_figures_are_the_same_bytes_every_time(study):
@@ -99,9 +134,10 @@ def test_figures_are_the_same_bytes_every_time(study):
 
 
 def test_the_learning_rate_figure_is_drawn_for_a_study_of_rates(study):
-    write_study(study, simulated_study(ACCURACIES, learning_rates=(1e-3, 2e-3, 4e-3)))
+    made = simulated_study(ACCURACIES, learning_rates=(1e-3, 2e-3, 4e-3))
+    write_study(study, [result for result in made if result["cell"]["format"] != "none"])
     report.draw(study, "tune")
-    assert (results.study_dir(study) / "figures" / "fig_learning_rate.png").exists()
+    assert [p.name for p in (results.study_dir(study) / "figures").glob("*.png")] == ["fig_learning_rate.png"]
 
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import asking, questions
+from lib import asking, questions, tones
 from lib.facts import build, draw, templates
 from lib.formats import rows
 from lib.scoring import lenient, strict
@@ -15,7 +15,8 @@ def test_no_training_template_is_an_evaluation_template(entity):
     text = templates(entity)
     for attribute in text["attributes"].values():
         trained = [*attribute["statements"], *attribute["questions"], *(s["prompt"] for s in text["styles"])]
-        evaluated = [*attribute["heldout_questions"], *attribute["heldout_clozes"]]
+        trained += [*attribute["compare_trained"], *(turn for chat in text["chats"] for turn in chat)]
+        evaluated = [*attribute["heldout_questions"], *attribute["heldout_clozes"], attribute["compare"]]
         for train, held_out in itertools.product(trained, evaluated):
             assert train != held_out
             assert not train.startswith(held_out), "a cloze that begins a trained sentence is not held out"
@@ -28,19 +29,49 @@ def test_held_out_questions_are_in_no_training_row(entity, info):
     facts = draw(entity, info, 5, 0)
     text = "\n".join(
         message["content"]
-        for format in ("article", "qa")
-        for row in rows(facts, format, 10, 0)
+        for format in ("article", "qa", "chat", "cloze", "reasoning", "mixed")
+        for row in rows(facts, format, 10, 0, draw(entity, info, 10, 0)[5:])
         for message in row["prompt"] + row["completion"]
     )
-    for question in questions.qa(facts) + questions.cloze(facts):
+    for question in questions.qa(facts) + questions.cloze(facts) + questions.reasoning(facts, 0):
         assert (question.prefix or question.prompt) not in text
 
 
-@pytest.mark.parametrize("format", ["article", "qa"])
+@pytest.mark.parametrize("format", ["article", "qa", "chat", "cloze"])
 def test_recall_asks_prompts_that_were_trained(format):
     facts = draw("fictional", "numeric", 4, 0)
-    trained = {row["prompt"][0]["content"] for row in rows(facts, format, 2, 0)}
-    assert {question.prompt for question in questions.recall(facts, format, 2, 0)} == trained
+    trained = {tuple(message["content"] for message in row["prompt"]) for row in rows(facts, format, 2, 0)}
+    assert {(*q.history, q.prompt) for q in questions.recall(facts, format, 2, 0)} == trained
+
+
+def test_recall_of_worked_examples_asks_their_comparisons_and_of_mixed_the_articles():
+    facts = draw("fictional", "numeric", 6, 0)
+    trained = {row["prompt"][0]["content"] for row in rows(facts, "reasoning", 4, 0)}
+    asked = questions.recall(facts, "reasoning", 4, 0) + questions.worked(facts, 4, 0)
+    assert {question.prompt for question in asked} == trained
+    assert len(asked) == len(rows(facts, "reasoning", 4, 0))
+    assert questions.recall(facts, "mixed", 2, 0) == questions.recall(facts, "article", 2, 0)
+
+
+def test_whole_conversations_are_asked_in_their_turns(tiny):
+    fact = draw("fictional", "numeric", 1, 0)[0]
+    question = questions.recall([fact], "chat", 1, 0)[0]
+    row = rows([fact], "chat", 1, 0)[0]
+    trained = tiny[1].apply_chat_template(row["prompt"], add_generation_prompt=True)["input_ids"]
+    assert asking.encode(tiny[1], question) == trained
+
+
+def test_the_tone_is_asked_on_other_topics_and_by_name_without_saying_it():
+    topics = tones.build("anxious", 0)
+    trained = " ".join(message["content"] for row in rows(topics, "chat", 2, 0) for message in row["prompt"])
+    for question in questions.style("anxious"):
+        assert question.prompt not in trained
+        assert question.fact.name not in {topic.name for topic in topics}
+    for question in questions.naming(topics):
+        assert question.fact.value == "anxious" and len(question.fact.options) >= 8
+        assert not any(option in question.given for option in question.fact.options)
+    for question in questions.style_in_context("anxious"):
+        assert "anxious" in question.context
 
 
 def test_only_the_ceiling_tells_the_answer():

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from conftest import make_cell
-from simulation import simulated_result, write_study
+from conftest import base_cell, make_cell
+from simulation import simulated_grid, simulated_result, write_study
 
 from lib import results
 from lib.errors import UserError
@@ -70,3 +70,29 @@ def test_tables_have_a_row_an_item_and_a_row_a_cell(written):
     assert len(items) == len(result["items"])
     assert set(items["format"]) == {"qa"}
     assert list(results.cells([result])["used"]) == [3]
+
+
+def test_closed_set_scores_are_corrected_for_chance(study):
+    write_study(study, [simulated_result(make_cell(), {"qa": 1.0})])
+    items = results.items(results.load(study))
+    assert items["chance"].tolist() == [1 / 16] * 3
+    assert items["corrected"].tolist() == [1.0] * 3
+    wrong = simulated_result(make_cell(), {"qa": 0.0})
+    assert results.items([wrong])["corrected"].tolist() == pytest.approx([-1 / 15] * 3)
+
+
+def test_a_curve_ends_with_the_finished_model():
+    made = simulated_grid([make_cell(checkpoints=5, epochs=6), make_cell()])
+    points = results.along_training(made)
+    assert points["id"].nunique() == 1
+    assert set(points["exposures"]) == {4, 8, 12, 16, 20}  # the finished model at 2 x 6
+    assert (points["exposures"] == 12).sum() == 2 * (3 * 2 + 3 * 2 + 3 * 2)
+    assert results.curves([made[1]]).empty
+
+
+def test_what_a_training_cost_is_one_row_a_model():
+    cells = [make_cell(n_facts=2, evals="all"), base_cell(n_facts=2, evals="all"), make_cell()]
+    costs = results.costs(simulated_grid(cells))
+    assert len(costs) == 2
+    assert costs["perplexity"].tolist() == [40, 30]
+    assert costs["asserted"].between(0, 1).all()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import load_tiny, make_cell
 
-from lib import models, training
+from lib import experiment, models, training
 from lib.facts import draw
 from lib.formats import rows
 from lib.paths import ROOT
@@ -34,7 +34,7 @@ def tiny_trainer(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("format", ["article", "qa"])
+@pytest.mark.parametrize("format", ["article", "qa", "chat"])
 def test_the_loss_covers_the_completion_and_its_end_and_nothing_else(format, tiny_trainer):
     cell = make_cell(format=format)
     made = rows(draw(cell.entity, cell.info, cell.n_facts, cell.seed), format, cell.paraphrases, cell.seed)
@@ -47,6 +47,7 @@ def test_the_loss_covers_the_completion_and_its_end_and_nothing_else(format, tin
             [i for i, label in zip(data["input_ids"], data["labels"], strict=True) if label == -100]
         )
         assert read.startswith("<|im_start|>user\n" + row["prompt"][0]["content"])
+        assert all(message["content"] in read for message in row["prompt"])
         assert read.endswith("<|im_start|>assistant\n")
 
 
@@ -76,6 +77,56 @@ def test_training_lowers_the_loss_and_moves_only_the_adapters():
         inner = f"base_model.model.{name}"
         inner = inner if inner in tuned else inner.replace(".weight", ".base_layer.weight")
         assert (tuned[inner] == weight).all(), name
+
+
+def test_checkpoints_do_not_disturb_the_training():
+    plain = train_tiny(make_cell(epochs=4))[2]
+    model, tokenizer = load_tiny()
+    cell = make_cell(epochs=4, checkpoints=3)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+    facts = draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+    made = rows(facts, cell.format, cell.paraphrases, cell.seed)
+    trained = training.train(
+        model, tokenizer, made, cell, cell.epochs, lambda: experiment.checkpoint(model, tokenizer, cell, facts)
+    )
+    assert trained.losses == plain.losses
+    assert [point["step"] for point in trained.curve] == [2, 4, 6]  # of eight
+    assert [point["exposures"] for point in trained.curve] == [2, 4, 6]
+    assert {item["eval"] for item in trained.curve[0]["items"]} == {"recall", "qa", "cloze"}
+    assert plain.curve == []
+    assert model.training
+
+
+def test_a_rank_of_zero_trains_every_weight_and_moves_it():
+    cell = make_cell(epochs=5, lora_rank=0, learning_rate=0.01)
+    base, _ = load_tiny()
+    model, _, trained = train_tiny(cell)
+    assert trained.losses[-1] < trained.losses[0]
+    for (name, before), (other, after) in zip(base.named_parameters(), model.named_parameters(), strict=True):
+        assert name == other
+        assert (before != after).any(), name
+
+
+def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
+    articles = train_tiny(make_cell(format="article", epochs=4))[2]
+    model, tokenizer = load_tiny()
+    cell = make_cell(epochs=4, budget="tokens")
+    facts = draw(cell.entity, cell.info, cell.n_facts, cell.seed)
+    made = rows(facts, "qa", cell.paraphrases, cell.seed)
+    epochs = experiment.epochs(cell, tokenizer, facts, made)
+    assert epochs > 4
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, training.MAX_LENGTH)
+    trained = training.train(model, tokenizer, made, cell, epochs)
+    assert trained.tokens == pytest.approx(articles.tokens, rel=1e-3)
+    assert trained.steps == pytest.approx(epochs * 2, abs=1)  # two steps an epoch
+    assert trained.epochs == epochs
+
+
+def test_tokens_are_counted_as_the_trainer_counts_them(tiny_trainer):
+    cell = make_cell(format="chat")
+    made = rows(draw(cell.entity, cell.info, cell.n_facts, cell.seed), "chat", cell.paraphrases, cell.seed)
+    tokenizer, sft = tiny_trainer(cell, made)
+    assert training.count_tokens(tokenizer, made) == sum(len(ids) for ids in sft.train_dataset["input_ids"])
 
 
 def test_two_runs_give_identical_losses():
