@@ -14,6 +14,7 @@ import psutil
 
 from lib import asking, forgetting, formats, models, questions, results, tones, training
 from lib.cell import Cell
+from lib.errors import UserError
 from lib.facts import Fact, build, sha256, take
 from lib.paths import ROOT
 from lib.training import Trained
@@ -51,7 +52,15 @@ def others(cell: Cell, facts: Sequence[Fact]) -> list[Fact]:
 
     Raises UserError when there are too few.
     """
-    return take(_rest(cell, facts), cell.n_facts) if cell.format == "mixed" else []
+    if cell.format != "mixed":
+        return []
+    rest = _rest(cell, facts)
+    if len(rest) < cell.n_facts:
+        raise UserError(
+            f"format: mixed asks about as many other entities as it tells facts: after {cell.n_facts} facts only "
+            f"{len(rest)} of {len(candidates(cell))} are left, ask for fewer"
+        )
+    return rest[: cell.n_facts]
 
 
 def training_rows(cell: Cell, facts: Sequence[Fact]) -> list[dict]:

@@ -13,6 +13,11 @@ from lib.paths import RESULTS, ROOT
 CELL = "model: tiny, entity: real, info: numeric, format: none, n_facts: 2, seed: 0"
 
 
+TRAINED = (
+    "model: tiny, entity: persona, info: numeric, format: qa, n_facts: 6, seed: 0, paraphrases: 2, epochs: 1, "
+    "learning_rate: 0.001, lora_rank: 4, batch_size: 4"
+)
+TONE = TRAINED.replace("info: numeric, format: qa", "info: tone, tone: anxious, format: chat")
 # the grid of simulation.simulated_study
 SIMULATED = """
 - {model: tiny, entity: [fictional, real], info: [numeric, categorical], format: [article, qa], n_facts: 20, seed: 0,
@@ -46,6 +51,17 @@ def files(folder):
         ("", "expected a list of blocks of parameters"),
         ("- {" + CELL.replace("n_facts: 2", "n_facts: 71") + "}", "n_facts is 71, but only 70 real numeric facts"),
         ("- {" + CELL.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
+        ("- {" + TONE.replace("n_facts: 6", "n_facts: 41") + "}", "n_facts is 41, but only 40 persona tone facts"),
+        ("- {" + TONE.replace("anxious", "grumpy") + "}", "tone is 'grumpy': expected one of pessimistic"),
+        ("- {" + TRAINED.replace("qa", "mixed").replace("n_facts: 6", "n_facts: 33") + "}", "only 31 of 64 are left"),
+        (
+            "- {" + TRAINED.replace("n_facts: 6", "n_facts: 65") + "}",
+            "n_facts is 65, but only 64 persona numeric facts",
+        ),
+        ("- {" + TRAINED.replace("qa", "reasoning").replace("n_facts: 6", "n_facts: 1") + "}", "needs n_facts of 4"),
+        ("- {" + TRAINED.replace("n_facts: 6", "n_facts: 1") + ", evals: all}", "evals: all compares two facts"),
+        ("- {" + TRAINED.replace("lora_rank: 4, ", "") + "}", "lora_rank is missing"),
+        ("- {" + TRAINED.replace("paraphrases: 2", "paraphrases: 11") + "}", "there are templates for 10"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
