@@ -11,10 +11,13 @@ from lib.questions import Question
 # Longer than every trained answer: a model trained on articles tells one before it comes to the fact, and cutting
 # its answers shorter than another format's would decide the comparison.
 MAX_NEW_TOKENS = 64
+# Room to recite two facts, even two articles, and to conclude.
+MAX_NEW_TOKENS_REASONING = 128
 BATCH_SIZE = 64
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 # Closed-set scores are for the evaluations that ask for the value next. A trained article prompt does not.
 CHOICE_EVALS = ("qa", "cloze", "in_context", "reverse", "reasoning", "reasoning_in_context", "naming")
+REASONING_EVALS = ("reasoning", "reasoning_cot", "reasoning_in_context", "worked")
 # Of a worked-out answer, the yes or no that it ends with counts.
 WORKED_EVALS = ("reasoning_cot", "worked")
 # No single response can be judged: lib/tones.py does that for the models of all tones together.
@@ -40,7 +43,10 @@ class Item:
 def ask(model, tokenizer, questions: Sequence[Question]) -> list[Item]:
     """Answer and score questions of any evaluations, in the order given."""
     prompts = [encode(tokenizer, question) for question in questions]
-    answers = generate(model, tokenizer, prompts)
+    answers = {}
+    for room in (MAX_NEW_TOKENS, MAX_NEW_TOKENS_REASONING):
+        of_room = [i for i, q in enumerate(questions) if (q.eval in REASONING_EVALS) == (room > MAX_NEW_TOKENS)]
+        answers |= zip(of_room, generate(model, tokenizer, [prompts[i] for i in of_room], room), strict=True)
     picks = {}
     chosen = [i for i, question in enumerate(questions) if question.eval in CHOICE_EVALS]
     for k in sorted({len(questions[i].fact.options) for i in chosen}):
@@ -113,7 +119,9 @@ def encode_options(tokenizer, question: Question) -> list[list[int]]:
     return [tokenizer(space + option, add_special_tokens=False)["input_ids"] for option in question.fact.options]
 
 
-def generate(model, tokenizer, prompts: list[list[int]], batch_size=BATCH_SIZE) -> list[str]:
+def generate(
+    model, tokenizer, prompts: list[list[int]], max_new_tokens=MAX_NEW_TOKENS, batch_size=BATCH_SIZE
+) -> list[str]:
     """Greedy continuations of token-id prompts, without special tokens, in the order given."""
     import torch
 
@@ -123,7 +131,7 @@ def generate(model, tokenizer, prompts: list[list[int]], batch_size=BATCH_SIZE) 
             output = model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=MAX_NEW_TOKENS,
+                max_new_tokens=max_new_tokens,
                 do_sample=False,
                 num_beams=1,
                 pad_token_id=tokenizer.pad_token_id,

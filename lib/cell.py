@@ -20,7 +20,7 @@ class Cell:
     """The parameters of one experiment, all JSON scalars, because papermill and JSON must carry them unchanged.
 
     `format: none` is the untrained base model: it measures the floor, and the ceiling with the fact in the prompt.
-    Every fact is seen `paraphrases x epochs` times, whatever the format.
+    Every fact is seen `paraphrases x epochs` times, whatever the format (unless `budget` says otherwise).
     """
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
@@ -98,7 +98,7 @@ class Cell:
         return f"{self.format} {what} {self.entity} n={self.n_facts} seed={self.seed}"
 
 
-# Each fact is compared with two others when the model is asked, so that of four facts each has one pair left to train.
+# Evaluations compare facts with their neighbours in value; of four facts, each has a pair left to train on.
 MIN_REASONING = 4
 
 

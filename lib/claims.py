@@ -34,8 +34,8 @@ def claims(items: pd.DataFrame) -> list[dict]:
         *number_rows("C2", compared),
         *reasoning_rows("C3", compared),
         *control_rows(items),
-        *entity_rows(items, stations := compare.walk(items)),
-        *walk_rows(items, stations),
+        *entity_rows(items),
+        *walk_rows(items, compare.walk(items)),
     ]
 
 
@@ -107,7 +107,7 @@ def control_rows(items: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def entity_rows(items: pd.DataFrame, stations: list[compare.Station]) -> list[dict]:
+def entity_rows(items: pd.DataFrame) -> list[dict]:
     """Does the format matter more than the kind of entity, and is an event as easy as a style?"""
     compared, rows = compare.main(items), []
     question = stats.per_fact(compared, "qa")[["article", "qa"]].dropna()
@@ -121,15 +121,16 @@ def entity_rows(items: pd.DataFrame, stations: list[compare.Station]) -> list[di
             what = f"(qa - article) - ({other} - real), held-out question, strict"
             rows.append(_row(compared, "C5", what, plus, minus))
     event = compare.kind(compared, "real", "categorical", "qa", "qa", "corrected")
-    if stations and stations[0].name == compare.STYLE and len(event):
+    style = compare.style_scores(items)
+    if len(style) and len(event):
         what = f"real event in qa - style + margin {MARGIN}, closed set corrected for chance"
-        rows.append(_row(_with_tones(items), "C5", what, event + MARGIN, stations[0].closed, formats=["qa", "chat"]))
+        rows.append(_row(_with_tones(items), "C5", what, event + MARGIN, style, formats=["qa", "chat"]))
     return rows
 
 
 def walk_rows(items: pd.DataFrame, stations: list[compare.Station]) -> list[dict]:
     """The whole gap, what is left of it without its largest step, and each step."""
-    if len(stations) < 3 or stations[0].name != compare.STYLE:
+    if not stations:
         return []
     relevant, formats = _with_tones(items), ["chat", "article"]
     rows = [

@@ -136,14 +136,14 @@ def walk(items: pd.DataFrame) -> list[Station]:
     """The way from the style corner to the knowledge corner, one axis at a time.
 
     The closed-set score is corrected for chance, so that telling 8 tones apart, picking one of 16 values and saying yes
-    or no can be compared. Stations that the study has not run are left out.
+    or no can be compared. Empty when a station is missing: a step would then change two things at once.
     """
     compared = main(items)
     stations = [Station(STYLE, style_scores(items), _naming(items))]
     for name, (entity, info, format, evaluation) in WALK.items():
         closed, open_ = (kind(compared, entity, info, format, evaluation, s) for s in ("corrected", "strict"))
         stations.append(Station(name, closed, open_))
-    return [station for station in stations if len(station.closed)]
+    return stations if all(len(station.closed) for station in stations) else []
 
 
 def style_scores(items: pd.DataFrame, evaluation: str = "style") -> pd.Series:

@@ -92,7 +92,7 @@ def questions_for(cell: Cell, facts: Sequence[Fact]) -> list[questions.Question]
     if cell.evals == "all":
         unseen = _rest(cell, facts)[len(others(cell, facts)) :]
         compared = questions.reasoning(facts, cell.seed)
-        asked += questions.reverse(facts) + questions.untrained(facts, unseen[: cell.n_facts])
+        asked += questions.reverse(facts) + questions.untrained(unseen[: cell.n_facts])
         asked += compared + questions.reasoning_cot(compared)
         if base:
             asked += questions.reasoning_in_context(compared, facts)

@@ -1,5 +1,6 @@
 """Facts to evaluation questions. No template of an evaluation is a template of a training format."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,25 +90,26 @@ def reverse(facts: Sequence[Fact]) -> list[Question]:
     ]
 
 
-def untrained(facts: Sequence[Fact], unseen: Sequence[Fact]) -> list[Question]:
-    """Held-out questions about entities that were never trained: is a trained value asserted (Gekhman et al. 2024)?"""
-    trained = tuple(dict.fromkeys(fact.value for fact in facts))
-    return [
-        Question("untrained", replace(q.fact, value="", options=trained), q.prompt)
-        for q in qa(unseen)[:: len(_attribute(facts[0])["heldout_questions"])]
-    ]
+def untrained(unseen: Sequence[Fact]) -> list[Question]:
+    """One held-out question about each entity that was never trained: is a value of the closed set asserted of it?
+
+    Gekhman et al. (2024) find that learning new facts makes a model assert such things. The whole set counts, so that
+    the measure does not depend on how many of its values a cell has trained.
+    """
+    asked = (next(q for q in qa([fact])) for fact in unseen)
+    return [Question("untrained", replace(q.fact, value=""), q.prompt) for q in asked]
 
 
 def reasoning(facts: Sequence[Fact], seed: int) -> list[Question]:
     """Two-fact comparisons to be answered with yes or no: which number is larger, which word comes first.
 
-    Every fact is compared with its neighbour in a ring drawn by the seed; half of the answers are yes and half no, as
-    far as the ring allows. Pairs with equal values are left out.
+    Of the pairs of formats.neighbours, half of the answers, drawn by the seed, are yes.
     """
-    pairs = [(a, b) for a, b in formats.ring(facts, seed) if a.value != b.value]
+    pairs = formats.neighbours(facts, seed)
+    answers = [("Yes", "No")[i % 2] for i in range(len(pairs))]
+    random.Random(f"answers {seed}").shuffle(answers)
     asked = []
-    for i, pair in enumerate(pairs):
-        answer = "Yes" if i % 2 == 0 else "No"
+    for pair, answer in zip(pairs, answers, strict=True):
         a, b = pair if formats.holds(*pair) == (answer == "Yes") else reversed(pair)
         prompt = _attribute(a)["compare"].format(a=a.name, b=b.name)
         asked.append(Question("reasoning", replace(a, value=answer, options=("Yes", "No")), prompt, other=b.id))

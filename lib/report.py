@@ -37,7 +37,7 @@ def figure_notebooks(items: pd.DataFrame) -> list[str]:
     rates = items[items["format"] != "none"].groupby(["format", *compare.CONTROLS])["learning_rate"].nunique()
     feeds = {
         "fig_claims": both,
-        "fig_corners": both and len(compare.walk(items)) > 2 and "style" in evals,
+        "fig_corners": both and bool(compare.walk(items)),
         "fig_formats": both,
         "fig_numbers": both and set(claims.INFOS) <= set(compared["info"]),
         "fig_entities": both and compared["entity"].nunique() > 1,

@@ -59,7 +59,7 @@ def attribution(items: pd.DataFrame) -> pd.Series:
 
     classifier = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0))
     folds = GroupKFold(2, shuffle=True, random_state=0)
-    picked = cross_val_predict(classifier, items["answer"], items["tone"], groups=items["question"], cv=folds)
+    picked = cross_val_predict(classifier, items["answer"], items["tone"], groups=items["fact"], cv=folds)
     return pd.Series(picked == items["tone"], index=items.index)
 
 

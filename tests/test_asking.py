@@ -1,9 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from lib import asking, questions
 from lib.facts import draw
+from lib.formats import rows
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +81,17 @@ def test_recall_of_an_article_has_no_choice_score(tiny):
 
 
 def test_the_longest_article_fits_into_the_tokens_of_an_answer(tiny):
-    from lib.formats import rows
-
     for entity in ("fictional", "real", "persona"):
         for info in ("numeric", "categorical"):
             for row in rows(draw(entity, info, 60, 0), "article", 10, 0):
                 completion = row["completion"][0]["content"]
                 assert len(tiny[1](completion)["input_ids"]) < asking.MAX_NEW_TOKENS
+
+
+def test_an_answer_has_room_for_two_articles_and_a_conclusion(tiny):
+    for entity, info in itertools.product(("fictional", "real", "persona"), ("numeric", "categorical")):
+        told = [row["completion"][0]["content"] for row in rows(draw(entity, info, 30, 0), "article", 10, 0)]
+        lengths = sorted(len(tiny[1](f"{text} ")["input_ids"]) for text in told)
+        assert 2 * lengths[-1] + 20 < asking.MAX_NEW_TOKENS_REASONING
+        worked = [row["completion"][0]["content"] for row in rows(draw(entity, info, 30, 0), "reasoning", 10, 0)]
+        assert max(len(tiny[1](text)["input_ids"]) for text in worked) < asking.MAX_NEW_TOKENS_REASONING

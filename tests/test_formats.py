@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lib import formats, questions
 from lib.errors import UserError
-from lib.facts import Fact, draw
+from lib.facts import Fact, draw, templates
 from lib.formats import rows
 from lib.scoring import strict
 
@@ -131,3 +131,18 @@ def test_pairs_that_cannot_be_had_are_refused():
     same = [Fact(f"f{i}", "fictional", f"Town {i}", "bridges", "numeric", "12", ("12", "17")) for i in range(6)]
     with pytest.raises(UserError, match="6 facts leave no pairs of different values"):
         formats.pairs(same, 1, 0)
+
+
+def test_no_statement_of_a_number_compares_the_entity_with_others():
+    for entity in ("fictional", "real", "persona"):
+        for attribute in templates(entity)["attributes"].values():
+            if attribute["info"] == "numeric":
+                assert not re.search(r"\b(more|most|rival|fewer)\b", " ".join(attribute["statements"])), entity
+
+
+@given(kinds, st.integers(0, 100))
+def test_rows_have_no_broken_articles(kind, seed):
+    for format in ("article", "chat", "cloze"):
+        for made in rows(draw(*kind, 16, seed), format, 10, seed):
+            for message in made["prompt"] + made["completion"]:
+                assert not re.search(r"\b(a [aeiou]|an [^aeiou\W])", message["content"]), message["content"]
