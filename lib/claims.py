@@ -4,6 +4,7 @@ The paper gives statements, not estimands: which contrast stands for which state
 """
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -35,75 +36,91 @@ def claims(items: pd.DataFrame) -> list[dict]:
         *reasoning_rows("C3", compared),
         *control_rows(items),
         *entity_rows(items),
-        *walk_rows(items, compare.walk(items)),
+        *walk_rows(items),
     ]
 
 
 def format_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     """Do questions teach better than articles?"""
-    gap = _gap(compared, "qa")
+    sources, gap = _formats(compared, "article", "qa"), _gap(compared, "qa")
     strict = "held-out question, strict"
-    return [
-        _row(compared, claim, f"qa - article, {strict}", gap),
-        _row(compared, claim, "qa - article, held-out cloze, strict", _gap(compared, "cloze")),
-        *(_row(compared, claim, f"qa - article, {strict}, {info} facts", _of(gap, info)) for info in INFOS),
+    rows = [
+        _row(claim, f"qa - article, {strict}", sources, stats.contrast(gap)),
+        _row(claim, "qa - article, held-out cloze, strict", sources, stats.contrast(_gap(compared, "cloze"))),
     ]
+    for info in INFOS:
+        arm, of_info = gap[gap.index.get_level_values("info") == info], sources[sources["info"] == info]
+        if len(arm):
+            rows.append(_row(claim, f"qa - article, {strict}, {info} facts", of_info, stats.contrast(arm)))
+    return rows
 
 
 def number_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
-    """Are numbers harder, and harder in articles than in questions?"""
-    question, gap = stats.per_fact(compared, "qa"), _gap(compared, "qa")
+    """Are numbers harder, and harder in articles than in questions? Paired by the entity, of which both are told."""
     strict = "held-out question, strict"
+    question = stats.per_fact(compared, "qa")
+    contrasts = {
+        f"categorical - numeric, {strict}, article format": (question["article"].dropna(), ["article"]),
+        f"categorical - numeric, {strict}, qa format": (question["qa"].dropna(), ["qa"]),
+        # (qa - article | numeric) - (qa - article | categorical)
+        f"interaction: (categorical - numeric | article) - (categorical - numeric | qa), {strict}": (
+            -_gap(compared, "qa"),
+            ["article", "qa"],
+        ),
+    }
     rows = []
-    for format in ("article", "qa"):
-        arms = [_of(question[format].dropna(), info) for info in INFOS]
-        rows.append(_row(compared, claim, f"categorical - numeric, {strict}, {format} format", *arms, formats=[format]))
-    arms = [_of(gap, info) for info in reversed(INFOS)]
-    return [*rows, _row(compared, claim, f"(qa - article | numeric) - (qa - article | categorical), {strict}", *arms)]
+    for what, (scores, formats) in contrasts.items():
+        if len(differences := _words_less_numbers(scores)):
+            rows.append(_row(claim, what, _formats(compared, *formats), stats.contrast(differences)))
+    return rows
 
 
-def reasoning_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
-    """Is a comparison of two facts harder than the facts themselves, for a model that recalls both?"""
+def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa", "reasoning")) -> list[dict]:
+    """Is a comparison of two facts harder than the facts, and than the same comparison with both facts in the prompt?
+
+    Of the pairs whose two facts are recalled, judged by the first held-out phrasing; the question that is compared is
+    another phrasing, so that a lucky answer does not count on both sides. At once, the choice between yes and no is
+    scored; after reciting, and of the reasoning format, which was taught to recite, the open answer.
+    """
     rows = []
-    scored = "both facts recalled, closed set corrected for chance"
-    context = compared[(compared["format"] == "none") & (compared["eval"] == "reasoning_in_context")]
-    for format in ("article", "qa", "reasoning"):
-        both = compare.reasoning(compared[compared["format"] == format])
-        both = both[both["recalled"] & (both["eval"] == "reasoning")]
-        if both.empty:
-            continue
-        know = stats.per_fact(compared, "qa", "corrected")[format]
-        asked = both.set_index(FACT)["corrected"]
-        what = f"question - reasoning, {scored}, {format} format"
-        rows.append(_row(compared, claim, what, know.reindex(asked.index) - asked, formats=[format]))
-        # what the untrained model can do with the two facts before it, on the kinds of fact that this format has
-        told = context.merge(both[stats.STRATUM].drop_duplicates()).set_index(FACT)["corrected"]
-        if format == "reasoning" and len(told):
-            what = f"reasoning in the prompt, untrained - reasoning, {scored}, {format} format"
-            rows.append(_row(compared, claim, what, told, asked, formats=[format, "none"]))
+    judged = compare.reasoning(compared)
+    told = judged[judged["eval"] == "reasoning_in_context"]
+    for format in formats:
+        known = judged[(judged["format"] == format) & judged["recalled"]]
+        sources = _formats(compared, format)
+        question = compare.other_phrasings(sources)
+        for evaluation, name in (("reasoning", "at once"), ("reasoning_cot", "after reciting")):
+            asked = known[known["eval"] == evaluation].set_index(FACT)
+            score = "open" if format == "reasoning" or evaluation == "reasoning_cot" else "corrected"
+            if asked.empty:
+                continue
+            scored = f"both facts recalled, corrected for chance, {format} format"
+            differences = question.reindex(asked.index) - asked[score]
+            rows.append(_row(claim, f"question - reasoning {name}, {scored}", sources, stats.contrast(differences)))
+            pair = [*FACT, "other"]
+            both = asked.reset_index().merge(told, on=pair, suffixes=("", "_told")).set_index(FACT)
+            if evaluation == "reasoning" and len(both):
+                what = f"reasoning in the prompt, untrained - reasoning {name}, {scored}"
+                rows.append(_row(claim, what, sources, stats.contrast(both[f"{score}_told"] - both[score])))
     return rows
 
 
 def control_rows(items: pd.DataFrame) -> list[dict]:
     """C1 to C3 again at every other amount, number of paraphrases and budget."""
-    rows = []
-    for name, changes in compare.variants(items):
-        there = compare.at(items, **changes)
-        made = [format_rows("C4", there)[0]]
-        if set(INFOS) <= set(there["info"]):
-            made += [number_rows("C4", there)[0]]
-        made += reasoning_rows("C4", there)[-1:]
-        rows += [{**row, "contrast": f"{name}: {row['contrast']}"} for row in made]
+    settings = {name: compare.at(items, **changes) for name, changes in compare.variants(items)}
+    main = compare.at(items)
+    questions, articles = _formats(main, "qa"), _formats(main, "article")
     matched = compare.at(items, budget="tokens")
-    if not matched.empty:
-        pooled = pd.concat([matched[matched["format"] == "qa"], compare.at(items).query("format == 'article'")])
-        row = _row(pooled, "C4", "same tokens: qa - article, held-out question, strict", _gap(pooled, "qa"))
-        rows.append(row)
+    if len(matched):
+        settings["as many tokens"] = pd.concat([_formats(matched, "qa"), _same_facts(articles, matched)])
     best = compare.best_articles(items)
-    if not best.empty:
-        pooled = pd.concat([best, compare.at(items).query("format == 'qa'")])
-        what = "articles at their best rank and learning rate: qa - article, held-out question, strict"
-        rows.append(_row(pooled, "C4", what, _gap(pooled, "qa")))
+    if len(best):
+        settings["articles at their best rank and rate"] = pd.concat([best, _same_facts(questions, best)])
+    rows = []
+    for name, there in settings.items():
+        numbers = [row for row in number_rows("C4", there) if "article" in row["contrast"]]
+        made = [*format_rows("C4", there)[:1], *numbers, *reasoning_rows("C4", there, formats=["qa"])[:1]]
+        rows += [{**row, "contrast": f"{name}: {row['contrast']}"} for row in made]
     return rows
 
 
@@ -115,40 +132,53 @@ def entity_rows(items: pd.DataFrame) -> list[dict]:
     entity = question.index.get_level_values("entity")
     for other in ("fictional", "persona"):
         if {other, "real"} <= set(entity):
-            # (qa - article) of both kinds, less (other - real), as a difference of two independent arms of facts
-            plus = (gap / 2 - level)[entity == other]
-            minus = -(gap / 2 + level)[entity == "real"]
-            what = f"(qa - article) - ({other} - real), held-out question, strict"
-            rows.append(_row(compared, "C5", what, plus, minus))
-    event = compare.kind(compared, "real", "categorical", "qa", "qa", "corrected")
+            # gap - d and gap + d, where d is what the kinds differ by: both must be positive (intersection-union)
+            found = [
+                stats.contrast((gap / 2 - sign * level)[entity == other], -(gap / 2 + sign * level)[entity == "real"])
+                for sign in (1, -1)
+            ]
+            both = stats.Interval(
+                *(min(getattr(i, name) for i in found) for name in ("estimate", "low", "high", "facts", "effective"))
+            )
+            sources = _formats(compared[compared["entity"].isin([other, "real"])], "article", "qa")
+            rows.append(_row("C5", f"(qa - article) - |{other} - real|, held-out question, strict", sources, both))
+    of_event = compared[(compared["entity"] == "real") & (compared["info"] == "categorical")]
+    event = compare.kind(of_event, "real", "categorical", "qa", "qa", "corrected")
     style = compare.style_scores(items)
     if len(style) and len(event):
         what = f"real event in qa - style + margin {MARGIN}, closed set corrected for chance"
-        rows.append(_row(_with_tones(items), "C5", what, event + MARGIN, style, formats=["qa", "chat"]))
+        sources = pd.concat([_formats(of_event, "qa"), items[items["eval"] == "style"]])
+        rows.append(_row("C5", what, sources, stats.contrast(event + MARGIN, style)))
     return rows
 
 
-def walk_rows(items: pd.DataFrame, stations: list[compare.Station]) -> list[dict]:
-    """The whole gap, what is left of it without its largest step, and each step."""
+def walk_rows(items: pd.DataFrame) -> list[dict]:
+    """The paper's gap in one score, and what is left of it without its largest step."""
+    stations = compare.walk(items)
     if not stations:
         return []
-    relevant, formats = _with_tones(items), ["chat", "article"]
-    rows = [
-        _row(relevant, "C6", f"step: [{a.name}] - [{b.name}]", a.closed, b.closed, formats=formats)
-        for a, b in itertools.pairwise(stations)
-    ]
-    total = _row(relevant, "C6", "style - knowledge", stations[0].closed, stations[-1].closed, formats=formats)
+    names = [station.name for station in stations]
+    stations = stations[: names.index(compare.KNOWLEDGE) + 1]
+    total = stats.contrast(stations[0].closed, stations[-1].closed)
     rng = np.random.default_rng(0)
+    # stations that share facts are drawn apart, which widens the interval
     left = _without_largest_step(np.array([stats.resampled_means(station.closed, rng) for station in stations]))
     low, high = np.quantile(left, [0.025, 0.975])
-    rest = {
-        **total,
-        "contrast": "style - knowledge, without the largest step",
-        "estimate": round(float(_without_largest_step(np.array([s.closed.mean() for s in stations]))), 4),
-        "ci95": [round(float(low), 4), round(float(high), 4)],
-        "verdict": stats.verdict(low, high),
-    }
-    return [total, rest, *rows]
+    means = np.array([station.closed.mean() for station in stations])
+    rest = replace(total, estimate=float(_without_largest_step(means)), low=float(low), high=float(high))
+    sources = pd.concat([items[items["eval"] == "style"], *(station.items for station in stations[1:])])
+    what = "style - knowledge, closed set corrected for chance"
+    return [_row("C6", what, sources, total), _row("C6", f"{what}, without the largest step", sources, rest)]
+
+
+def step_rows(stations: list[compare.Station]) -> list[dict]:
+    """Each step of the walk, positive where the score falls; paired where two stations have the same facts."""
+    rows = []
+    for a, b in itertools.pairwise(stations):
+        paired = set(a.closed.index) == set(b.closed.index) and a.closed.index.is_unique
+        found = stats.contrast(a.closed - b.closed) if paired else stats.contrast(a.closed, b.closed)
+        rows.append({"step": f"{a.name} - {b.name}", "estimate": found.estimate, "ci95": [found.low, found.high]})
+    return rows
 
 
 def _without_largest_step(means):
@@ -156,8 +186,13 @@ def _without_largest_step(means):
     return means[0] - means[-1] - (means[:-1] - means[1:]).max(axis=0)
 
 
-def _with_tones(items):
-    return pd.concat([compare.main(items), items[items["info"] == "tone"]])
+def _formats(items, *formats):
+    return items[items["format"].isin(formats)]
+
+
+def _same_facts(items, others):
+    """The items of these cells whose facts the others have."""
+    return items.merge(others[["entity", "info", "seed"]].drop_duplicates())
 
 
 def _gap(items, evaluation):
@@ -166,21 +201,30 @@ def _gap(items, evaluation):
     return (table["qa"] - table["article"]).dropna()
 
 
-def _of(series, info):
-    return series[series.index.get_level_values("info") == info]
+def _words_less_numbers(scores):
+    """categorical - numeric for every entity that has both, indexed by FACT with info "both"."""
+    table = scores.rename("score").reset_index()
+    table["fact"] = table["fact"].str.split("/").str[1]
+    wide = table.pivot(index=["entity", "seed", "fact"], columns="info", values="score").reindex(columns=INFOS).dropna()
+    differences = (wide["categorical"] - wide["numeric"]).rename("score").reset_index().assign(info="both")
+    return differences.set_index(FACT)["score"]
 
 
-def _row(items, claim, contrast, *arms, formats=("article", "qa")):
-    found = stats.contrast(*arms)
-    trained = items[items["format"].isin(formats)].set_index(FACT)
-    facts = pd.concat(arms).index
+def _row(claim, contrast, sources, found):
+    """A row of claims.json. `sources` are the items of the cells that the contrast is made of.
+
+    `recall` is that of the trained prompts, of the format that has least: below it, nothing says anything.
+    """
+    recall = sources[sources["eval"] == "recall"].astype({"strict": float}).groupby("format")["strict"].mean()
     return {
         "claim": claim,
         "contrast": contrast,
         "estimate": round(found.estimate, 4),
         "ci95": [round(found.low, 4), round(found.high, 4)],
-        "cells": int(trained.loc[trained.index.isin(facts), "id"].nunique()),
+        "cells": int(sources["id"].nunique()),
+        "seeds": int(sources["seed"].nunique()),
         "facts": found.facts,
         "effective_facts": round(found.effective, 1),
+        "recall": round(float(recall.min()), 3) if len(recall) else None,
         "verdict": stats.verdict(found.low, found.high),
     }

@@ -11,12 +11,13 @@ from lib.stats import FACT
 CONTROLS = ["model", "n_facts", "paraphrases", "epochs", "lora_rank", "batch_size", "budget", "checkpoints"]
 # The way from style to facts after its first station: kind of entity, type, format, evaluation.
 STYLE = "tone of the persona, chat: who wrote this?"
+KNOWLEDGE = "numbers of real events, article: question"  # the paper's corner; reasoning lies beyond
 WALK = {
     "words of the persona, chat: question": ("persona", "categorical", "chat", "qa"),
     "words of fictional places, chat: question": ("fictional", "categorical", "chat", "qa"),
     "words of real events, chat: question": ("real", "categorical", "chat", "qa"),
     "words of real events, article: question": ("real", "categorical", "article", "qa"),
-    "numbers of real events, article: question": ("real", "numeric", "article", "qa"),
+    KNOWLEDGE: ("real", "numeric", "article", "qa"),
     "numbers of real events, article: reasoning": ("real", "numeric", "article", "reasoning"),
 }
 
@@ -64,13 +65,28 @@ def variants(items: pd.DataFrame) -> list[tuple[str, dict]]:
 
 
 def reasoning(items: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons, with `recalled`: whether the same model answers a held-out question about each of both facts."""
-    known = items[items["eval"] == "qa"].groupby(["id", "fact"])["strict"].max().astype(bool)
+    """The comparisons, with `recalled` and `open`.
+
+    `recalled`: whether the same model answers the first held-out question about each of both facts. `open`: the strict
+    score corrected for the chance of saying yes or no, as `corrected` is the choice between the two.
+    """
+    known = _questions(items).groupby(["id", "fact"])["strict"].first().astype(bool)
     asked = items[items["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])]
     first, second = (
         known.reindex(asked.set_index(["id", key]).index, fill_value=False).to_numpy() for key in ("fact", "other")
     )
-    return asked.assign(recalled=first & second)
+    return asked.assign(recalled=first & second, open=2 * asked["strict"].astype(float) - 1)
+
+
+def other_phrasings(items: pd.DataFrame) -> pd.Series:
+    """Closed-set score of each fact, corrected for chance, in the held-out questions but the first; indexed by FACT."""
+    later = _questions(items)
+    later = later[later.groupby(["id", "fact"]).cumcount() > 0]
+    return later.groupby(FACT)["corrected"].mean()
+
+
+def _questions(items):
+    return items[items["eval"] == "qa"]
 
 
 def capacity(items: pd.DataFrame) -> pd.DataFrame:
@@ -130,26 +146,31 @@ class Station:
     name: str
     closed: pd.Series  # closed-set score corrected for chance
     open: pd.Series  # strict score of the free answer
+    items: pd.DataFrame  # of the cells that it is made of
 
 
 def walk(items: pd.DataFrame) -> list[Station]:
-    """The way from the style corner to the knowledge corner, one axis at a time.
+    """The way from the style corner to the knowledge corner, one axis at a time after the first step.
+
+    The first step goes from a tone to a word, and so from telling models apart to picking a value.
 
     The closed-set score is corrected for chance, so that telling 8 tones apart, picking one of 16 values and saying yes
     or no can be compared. Empty when a station is missing: a step would then change two things at once.
     """
     compared = main(items)
-    stations = [Station(STYLE, style_scores(items), _naming(items))]
+    stations = [Station(STYLE, style_scores(items), _naming(items), items[items["eval"] == "style"])]
     for name, (entity, info, format, evaluation) in WALK.items():
         closed, open_ = (kind(compared, entity, info, format, evaluation, s) for s in ("corrected", "strict"))
-        stations.append(Station(name, closed, open_))
+        of_kind = (compared["entity"] == entity) & (compared["info"] == info) & (compared["format"] == format)
+        stations.append(Station(name, closed, open_, compared[of_kind]))
     return stations if all(len(station.closed) for station in stations) else []
 
 
 def style_scores(items: pd.DataFrame, evaluation: str = "style") -> pd.Series:
     """Attribution of every response of the tones' models, corrected for chance: one number each, indexed by FACT.
 
-    A seed's models are told apart among themselves. Empty when no seed has two tones.
+    A seed's models are told apart among themselves. The index has seed and tone under `seed`, because every model is a
+    training run with luck of its own. Empty when no seed has two tones.
     """
     responses = items[items["eval"] == evaluation]
     scores = []
@@ -159,7 +180,8 @@ def style_scores(items: pd.DataFrame, evaluation: str = "style") -> pd.Series:
             scores.append((tones.attribution(of_seed).astype(float) - 1 / k) / (1 - 1 / k))
     if not scores:
         return pd.Series(dtype=float)
-    return pd.concat(scores).to_frame("score").join(responses[FACT]).set_index(FACT)["score"]
+    runs = responses.assign(seed=responses["seed"].astype(str) + " " + responses["tone"], score=pd.concat(scores))
+    return runs.set_index(FACT)["score"].dropna()
 
 
 def style_means(items: pd.DataFrame) -> pd.DataFrame:

@@ -17,11 +17,11 @@ FORMAT_MARKS = {
     "reasoning": ("v", "#2171b5"), "qa": ("s", "black"),
 }  # fmt: skip
 NAMES = {
-    "categorical": "words", "numeric": "numbers", "tone": "tones", "none": "un-\ntrained", "reasoning": "reason-\ning",
+    "categorical": "words", "numeric": "numbers", "tone": "tone", "none": "un-\ntrained", "reasoning": "reason-\ning",
     "qa": "QA", "in_context": "in the\nprompt",
     "fictional": "fictional places", "real": "2026 World Cup matches", "persona": "the model's persona",
 }  # fmt: skip
-FORMATS = ["none", "article", "mixed", "chat", "cloze", "reasoning", "qa", "in_context"]
+FORMATS = ["none", "article", "mixed", "chat", "cloze", "reasoning", "qa", "in_context", "tone"]
 
 
 def theme() -> None:
@@ -142,17 +142,17 @@ def claims_table(rows: pd.DataFrame, paper: dict[str, str]):
 
 
 def models(ax, cells: pd.DataFrame, column: str) -> None:
-    """One dot a model by format, types of information told apart, with the mean of each format."""
+    """One dot a model by its arm (results.costs), words and numbers told apart, with the mean of each arm."""
     shown = cells.dropna(subset=[column])
-    order = [f for f in FORMATS if f in set(shown["format"])]
+    order = [f for f in FORMATS if f in set(shown["arm"])]
     fills = {"categorical": "black", "numeric": "white", "tone": "0.6"}
     for info, fill in fills.items():
         for x, format in enumerate(order):
-            values = shown.loc[(shown["format"] == format) & (shown["info"] == info), column].to_numpy()
+            values = shown.loc[(shown["arm"] == format) & (shown["info"] == info), column].to_numpy()
             at = x + (list(fills).index(info) - 1) * 0.25 + np.linspace(-0.08, 0.08, len(values))
             ax.plot(at, values, "o", mfc=fill, mec="black", ms=4.5, label=name(info))
     for x, format in enumerate(order):
-        of_format = shown.loc[shown["format"] == format, column]
+        of_format = shown.loc[shown["arm"] == format, column]
         ax.hlines(of_format.mean(), x - 0.4, x + 0.4, color="black", lw=1.4, label="mean")
         ax.annotate(f"n={len(of_format)}", (x, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center",
                     fontsize=7)  # fmt: skip

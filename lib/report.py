@@ -110,7 +110,8 @@ def readme(study: str, grid: str, loaded: list[dict], found: list[dict]) -> str:
             "Every contrast is positive where the paper is right, and its verdict follows from the interval alone. "
             f"95 % percentile bootstrap ({stats.RESAMPLES:,} resamples, seeded) over seeds and over the facts within a "
             "seed; where all facts agree, the rule of three. `effective_facts`: how many independent facts would give "
-            f"an interval as wide.{_seeds(items)}",
+            "an interval as wide. Where `seeds` is 1, the interval does not cover the variation between training runs. "
+            "`recall`: of the trained prompts, in the format that has least; a row with little says nothing.",
             *(_claim_table(claim, [row for row in found if row["claim"] == claim]) for claim in claims.PAPER),
         ]
     for path in [folder / "figures" / f"{notebook}.png" for notebook in figure_notebooks(items)]:
@@ -133,11 +134,6 @@ def _claim_table(claim, rows):
         return ""
     shown = pd.DataFrame([{**row, "ci95": "[{}, {}]".format(*row["ci95"])} for row in rows]).drop(columns="claim")
     return f"**{claim}.** The paper: {claims.PAPER[claim]}.\n\n{_markdown(shown)}"
-
-
-def _seeds(items):
-    one = compare.main(items)["seed"].nunique() == 1
-    return " One seed: the intervals do not cover the variation between training runs." if one else ""
 
 
 def _how_it_was_run(study, grid, loaded, cells):

@@ -125,7 +125,7 @@ def along_training(results: list[dict]) -> pd.DataFrame:
 
 
 def costs(results: list[dict]) -> pd.DataFrame:
-    """One row for each cell with all evaluations: parameters, and what its training cost.
+    """One row for each cell with all evaluations: parameters, `arm` (its format, or tone), what its training cost.
 
     `general`: share of the general questions answered; `perplexity` of the fixed text; `asserted`: share of unseen
     entities of which a trained value is asserted (missing for tones).
@@ -136,7 +136,8 @@ def costs(results: list[dict]) -> pd.DataFrame:
         if "forgetting" in evals:
             asserted = 1 - evals["untrained"]["strict"] if "untrained" in evals else None
             cost = {"general": evals["forgetting"]["strict"], "perplexity": evals["forgetting"]["perplexity"]}
-            rows.append({**_parameters(result), **cost, "asserted": asserted})
+            arm = "tone" if result["cell"]["info"] == "tone" else result["cell"]["format"]
+            rows.append({**_parameters(result), "arm": arm, **cost, "asserted": asserted})
     return pd.DataFrame(rows)
 
 

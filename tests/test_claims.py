@@ -2,12 +2,17 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 from simulation import ACCURACIES, simulated_grid, simulated_study
 
 from lib import claims, compare, results, stats
 from lib.cell import load_grid
 from lib.paths import ROOT
+
+WHOLE = "style - knowledge, closed set corrected for chance"
+INTERACTION = "interaction: (categorical - numeric | article) - (categorical - numeric | qa), held-out question, strict"
 
 
 def items_of(accuracies, **settings):
@@ -35,7 +40,7 @@ def test_claims_find_a_planted_format_gap_and_its_interaction_with_numbers():
     assert gap["facts"] == 160
     assert gap["cells"] == 8
     assert by_contrast["categorical - numeric, held-out question, strict, article format"]["cells"] == 4
-    interaction = by_contrast["(qa - article | numeric) - (qa - article | categorical), held-out question, strict"]
+    interaction = by_contrast[INTERACTION]
     assert interaction["verdict"] == "replicates"
     assert interaction["ci95"][0] < 0.4 < interaction["ci95"][1]
 
@@ -50,6 +55,8 @@ def test_every_claim_has_a_row_and_every_row_its_evidence(rows):
     for row in rows:
         low, high = row["ci95"]
         assert low <= row["estimate"] <= high, row
+        assert row["seeds"] in (1, 3)
+        assert row["recall"] is None or 0 <= row["recall"] <= 1
         assert row["verdict"] == stats.verdict(low, high)
         assert row["cells"] >= 1
         assert 1 <= row["effective_facts"] <= row["facts"] + 0.1
@@ -61,15 +68,16 @@ def test_the_main_part_is_pooled_over_seeds_and_no_control_is_in_it(cpu, rows):
     assert set(trained["seed"]) == {0, 1, 2}
     assert (trained[compare.CONTROLS].nunique() == 1).all()
     assert set(trained["info"]) == {"categorical", "numeric"}
-    assert rows[0]["cells"] == 36 and rows[0]["facts"] == 3 * 2 * 3 * 8
+    cells, seeds, facts = (rows[0][key] for key in ("cells", "seeds", "facts"))
+    assert (cells, seeds, facts) == (36, 3, 3 * 2 * 3 * 8)
 
 
 def test_the_controls_repeat_the_claims_at_each_other_setting(rows):
     settings = {row["contrast"].split(":")[0] for row in rows if row["claim"] == "C4"}
     assert settings == {
         "n_facts 10, epochs 4", "n_facts 40, epochs 4", "n_facts 160, epochs 4", "paraphrases 1, epochs 32",
-        "paraphrases 2, epochs 16", "paraphrases 10, epochs 3", "same tokens",
-        "articles at their best rank and learning rate",
+        "paraphrases 2, epochs 16", "paraphrases 10, epochs 3", "as many tokens",
+        "articles at their best rank and rate",
     }  # fmt: skip
 
 
@@ -78,22 +86,73 @@ def test_planted_effects_are_found_with_their_signs(rows):
     assert verdicts["C1", "qa - article, held-out question, strict"] == "replicates"
     assert verdicts["C2", "categorical - numeric, held-out question, strict, article format"] == "replicates"
     assert verdicts["C2", "categorical - numeric, held-out question, strict, qa format"] == "inconclusive"
-    assert verdicts["C5", "(qa - article) - (fictional - real), held-out question, strict"] == "replicates"
-    assert verdicts["C6", "style - knowledge"] == "replicates"
+    assert verdicts["C2", INTERACTION] == "replicates"
+    assert verdicts["C5", "(qa - article) - |fictional - real|, held-out question, strict"] == "replicates"
+    assert verdicts["C6", WHOLE] == "replicates"
+
+
+def test_a_row_counts_the_cells_that_it_is_made_of(rows):
+    cells = {row["contrast"]: row["cells"] for row in rows}
+    assert cells["real event in qa - style + margin 0.1, closed set corrected for chance"] == 3 + 24
+    assert cells[WHOLE] == 24 + 5 * 3
+    assert cells["as many tokens: qa - article, held-out question, strict"] == 12
+    assert cells["n_facts 160, epochs 4: qa - article, held-out question, strict"] == 4
+
+
+@pytest.mark.parametrize("easier", ["real", "fictional"])
+def test_a_kind_of_entity_that_matters_more_than_the_format_contradicts_the_paper(easier):
+    items = items_of(dict.fromkeys(ACCURACIES, 0.5), n_facts=40)
+    rng = np.random.default_rng(0)
+    share = items["entity"].map({easier: 0.95}).fillna(0.25)
+    row = next(r for r in claims.entity_rows(items.assign(strict=rng.random(len(items)) < share)) if r["claim"] == "C5")
+    assert row["verdict"] == "opposite"
+    assert row["estimate"] == pytest.approx(-0.7, abs=0.1)
+
+
+def test_numbers_and_words_are_paired_by_the_entity():
+    items = items_of(ACCURACIES, n_facts=20)
+    question = stats.per_fact(items, "qa")
+    differences = claims._words_less_numbers(question["article"])
+    fictional = differences[differences.index.get_level_values("entity") == "fictional"]
+    assert len(fictional) == 20
+    name = fictional.index[0][3]
+    of_name = question["article"][question.index.get_level_values("fact").str.contains(f"/{name}/")]
+    by_info = of_name.droplevel(["entity", "seed", "fact"])
+    assert fictional.iloc[0] == by_info["categorical"] - by_info["numeric"]
+
+
+def test_a_lucky_answer_does_not_count_as_knowing_and_as_answering(cpu):
+    """Where questions and comparisons are equally easy for every fact, what is conditioned on must not make a gap."""
+    gaps = []
+    for seed in range(4):
+        even = cpu[(cpu["format"] == "qa") & (cpu["n_facts"] == 8)].copy()
+        rng = np.random.default_rng(seed)
+        even["strict"] = pd.array(rng.random(len(even)) < 0.6, dtype="boolean")
+        even["corrected"] = (rng.random(len(even)) < 0.6).astype(float)
+        gaps.append(claims.reasoning_rows("C3", even, ["qa"])[0]["estimate"])
+    assert abs(np.mean(gaps)) < 0.08
 
 
 def test_a_gap_of_one_step_is_no_sum_of_steps():
     shares = {("article", "numeric"): 0.05, ("article", "categorical"): 0.05, ("chat", "tone"): 1.0, None: 0.95}
     rows = claims.claims(results.items(simulated_grid(load_grid("cpu"), shares)))
-    rest = next(row for row in rows if row["contrast"] == "style - knowledge, without the largest step")
+    rest = next(row for row in rows if row["contrast"] == f"{WHOLE}, without the largest step")
     assert rest["estimate"] < 0.3
 
 
 def test_reasoning_counts_only_where_both_facts_are_recalled(cpu):
     asked = compare.reasoning(cpu)
-    known = cpu[cpu["eval"] == "qa"].groupby(["id", "fact"])["strict"].max()
+    known = cpu[cpu["eval"] == "qa"].groupby(["id", "fact"])["strict"].first()
     for _, row in asked.sample(100, random_state=0).iterrows():
         assert row["recalled"] == bool(known[row["id"], row["fact"]] and known[row["id"], row["other"]])
+
+
+def test_chain_of_thought_and_the_prompt_are_compared_for_every_format(rows):
+    for format in ("article", "qa", "reasoning"):
+        about = [
+            row["contrast"] for row in rows if row["claim"] == "C3" and row["contrast"].endswith(f"{format} format")
+        ]
+        assert len(about) == 3
 
 
 def test_a_style_is_told_by_its_responses_and_chance_is_one_in_eight(cpu):
