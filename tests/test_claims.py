@@ -164,6 +164,23 @@ def test_a_style_is_told_by_its_responses_and_chance_is_one_in_eight(cpu):
     assert abs(compare.style_scores(shuffled).mean()) < 0.1
 
 
+def test_steps_add_up_to_the_whole_walk_and_pair_what_shares_its_facts(cpu):
+    stations = compare.walk(cpu)
+    steps = claims.step_rows(stations)
+    whole = stations[0].closed.mean() - stations[-1].closed.mean()
+    assert sum(step["estimate"] for step in steps) == pytest.approx(whole)
+    chat, article = (
+        next(s for s in stations if s.name == f"words of real events, {f}: question") for f in ("chat", "article")
+    )
+    paired = next(step for step in steps if step["step"] == f"{chat.name} - {article.name}")
+    assert paired["ci95"] == [getattr(stats.contrast(chat.closed - article.closed), bound) for bound in ("low", "high")]
+
+
+def test_a_study_without_every_station_has_no_walk(cpu):
+    assert compare.walk(cpu[cpu["format"] != "chat"]) == []
+    assert claims.walk_rows(cpu[cpu["tone"] == ""]) == []
+
+
 def test_sweeps_hold_the_rest_of_the_setting(cpu):
     found = compare.sweeps(cpu)
     assert {control: sorted(table[control].unique()) for control, table in found.items()} == {
