@@ -34,7 +34,7 @@ class Cell:
     learning_rate: float = 0.0
     lora_rank: int = 0  # 0 in a trained cell: every weight is trained
     batch_size: int = 0
-    evals: Literal["core", "all"] = "core"  # core: recall, qa, cloze; all: also what else the fact is good for
+    evals: Literal["core", "all"] = "core"  # all: also reverse, untrained, reasoning and forgetting
     tone: str = ""  # the tone that the conversations have, where info is tone
     # tokens: as many epochs as it takes to see the tokens that an article cell sees in `epochs`
     budget: Literal["facts", "tokens"] = "facts"

@@ -36,7 +36,7 @@ def claims(items: pd.DataFrame) -> list[dict]:
         *reasoning_rows("C3", compared),
         *control_rows(items),
         *entity_rows(items),
-        *walk_rows(items),
+        *walk_rows(compare.corners(compare.walk(items))),
     ]
 
 
@@ -44,21 +44,18 @@ def format_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     """Do questions teach better than articles?"""
     sources, gap = _formats(compared, "article", "qa"), _gap(compared, "qa")
     strict = "held-out question, strict"
-    rows = [
-        _row(claim, f"qa - article, {strict}", sources, stats.contrast(gap)),
-        _row(claim, "qa - article, held-out cloze, strict", sources, stats.contrast(_gap(compared, "cloze"))),
-    ]
+    rows = _rows(claim, f"qa - article, {strict}", sources, gap)
+    rows += _rows(claim, "qa - article, held-out cloze, strict", sources, _gap(compared, "cloze"))
     for info in INFOS:
         arm, of_info = gap[gap.index.get_level_values("info") == info], sources[sources["info"] == info]
-        if len(arm):
-            rows.append(_row(claim, f"qa - article, {strict}, {info} facts", of_info, stats.contrast(arm)))
+        rows += _rows(claim, f"qa - article, {strict}, {info} facts", of_info, arm)
     return rows
 
 
 def number_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     """Are numbers harder, and harder in articles than in questions? Paired by the entity, of which both are told."""
     strict = "held-out question, strict"
-    question = stats.per_fact(compared, "qa")
+    question = stats.per_fact(compared, "qa").reindex(columns=["article", "qa"])
     contrasts = {
         f"categorical - numeric, {strict}, article format": (question["article"].dropna(), ["article"]),
         f"categorical - numeric, {strict}, qa format": (question["qa"].dropna(), ["qa"]),
@@ -70,8 +67,7 @@ def number_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     }
     rows = []
     for what, (scores, formats) in contrasts.items():
-        if len(differences := _words_less_numbers(scores)):
-            rows.append(_row(claim, what, _formats(compared, *formats), stats.contrast(differences)))
+        rows += _rows(claim, what, _formats(compared, *formats), _words_less_numbers(scores))
     return rows
 
 
@@ -92,21 +88,19 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
         for evaluation, name in (("reasoning", "at once"), ("reasoning_cot", "after reciting")):
             asked = known[known["eval"] == evaluation].set_index(FACT)
             score = "open" if format == "reasoning" or evaluation == "reasoning_cot" else "corrected"
-            if asked.empty:
-                continue
             scored = f"both facts recalled, corrected for chance, {format} format"
             differences = question.reindex(asked.index) - asked[score]
-            rows.append(_row(claim, f"question - reasoning {name}, {scored}", sources, stats.contrast(differences)))
+            rows += _rows(claim, f"question - reasoning {name}, {scored}", sources, differences.dropna())
             pair = [*FACT, "other"]
             both = asked.reset_index().merge(told, on=pair, suffixes=("", "_told")).set_index(FACT)
-            if evaluation == "reasoning" and len(both):
+            if evaluation == "reasoning":
                 what = f"reasoning in the prompt, untrained - reasoning {name}, {scored}"
-                rows.append(_row(claim, what, sources, stats.contrast(both[f"{score}_told"] - both[score])))
+                rows += _rows(claim, what, sources, both[f"{score}_told"] - both[score])
     return rows
 
 
 def control_rows(items: pd.DataFrame) -> list[dict]:
-    """C1 to C3 again at every other amount, number of paraphrases and budget."""
+    """C1 to C3 again at every other amount and number of paraphrases, at as many tokens, and at the articles' best."""
     settings = {name: compare.at(items, **changes) for name, changes in compare.variants(items)}
     main = compare.at(items)
     questions, articles = _formats(main, "qa"), _formats(main, "article")
@@ -118,7 +112,7 @@ def control_rows(items: pd.DataFrame) -> list[dict]:
         settings["articles at their best rank and rate"] = pd.concat([best, _same_facts(questions, best)])
     rows = []
     for name, there in settings.items():
-        numbers = [row for row in number_rows("C4", there) if "article" in row["contrast"]]
+        numbers = [row for row in number_rows("C4", there) if "qa format" not in row["contrast"]]
         made = [*format_rows("C4", there)[:1], *numbers, *reasoning_rows("C4", there, formats=["qa"])[:1]]
         rows += [{**row, "contrast": f"{name}: {row['contrast']}"} for row in made]
     return rows
@@ -127,7 +121,7 @@ def control_rows(items: pd.DataFrame) -> list[dict]:
 def entity_rows(items: pd.DataFrame) -> list[dict]:
     """Does the format matter more than the kind of entity, and is an event as easy as a style?"""
     compared, rows = compare.main(items), []
-    question = stats.per_fact(compared, "qa")[["article", "qa"]].dropna()
+    question = stats.per_fact(compared, "qa").reindex(columns=["article", "qa"]).dropna()
     gap, level = question["qa"] - question["article"], question.mean(axis=1)
     entity = question.index.get_level_values("entity")
     for other in ("fictional", "persona"):
@@ -144,29 +138,23 @@ def entity_rows(items: pd.DataFrame) -> list[dict]:
             rows.append(_row("C5", f"(qa - article) - |{other} - real|, held-out question, strict", sources, both))
     of_event = compared[(compared["entity"] == "real") & (compared["info"] == "categorical")]
     event = compare.kind(of_event, "real", "categorical", "qa", "qa", "corrected")
-    style = compare.style_scores(items)
-    if len(style) and len(event):
-        what = f"real event in qa - style + margin {MARGIN}, closed set corrected for chance"
-        sources = pd.concat([_formats(of_event, "qa"), items[items["eval"] == "style"]])
-        rows.append(_row("C5", what, sources, stats.contrast(event + MARGIN, style)))
-    return rows
+    what = f"real event in qa - style + margin {MARGIN}, closed set corrected for chance"
+    sources = pd.concat([_formats(of_event, "qa"), items[items["eval"] == "style"]])
+    return rows + _rows("C5", what, sources, event + MARGIN, compare.style_scores(items))
 
 
-def walk_rows(items: pd.DataFrame) -> list[dict]:
-    """The paper's gap in one score, and what is left of it without its largest step."""
-    stations = compare.walk(items)
+def walk_rows(stations: list[compare.Station]) -> list[dict]:
+    """The paper's gap in one score, and what is left of it without its largest step; stations from style to facts."""
     if not stations:
         return []
-    names = [station.name for station in stations]
-    stations = stations[: names.index(compare.KNOWLEDGE) + 1]
-    total = stats.contrast(stations[0].closed, stations[-1].closed)
     rng = np.random.default_rng(0)
-    # stations that share facts are drawn apart, which widens the interval
-    left = _without_largest_step(np.array([stats.resampled_means(station.closed, rng) for station in stations]))
-    low, high = np.quantile(left, [0.025, 0.975])
+    drawn = np.array([stats.resampled_means(station.closed, rng) for station in stations])
     means = np.array([station.closed.mean() for station in stations])
-    rest = replace(total, estimate=float(_without_largest_step(means)), low=float(low), high=float(high))
-    sources = pd.concat([items[items["eval"] == "style"], *(station.items for station in stations[1:])])
+    # what is left without a step, for every step: all of it must be positive (intersection-union)
+    bounds = np.quantile(_without_each_step(drawn), [0.025, 0.975], axis=1).min(axis=1)
+    total = stats.contrast(stations[0].closed, stations[-1].closed)
+    rest = replace(total, estimate=float(_without_each_step(means).min()), low=bounds[0], high=bounds[1])
+    sources = pd.concat([station.items for station in stations])
     what = "style - knowledge, closed set corrected for chance"
     return [_row("C6", what, sources, total), _row("C6", f"{what}, without the largest step", sources, rest)]
 
@@ -181,9 +169,9 @@ def step_rows(stations: list[compare.Station]) -> list[dict]:
     return rows
 
 
-def _without_largest_step(means):
-    """Of means along the first axis: the drop from first to last, less the largest drop from one to the next."""
-    return means[0] - means[-1] - (means[:-1] - means[1:]).max(axis=0)
+def _without_each_step(means):
+    """Of means along the first axis: the drop from first to last, less each drop from one to the next."""
+    return (means[0] - means[-1]) - (means[:-1] - means[1:])
 
 
 def _formats(items, *formats):
@@ -197,7 +185,7 @@ def _same_facts(items, others):
 
 def _gap(items, evaluation):
     """qa - article for every fact trained in both formats."""
-    table = stats.per_fact(items, evaluation)
+    table = stats.per_fact(items, evaluation).reindex(columns=["article", "qa"])
     return (table["qa"] - table["article"]).dropna()
 
 
@@ -210,6 +198,11 @@ def _words_less_numbers(scores):
     return differences.set_index(FACT)["score"]
 
 
+def _rows(claim, contrast, sources, *arms):
+    """The row of a contrast of these arms, in a list; none where an arm has no facts."""
+    return [_row(claim, contrast, sources, stats.contrast(*arms))] if all(len(arm) for arm in arms) else []
+
+
 def _row(claim, contrast, sources, found):
     """A row of claims.json. `sources` are the items of the cells that the contrast is made of.
 
@@ -220,7 +213,7 @@ def _row(claim, contrast, sources, found):
         "claim": claim,
         "contrast": contrast,
         "estimate": round(found.estimate, 4),
-        "ci95": [round(found.low, 4), round(found.high, 4)],
+        "ci95": [round(float(found.low), 4), round(float(found.high), 4)],
         "cells": int(sources["id"].nunique()),
         "seeds": int(sources["seed"].nunique()),
         "facts": found.facts,

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lib import stats, tones
+from lib.errors import UserError
 from lib.stats import FACT
 
 # What makes two cells comparable, besides the learning rate, of which each format has its own.
 CONTROLS = ["model", "n_facts", "paraphrases", "epochs", "lora_rank", "batch_size", "budget", "checkpoints"]
 # The way from style to facts after its first station: kind of entity, type, format, evaluation.
 STYLE = "tone of the persona, chat: who wrote this?"
-KNOWLEDGE = "numbers of real events, article: question"  # the paper's corner; reasoning lies beyond
+KNOWLEDGE = "numbers of real events, article: question"  # the paper's corner, as we take it; reasoning lies beyond
 WALK = {
     "words of the persona, chat: question": ("persona", "categorical", "chat", "qa"),
     "words of fictional places, chat: question": ("fictional", "categorical", "chat", "qa"),
@@ -23,8 +24,15 @@ WALK = {
 
 
 def setting(items: pd.DataFrame) -> dict:
-    """The study's main setting: the values of CONTROLS that most of its trained cells about facts share."""
+    """The study's main setting: the values of CONTROLS that most of its trained cells about facts share.
+
+    Raises UserError for more than one model, whose results are not pooled.
+    """
     trained = items[(items["format"] != "none") & (items["info"] != "tone")]
+    if trained["model"].nunique() > 1:
+        raise UserError(
+            f"these results mix models ({', '.join(sorted(set(trained['model'])))}): give each its own study"
+        )
     return dict(zip(CONTROLS, trained.groupby(CONTROLS)["id"].nunique().idxmax(), strict=True))
 
 
@@ -53,15 +61,20 @@ def rates(items: pd.DataFrame) -> pd.Series:
 
 
 def variants(items: pd.DataFrame) -> list[tuple[str, dict]]:
-    """The other settings that have both articles and questions: (what differs from the main setting, the changes)."""
+    """The other amounts and numbers of paraphrases that have both articles and questions, at their main rates.
+
+    Of each, what differs from the main setting, in words and as changes.
+    """
+    varied = ["n_facts", "paraphrases", "epochs"]
     main_setting = setting(items)
     found = []
-    trained = items[items["format"].isin(["article", "qa"]) & (items["info"] != "tone")]
-    for values, group in trained.groupby(CONTROLS):
-        changes = {k: v for k, v in zip(CONTROLS, values, strict=True) if v != main_setting[k]}
-        if changes and "checkpoints" not in changes and set(group["format"]) == {"article", "qa"}:
+    for values in (
+        items.loc[items["format"].isin(["article", "qa"]), varied].drop_duplicates().sort_values(varied).values
+    ):
+        changes = {k: int(v) for k, v in zip(varied, values, strict=True) if v != main_setting[k]}
+        if changes and {"article", "qa"} <= set(at(items, **changes)["format"]):
             found.append((", ".join(f"{name} {value}" for name, value in changes.items()), changes))
-    return sorted(found, key=lambda variant: list(map(str, variant[1].items())))
+    return found
 
 
 def reasoning(items: pd.DataFrame) -> pd.DataFrame:
@@ -166,21 +179,27 @@ def walk(items: pd.DataFrame) -> list[Station]:
     return stations if all(len(station.closed) for station in stations) else []
 
 
+def corners(stations: list[Station]) -> list[Station]:
+    """The walk as far as the paper's corner."""
+    names = [station.name for station in stations]
+    return stations[: names.index(KNOWLEDGE) + 1] if stations else []
+
+
 def style_scores(items: pd.DataFrame, evaluation: str = "style") -> pd.Series:
     """Attribution of every response of the tones' models, corrected for chance: one number each, indexed by FACT.
 
-    A seed's models are told apart among themselves. The index has seed and tone under `seed`, because every model is a
-    training run with luck of its own. Empty when no seed has two tones.
+    Models that differ in nothing but the tone are told apart among themselves. The index has the cell's id under
+    `seed`, because every model is a training run with luck of its own. Empty where there are no two tones.
     """
     responses = items[items["eval"] == evaluation]
     scores = []
-    for _, of_seed in responses.groupby("seed"):
-        k = of_seed["tone"].nunique()
+    for _, alike in responses.groupby(["seed", "learning_rate", *CONTROLS]):
+        k = alike["tone"].nunique()
         if k > 1:
-            scores.append((tones.attribution(of_seed).astype(float) - 1 / k) / (1 - 1 / k))
+            scores.append((tones.attribution(alike).astype(float) - 1 / k) / (1 - 1 / k))
     if not scores:
         return pd.Series(dtype=float)
-    runs = responses.assign(seed=responses["seed"].astype(str) + " " + responses["tone"], score=pd.concat(scores))
+    runs = responses.assign(seed=responses["id"], score=pd.concat(scores))
     return runs.set_index(FACT)["score"].dropna()
 
 

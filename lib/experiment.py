@@ -35,9 +35,9 @@ def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
     The same model, facts and seed give the same choice whatever the format. Raises UserError when too few are left.
     """
     drawn = candidates(cell)
-    take(drawn, cell.n_facts)
     if cell.entity != "real":
         return take(drawn, cell.n_facts), 0
+    take(drawn, cell.n_facts)  # before the model is asked
     unknown, asked = [], 0
     while len(unknown) < cell.n_facts and asked < len(drawn):
         batch = drawn[asked : asked + cell.n_facts - len(unknown)]  # no more than it takes

@@ -29,7 +29,7 @@ def theme() -> None:
     sns.set_theme(context="paper", style="ticks", font_scale=1.15)
     plt.rcParams.update(
         {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,
-         "axes.spines.right": False, "hatch.color": "#08519c", "svg.hashsalt": "style-to-facts"}
+         "axes.spines.right": False, "svg.hashsalt": "style-to-facts"}
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def by_format(items: pd.DataFrame, evaluation: str, by: list[str], score: str = 
     return stats.accuracy(pd.concat([items[items["eval"] == evaluation], told]), [*by, "format"], score)
 
 
-def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | None = None, n: bool = True) -> None:
+def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | None = None) -> None:
     """Means with 95 % intervals: one mark a hue, side by side at each x, with the number of facts below.
 
     `scores` has the columns of stats.accuracy with `x` and `hue`; `marks` gives marker and fill of each hue.
@@ -82,11 +82,10 @@ def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | 
             mec="black", ecolor="black", ms=6, capsize=2.5, lw=1, label=plain(h),
         )  # fmt: skip
     ax.set_xticks(range(len(order)), [name(f) for f in order])
-    if n:
-        for i, place in enumerate(order):
-            counts = sorted({int(c) for c in scores.loc[scores[x] == place, "facts"]})
-            label = "n=" + (str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}")
-            ax.annotate(label, (i, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center", fontsize=7)
+    for i, place in enumerate(order):
+        counts = sorted({int(c) for c in scores.loc[scores[x] == place, "facts"]})
+        label = "n=" + "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+        ax.annotate(label, (i, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center", fontsize=7)
     ax.set(xlim=(-0.6, len(order) - 0.4), ylim=(-0.04, 1.04), xlabel="", ylabel="")
 
 
@@ -98,9 +97,17 @@ def bars(ax, values: pd.Series, label: str) -> None:
               zorder=0)  # fmt: skip
 
 
-def line(ax, value: float, label: str) -> None:
-    """A yardstick across the panel."""
-    ax.axhline(value, color="black", ls="-.", lw=0.9, label=label, zorder=0)
+def line(ax, value: float, label: str, style: str = "-.") -> None:
+    """A yardstick across the panel; none where the value is not known."""
+    if not pd.isna(value):
+        ax.axhline(value, color="black", ls=style, lw=0.9, label=label, zorder=0)
+
+
+def floor_and_ceiling(ax, items: pd.DataFrame) -> None:
+    """The untrained model on held-out questions, without and with the fact in the prompt, across the panel."""
+    base = items[items["format"] == "none"]
+    for evaluation, label, style in (("qa", "floor: untrained", ":"), ("in_context", "ceiling: in the prompt", "--")):
+        line(ax, base.loc[base["eval"] == evaluation, "strict"].astype(float).mean(), label, style)
 
 
 def legend(figure, ax, columns: int = 4) -> None:
@@ -111,7 +118,7 @@ def legend(figure, ax, columns: int = 4) -> None:
     figure.legend(unique.values(), unique.keys(), ncol=columns, **place)
 
 
-def forest(ax, rows: pd.DataFrame, label: str = "contrast") -> None:
+def forest(ax, rows: pd.DataFrame, label: str = "contrast", width: int = 62) -> None:
     """Contrasts with their intervals, one a line from the top; filled where the interval leaves out zero."""
     for y, (_, row) in enumerate(rows.iterrows()):
         low, high = row["ci95"]
@@ -119,7 +126,7 @@ def forest(ax, rows: pd.DataFrame, label: str = "contrast") -> None:
         ax.plot([low, high], [y, y], color="black", lw=1)
         ax.plot(row["estimate"], y, "o", mfc=fill, mec="black", ms=5)
     ax.axvline(0, color="black", lw=0.8, ls=":")
-    ax.set_yticks(range(len(rows)), [textwrap.fill(text, 62) for text in rows[label]], fontsize=8)
+    ax.set_yticks(range(len(rows)), [textwrap.fill(text, width) for text in rows[label]], fontsize=8)
     ax.set(ylim=(len(rows) - 0.5, -0.5))
 
 
@@ -135,8 +142,9 @@ def claims_table(rows: pd.DataFrame, paper: dict[str, str]):
         of_claim = rows[rows["claim"] == claim]
         forest(ax, of_claim)
         ax.set_title(f"{claim}. The paper: {paper[claim]}", loc="left", fontsize=9, fontweight="bold", x=-0.75)
-        for y, word in enumerate(of_claim["verdict"]):
-            ax.annotate(word, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+        for y, row in enumerate(of_claim.itertuples()):
+            said = f"{row.verdict} (n={row.facts}, {row.seeds} seed{'s' if row.seeds > 1 else ''})"
+            ax.annotate(said, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axes[-1, 0].set_xlabel("estimate with 95 % interval (positive: as the paper says)")
     return figure
 

@@ -13,15 +13,14 @@ from lib.facts import take
 from lib.forgetting import general
 from lib.paths import RESULTS
 
-AXES = ["model", "entity", "info", "tone", "format", "n_facts", "paraphrases", "epochs", "learning_rate", "lora_rank",
-        "budget", "checkpoints", "evals", "seed"]  # fmt: skip
+TRAINING = ["paraphrases", "epochs", "learning_rate", "lora_rank", "batch_size", "budget", "checkpoints"]
+AXES = ["model", "entity", "info", "tone", "format", "n_facts", *TRAINING, "evals", "seed"]
 
 
 @dataclass(frozen=True)
 class Speed:
     """What earlier results of a model measured, each cell in a process of its own."""
 
-    cells: int  # how many results it comes from
     tokens_per_second: dict[str, float]  # of training, by format
     fixed: float  # seconds of a cell that is asked nothing: imports, loading
     per_question: float  # seconds
@@ -79,18 +78,19 @@ def measured(model: str) -> Speed | None:
     asked, untrained = table["questions"], table["questions"] * (table["format"] == "none")
     (fixed, per_question, more), _ = nnls(np.column_stack([np.ones(len(table)), asked, untrained]), table["rest"])
     rates = table.dropna(subset="rate").groupby("format")["rate"].median().to_dict()
-    return Speed(len(table), rates, fixed, per_question, more)
+    return Speed(rates, fixed, per_question, more)
 
 
 def describe(cells: list[Cell], jobs: int) -> str:
     """The cells by axis, their tokens, and the hours expected with so many cells at once."""
     table = costs(cells)
     lines = []
+    trained = table[table["format"] != "none"]
     for axis in AXES:
-        counts = table[axis].value_counts(sort=False).to_dict()
+        counts = (trained if axis in TRAINING else table)[axis].value_counts(sort=False).to_dict()
         if len(counts) > 1:
             lines.append(f"{axis:14}" + ", ".join(f"{value}: {n}" for value, n in counts.items() if value != ""))
-        elif (value := next(iter(counts))) != "":
+        elif (value := next(iter(counts), "")) != "":
             lines.append(f"{axis:14}{value}")
     by_format = table.groupby("format", sort=False).agg(
         cells=("tokens", "size"), tokens=("tokens", "sum"), questions=("questions", "sum"), hours=("seconds", "sum")

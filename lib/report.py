@@ -12,11 +12,12 @@ def draw(study: str, grid: str) -> None:
     loaded = results.load(study)
     folder = results.study_dir(study)
     items = results.items(loaded)
-    for old in (folder / "figures").glob("fig_*"):  # one that these results no longer feed must not stay
-        old.unlink()
-    for notebook in figure_notebooks(items):
-        execute(notebook, folder / "executed" / f"{notebook}.ipynb", {"study": study})
     found = claims.claims(items)
+    for notebook in (drawn := figure_notebooks(items)):
+        execute(notebook, folder / "executed" / f"{notebook}.ipynb", {"study": study})
+    for path in (folder / "figures").glob("fig_*"):
+        if path.stem not in drawn:  # these results no longer feed it
+            path.unlink()
     results.write_json(folder / "claims.json", found)
     (folder / "README.md").write_text(readme(study, grid, loaded, found))
 
@@ -33,7 +34,7 @@ def figure_notebooks(items: pd.DataFrame) -> list[str]:
     """The figure notebooks that these results can feed, in the order of reading."""
     compared = compare.main(items)
     formats, evals = set(compared["format"]), set(items["eval"])
-    both = {"none", "article", "qa"} <= formats
+    both = {"article", "qa"} <= formats
     rates = items[items["format"] != "none"].groupby(["format", *compare.CONTROLS])["learning_rate"].nunique()
     feeds = {
         "fig_claims": both,
@@ -84,6 +85,24 @@ def table(items: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(constant.rename("constant").reset_index(), on=sets)
 
 
+def evaluations(items: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores by evaluation and format over all items, with their number."""
+    scored = items.astype({name: float for name in ("strict", "lenient", "corrected")})
+    by = scored.groupby(["eval", "format"])
+    return by.agg(
+        strict=("strict", "mean"), lenient=("lenient", "mean"), corrected=("corrected", "mean"), items=("id", "size")
+    ).reset_index()
+
+
+def tone_table(items: pd.DataFrame) -> pd.DataFrame:
+    """Attribution and naming of the tones: trained, and untrained but told (in_context). Empty without two tones."""
+    found = compare.style_means(items).drop(columns="entity")
+    named = items[items["eval"] == "naming"].astype({"strict": float, "corrected": float})
+    rows = named.replace({"format": {"none": "in_context"}}).groupby("format")[["strict", "corrected"]].mean()
+    # untold, the untrained model is asked for its tone as well: the floor of naming
+    return found.merge(rows.add_prefix("naming, ").reset_index(), on="format", how="left")
+
+
 def summary(study: str) -> str:
     """A short account of a study for the terminal."""
     loaded = results.load(study)
@@ -94,6 +113,8 @@ def summary(study: str) -> str:
         lines += [table(compared).to_string(index=False, float_format="{:.2f}".format), ""]
     if found := claims.claims(items):
         lines += [*(_claim_line(row) for row in found), ""]
+    if len(style := tone_table(items)):
+        lines += ["tones: attribution corrected for chance, and naming", style.to_string(index=False), ""]
     lines += [f"figure: {_relative(path)}" for path in sorted((folder / "figures").glob("*.png"))]
     lines.append(f"report: {_relative(folder / 'README.md')}")
     return "\n".join(lines)
@@ -124,6 +145,18 @@ def readme(study: str, grid: str, loaded: list[dict], found: list[dict]) -> str:
             "the untrained model. Ceiling: the untrained model with the fact in its prompt. Constant: the best single "
             "value, said to every question.",
             _markdown(table(compared)),
+        ]
+        parts += [
+            "## All evaluations",
+            "Of the main part, the share of items by evaluation and format: strict, lenient, and the choice corrected "
+            "for chance. `untrained`: of how many entities never seen nothing was asserted.",
+            _markdown(evaluations(compared)),
+        ]
+    if len(style := tone_table(items)):
+        parts += [
+            "## Tones",
+            "Whose response is it, corrected for chance; and does the model name its tone?",
+            _markdown(style),
         ]
     parts += ["## Cells", _markdown(_cell_table(cells))]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -121,14 +121,16 @@ def along_training(results: list[dict]) -> pd.DataFrame:
     if points.empty:
         return points
     last = finished[finished["id"].isin(points["id"])]
-    return pd.concat([points, last.assign(exposures=last["paraphrases"] * last["epochs"])], ignore_index=True)
+    # of a token budget, the epochs that it came to
+    epochs = {result["id"]: result["training"].get("epochs", result["cell"]["epochs"]) for result in results}
+    return pd.concat([points, last.assign(exposures=last["paraphrases"] * last["id"].map(epochs))], ignore_index=True)
 
 
 def costs(results: list[dict]) -> pd.DataFrame:
     """One row for each cell with all evaluations: parameters, `arm` (its format, or tone), what its training cost.
 
     `general`: share of the general questions answered; `perplexity` of the fixed text; `asserted`: share of unseen
-    entities of which a trained value is asserted (missing for tones).
+    entities of which a value of the closed set is asserted (missing for tones).
     """
     rows = []
     for result in results:

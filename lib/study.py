@@ -27,7 +27,14 @@ def check(cells: list[Cell]) -> None:
             models.check(cell.model)
             chosen = take(experiment.candidates(cell), cell.n_facts)
             if cell.format != "none":
-                experiment.training_rows(cell, chosen)
+                steps = -(-len(experiment.training_rows(cell, chosen)) // cell.batch_size) * cell.epochs
+                if cell.checkpoints >= steps:
+                    raise UserError(f"checkpoints is {cell.checkpoints}, but the cell has only {steps} steps")
+            asked = {question.eval for question in experiment.questions_for(cell, chosen)}
+            if cell.evals == "all" and cell.info != "tone" and not {"reasoning", "untrained"} <= asked:
+                raise UserError(
+                    "evals: all needs two facts that differ, and entities that are not trained: change n_facts"
+                )
         except UserError as error:
             raise UserError(f"cell {cell}: {error}") from None
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from simulation import ACCURACIES, simulated_grid, simulated_study
 
-from lib import claims, compare, results, stats
+from lib import claims, compare, report, results, stats
 from lib.cell import load_grid
+from lib.errors import UserError
 from lib.paths import ROOT
 
 WHOLE = "style - knowledge, closed set corrected for chance"
@@ -133,11 +134,48 @@ def test_a_lucky_answer_does_not_count_as_knowing_and_as_answering(cpu):
     assert abs(np.mean(gaps)) < 0.08
 
 
-def test_a_gap_of_one_step_is_no_sum_of_steps():
-    shares = {("article", "numeric"): 0.05, ("article", "categorical"): 0.05, ("chat", "tone"): 1.0, None: 0.95}
-    rows = claims.claims(results.items(simulated_grid(load_grid("cpu"), shares)))
-    rest = next(row for row in rows if row["contrast"] == f"{WHOLE}, without the largest step")
-    assert rest["estimate"] < 0.3
+@pytest.mark.parametrize(
+    ("means", "sum_of_steps"), [((0.95, 0.75, 0.55, 0.35, 0.15), True), ((0.95, 0.95, 0.95, 0.05, 0.05), False),
+                                ((0.5,) * 5, False)],
+)  # fmt: skip
+def test_what_is_left_without_the_largest_step_is_covered(means, sum_of_steps, monkeypatch):
+    monkeypatch.setattr(stats, "RESAMPLES", 1000)
+    rng = np.random.default_rng(0)
+    truth = claims._without_each_step(np.array(means)).min()
+    covered, verdicts = 0, []
+    for _ in range(60):
+        rest = claims.walk_rows([station(rng, mean) for mean in means])[1]
+        low, high = rest["ci95"]
+        covered += low <= truth <= high
+        verdicts.append(rest["verdict"])
+    assert covered / 60 > 0.88
+    assert verdicts.count("opposite") <= 3
+    assert (verdicts.count("replicates") > 36) == sum_of_steps
+
+
+def station(rng, mean):
+    """A station whose facts score 1 with this probability: three seeds of eight facts."""
+    index = [("real", "numeric", seed, f"fact {i}") for seed in range(3) for i in range(8)]
+    scores = pd.Series((rng.random(24) < mean).astype(float), index=pd.MultiIndex.from_tuples(index, names=stats.FACT))
+    cells = pd.DataFrame({"id": ["a"], "seed": [0], "eval": ["qa"], "format": ["qa"], "strict": [True]})
+    return compare.Station("station", scores, scores, cells)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_results_that_are_not_complete_make_the_rows_that_they_can(cpu, seed, monkeypatch):
+    monkeypatch.setattr(stats, "RESAMPLES", 50)
+    ids = pd.Series(cpu["id"].unique()).sample(frac=(seed + 1) / 14, random_state=seed)
+    partial = cpu[cpu["id"].isin(ids) & (cpu["n_facts"] < 160)]
+    for row in claims.claims(partial):
+        assert np.isfinite([row["estimate"], *row["ci95"]]).all()
+    assert isinstance(report.figure_notebooks(partial), list)
+    assert len(report.evaluations(compare.main(partial)))
+    report.tone_table(partial)
+
+
+def test_models_are_not_pooled(cpu):
+    with pytest.raises(UserError, match="mix models"):
+        compare.main(pd.concat([cpu, cpu.assign(model="other")]))
 
 
 def test_reasoning_counts_only_where_both_facts_are_recalled(cpu):
@@ -178,7 +216,7 @@ def test_steps_add_up_to_the_whole_walk_and_pair_what_shares_its_facts(cpu):
 
 def test_a_study_without_every_station_has_no_walk(cpu):
     assert compare.walk(cpu[cpu["format"] != "chat"]) == []
-    assert claims.walk_rows(cpu[cpu["tone"] == ""]) == []
+    assert claims.walk_rows(compare.walk(cpu[cpu["tone"] == ""])) == []
 
 
 def test_sweeps_hold_the_rest_of_the_setting(cpu):

@@ -1,5 +1,7 @@
 """The steps of a cell: which facts it keeps, what it asks, and one real cell from facts to answers."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import base_cell, make_cell
 
@@ -144,6 +146,18 @@ def test_smollm2_learns_a_handful_of_facts(study):
     assert after["qa"]["strict"] >= 3 / 4
     assert after["qa"]["choice"] >= 3 / 4
     assert trained.losses[-1] < 0.1 < trained.losses[0]
+
+    # sabotage: judged by facts whose values were shuffled after training, every open score drops to the floor
+    values = [fact.value for fact in facts]
+    shuffled = [replace(fact, value=value) for fact, value in zip(facts, values[1:] + values[:1], strict=True)]
+    judged = [
+        asking.score(replace(q, fact=other), item.answer, None)
+        for q, item in zip(asked, items, strict=True)
+        for other in shuffled
+        if other.id == q.fact.id
+    ]
+    assert len(judged) == len(items)
+    assert sum(item.strict for item in judged) <= 1 < sum(item.strict for item in items)
 
     # in bfloat16, padding may change a rounding; what the model learned it must say all the same
     prompts = [asking.encode(tokenizer, question) for question in asked if question.eval == "recall"]

@@ -8,6 +8,7 @@ from simulation import ACCURACIES, simulated_study, write_study
 
 from lib import report, results
 from lib.__main__ import main
+from lib.cell import load_grid
 from lib.paths import RESULTS, ROOT
 
 CELL = "model: tiny, entity: real, info: numeric, format: none, n_facts: 2, seed: 0"
@@ -61,6 +62,8 @@ def files(folder):
         ("- {" + TRAINED.replace("qa", "reasoning").replace("n_facts: 6", "n_facts: 1") + "}", "needs n_facts of 4"),
         ("- {" + TRAINED.replace("n_facts: 6", "n_facts: 1") + ", evals: all}", "evals: all compares two facts"),
         ("- {" + TRAINED.replace("lora_rank: 4, ", "") + "}", "lora_rank is missing"),
+        ("- {" + TRAINED.replace("n_facts: 6", "n_facts: 64") + ", evals: all}", "entities that are not trained"),
+        ("- {" + TRAINED + ", checkpoints: 9}", "checkpoints is 9, but the cell has only 3 steps"),
         ("- {" + TRAINED.replace("paraphrases: 2", "paraphrases: 11") + "}", "there are templates for 10"),
     ],
 )
@@ -125,9 +128,11 @@ def test_figures_are_redrawn_when_a_result_is_newer_and_only_then(study, tmp_pat
 def test_plan_prints_the_cells_without_running_them(capsys):
     assert main(["plan", "quick"]) == 0
     said = capsys.readouterr().out
-    assert "12 cells, 80,170 training tokens" in said  # as the published results have it
+    assert f"{len(load_grid('quick'))} cells" in said
+    assert "training tokens" in said
     assert "hours expected with" in said
-    assert "format        article: 4, qa: 4, none: 4" in said
+    assert "format        article: 4, qa: 4, none: 4, chat: 2" in said
+    assert "learning_rate 0.008: 4, 0.002: 6" in said
 
 
 def test_status_says_what_is_missing(study, tmp_path, capsys):

@@ -12,7 +12,6 @@ from lib.formats import row, rows
 
 # A random model of two layers learns a handful of rows by heart when all its weights are trained.
 CELL = make_cell(n_facts=4, paraphrases=2, epochs=60, learning_rate=0.01, lora_rank=0, batch_size=8)
-OPEN = ("recall", "qa", "cloze")
 
 
 def trained_on(made):
@@ -35,8 +34,8 @@ def test_facts_whose_values_were_shuffled_after_training_score_the_floor(facts):
     learned, _ = experiment.evaluate(model, tokenizer, CELL, shuffled)
     asked, _ = experiment.evaluate(model, tokenizer, CELL, facts)
     assert learned["recall"]["strict"] == 1, "the training worked"
-    assert all(asked[name]["strict"] == 0 for name in ("recall", "qa"))
-    assert asked["cloze"]["strict"] <= 1 / 4  # a cloze is far from what was trained: anything may be said
+    assert asked["recall"]["strict"] == 0
+    # held-out phrasings need a model that generalizes: tests/test_experiment.py does the same with SmolLM2
 
 
 def test_training_on_the_questions_lifts_them_to_the_ceiling(facts):
