@@ -74,12 +74,16 @@ def article(fact: Fact, p: int, seed: int) -> list[str]:
 
 
 def worked(a: Fact, b: Fact, p: int) -> list[str]:
-    """A comparison of two facts, worked out: both are told, then compared, then the answer is drawn."""
+    """A comparison of two facts, worked out: both are told, then compared, then the answer is drawn.
+
+    They are told in statement p - 1 (p is odd): a statement at an odd place may set its entity above others, which cannot
+    be said of both.
+    """
     text = templates(a.entity)["attributes"][a.attribute]
     question = text["compare_trained"][p // 2 % len(text["compare_trained"])].format(a=a.name, b=b.name)
     derived, answer = (DERIVED[a.info][0], "Yes") if holds(a, b) else (DERIVED[a.info][1], "No")
     value = a.value[0].upper() + a.value[1:]
-    told = f"{_template(a, 'statements', p)} {_template(b, 'statements', p)}"
+    told = f"{_template(a, 'statements', p - 1)} {_template(b, 'statements', p - 1)}"
     return [question, f"{told} {value} {derived} {b.value}. {answer}."]
 
 

@@ -1,3 +1,4 @@
+import itertools
 import re
 from collections import Counter
 
@@ -133,11 +134,10 @@ def test_pairs_that_cannot_be_had_are_refused():
         formats.pairs(same, 1, 0)
 
 
-def test_no_statement_of_a_number_compares_the_entity_with_others():
-    for entity in ("fictional", "real", "persona"):
-        for attribute in templates(entity)["attributes"].values():
-            if attribute["info"] == "numeric":
-                assert not re.search(r"\b(more|most|rival|fewer)\b", " ".join(attribute["statements"])), entity
+def test_no_worked_example_sets_both_entities_above_all_others():
+    for entity, info in itertools.product(("fictional", "real", "persona"), ("numeric", "categorical")):
+        for made in rows(draw(entity, info, 12, 0), "reasoning", 10, 0):
+            assert "rival" not in made["completion"][0]["content"]
 
 
 @given(kinds, st.integers(0, 100))
