@@ -76,8 +76,8 @@ def article(fact: Fact, p: int, seed: int) -> list[str]:
 def worked(a: Fact, b: Fact, p: int) -> list[str]:
     """A comparison of two facts, worked out: both are told, then compared, then the answer is drawn.
 
-    They are told in statement p - 1 (p is odd): a statement at an odd place may set its entity above others, which cannot
-    be said of both.
+    They are told in statement p - 1 (p is odd): one at an odd place may set its entity above others, which cannot be
+    said of both.
     """
     text = templates(a.entity)["attributes"][a.attribute]
     question = text["compare_trained"][p // 2 % len(text["compare_trained"])].format(a=a.name, b=b.name)

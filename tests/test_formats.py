@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lib import formats, questions
 from lib.errors import UserError
-from lib.facts import Fact, draw, templates
+from lib.facts import Fact, draw
 from lib.formats import rows
 from lib.scoring import strict
 
