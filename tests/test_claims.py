@@ -239,6 +239,13 @@ def test_the_readme_says_what_the_published_claims_say():
     }
 
 
+def test_the_readme_says_what_the_published_tones_say():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert "are told apart by every response; neither model can name its tone" in text
+    tones = report.tone_table(results.items(results.load("quick")))
+    assert tones["mean"].tolist() == [1.0] and tones["naming, strict"].tolist() == [0.0]
+
+
 def test_the_published_claims_are_those_of_the_published_items():
     published = json.loads((results.study_dir("quick") / "claims.json").read_text())
     assert published == claims.claims(results.items(results.load("quick")))
