@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lib import stats, tones
@@ -38,7 +39,7 @@ def setting(items: pd.DataFrame) -> dict:
 
 def main(items: pd.DataFrame) -> pd.DataFrame:
     """The items of the main part: facts at the main setting, and the untrained model on the same facts."""
-    if not ((items["format"] != "none") & (items["info"] != "tone")).any():
+    if not ((items["format"] != "none") & (items["info"] != "tone")).any() or at(items).empty:
         return items[:0]
     base = (items["format"] == "none") & (items["info"] != "tone")
     same = (items["model"] == setting(items)["model"]) & (items["n_facts"] == setting(items)["n_facts"])
@@ -54,10 +55,10 @@ def at(items: pd.DataFrame, **changes) -> pd.DataFrame:
 
 
 def rates(items: pd.DataFrame) -> pd.Series:
-    """The learning rate of each format at the main setting: the one of most cells."""
+    """The learning rate of each format at the main setting: that of most cells; none for a format whose rates tie."""
     same = (items[CONTROLS] == pd.Series(setting(items))).all(axis=1) & (items["info"] != "tone")
-    cells = items[same].drop_duplicates("id")
-    return cells.groupby("format")["learning_rate"].agg(lambda values: values.mode().iloc[0])
+    modes = items[same].drop_duplicates("id").groupby("format")["learning_rate"].agg(pd.Series.mode)
+    return modes[modes.map(np.ndim) == 0].astype(float)
 
 
 def variants(items: pd.DataFrame) -> list[tuple[str, dict]]:

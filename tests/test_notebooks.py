@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import uuid
 from dataclasses import replace
 
 import nbformat
@@ -101,7 +102,7 @@ def whole_study():
     made = simulated_grid(
         [*cells, *(replace(cell, learning_rate=0.004) for cell in cells if cell.format == "qa")], shares
     )
-    name = "my-test-whole"
+    name = f"my-test-{uuid.uuid4().hex[:8]}"
     write_study(name, made)
     yield name
     shutil.rmtree(results.study_dir(name))
