@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lib import scoring
@@ -13,7 +14,7 @@ from lib.questions import Question
 MAX_NEW_TOKENS = 64
 # Room to recite two facts, even two articles, and to conclude.
 MAX_NEW_TOKENS_REASONING = 128
-BATCH_SIZE = 64
+BATCH_SIZE = 128
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 # Closed-set scores are for the evaluations that ask for the value next. A trained article prompt does not.
 CHOICE_EVALS = ("qa", "cloze", "in_context", "reverse", "reasoning", "reasoning_in_context", "naming")
@@ -123,10 +124,9 @@ def generate(
     model, tokenizer, prompts: list[list[int]], max_new_tokens=MAX_NEW_TOKENS, batch_size=BATCH_SIZE
 ) -> list[str]:
     """Greedy continuations of token-id prompts, without special tokens, in the order given."""
-    import torch
 
     answers: dict[int, str] = {}
-    with torch.inference_mode():
+    with inference():
         for indices, ids, mask in _batches(tokenizer, prompts, batch_size, model.device):
             output = model.generate(
                 input_ids=ids,
@@ -155,7 +155,7 @@ def option_logprobs(
     import torch
 
     scores: dict[int, list[float]] = {}
-    with torch.inference_mode():
+    with inference():
         for indices, ids, mask in _batches(tokenizer, prompts, batch_size, model.device):
             k = len(options[indices[0]])
             # the prompt is run once and its key-value cache repeated for the options, which cost a few tokens each
@@ -165,11 +165,17 @@ def option_logprobs(
             cache = out.past_key_values
             cache.batch_repeat_interleave(k)
             padded, real = _padded_options(tokenizer, [option for i in indices for option in options[i]])
-            whole = torch.cat([mask.repeat_interleave(k, 0), real.to(mask.dtype)], dim=1)
-            positions = _positions(whole)[:, -padded.shape[1] :]
-            logits = model(input_ids=padded, attention_mask=whole, position_ids=positions, past_key_values=cache).logits
-            logits = torch.cat([out.logits.repeat_interleave(k, 0), logits[:, :-1]], dim=1)
-            sums = _token_logprobs(logits, padded, real).view(len(indices), k)
+            first = out.logits[:, 0].float().log_softmax(-1).gather(-1, padded[:, 0].view(-1, k))
+            # what follows the last token of an option is not asked
+            whole = torch.cat([mask.repeat_interleave(k, 0), real[:, :-1].to(mask.dtype)], dim=1)
+            positions = _positions(whole)[:, ids.shape[1] :]
+            rest = 0
+            if padded.shape[1] > 1:
+                logits = model(
+                    input_ids=padded[:, :-1], attention_mask=whole, position_ids=positions, past_key_values=cache
+                ).logits
+                rest = _token_logprobs(logits, padded[:, 1:], real[:, 1:]).view(-1, k)
+            sums = first + rest
             scores.update(zip(indices, sums.tolist(), strict=True))
     return [scores[i] for i in range(len(prompts))]
 
@@ -185,7 +191,7 @@ def whole_string_logprobs(
     import torch
 
     scores: dict[int, list[float]] = {}
-    with torch.inference_mode():
+    with inference():
         for indices, ids, mask in _batches(tokenizer, prompts, batch_size, model.device):
             k = len(options[indices[0]])
             padded, real = _padded_options(tokenizer, [option for i in indices for option in options[i]])
@@ -196,6 +202,15 @@ def whole_string_logprobs(
             sums = _token_logprobs(logits[:, -padded.shape[1] - 1 : -1], padded, real).view(len(indices), k)
             scores.update(zip(indices, sums.tolist(), strict=True))
     return [scores[i] for i in range(len(prompts))]
+
+
+@contextmanager
+def inference():
+    """Without gradients, and without the compiled layers of training, which every new shape would compile again."""
+    import torch
+
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def _padded_options(tokenizer, options):

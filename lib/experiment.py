@@ -135,8 +135,9 @@ def result(
 ) -> dict:
     """The result of a cell as it is stored: scores, items, training record and manifest."""
     untrained = Trained(
-        rows=0, epochs=0, tokens=0, trained_tokens=0, steps=0, seconds=0.0, tokens_per_second=None, losses=[], curve=[]
-    )
+        rows=0, epochs=0, tokens=0, trained_tokens=0, steps=0, seconds=0.0, tokens_per_second=None, losses=[],
+        compiled=False, curve=[],
+    )  # fmt: skip
     return {
         "schema": results.SCHEMA,
         "study": study,

@@ -30,7 +30,7 @@ def perplexity(model, tokenizer) -> float:
     import torch
 
     ids = torch.tensor([tokenizer(general()["text"], add_special_tokens=False)["input_ids"]], device=model.device)
-    with torch.inference_mode():
+    with asking.inference():
         logprobs = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
     return math.exp(-logprobs.gather(-1, ids[0, 1:].unsqueeze(-1)).mean().item())
 

@@ -30,10 +30,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     tests compare numbers. `full_finetuning` says that every weight will be trained. Raises UserError if there is no
     such model.
     """
-    # Unsloth writes generated code to the working directory, where processes race; and its chunked cross entropy
-    # would stand in for the loss of lib/training.py. Both settings are read when unsloth is imported.
-    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp(prefix="unsloth-"))
-    os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")
+    set_unsloth_up()
     import torch
     from unsloth import FastLanguageModel, is_bfloat16_supported
 
@@ -63,6 +60,14 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     tokenizer.padding_side = "left"
     tokenizer.clean_up_tokenization_spaces = False  # meant for another kind of tokenizer; warns when it is on
     return loaded, tokenizer
+
+
+def set_unsloth_up() -> None:
+    """Set the environment variables that Unsloth reads when it is imported."""
+    # It writes generated code to the working directory, where processes race.
+    if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
+        os.environ["UNSLOTH_COMPILE_LOCATION"] = tempfile.mkdtemp(prefix="unsloth-")
+    os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/training.py
 
 
 def make_trainable(model, rank: int, seed: int, max_length: int):

@@ -128,8 +128,7 @@ def run_cell(cell: Cell, study: str, threads: int) -> tuple[dict | None, str | N
     with tempfile.TemporaryDirectory(prefix="cell-") as scratch:
         output = Path(scratch) / "result.json"
         parameters = {**asdict(cell), "study": study, "output": str(output)}
-        context = multiprocessing.get_context("spawn")
-        child = context.Process(target=_child, args=(parameters, executed, scratch, threads, os.getpid()))
+        child = _context().Process(target=_child, args=(parameters, executed, scratch, threads))
         child.start()
         child.join()
         error = Path(scratch) / "error"
@@ -143,11 +142,24 @@ def run_cell(cell: Cell, study: str, threads: int) -> tuple[dict | None, str | N
         return json.loads(output.read_text()), None
 
 
-def _child(parameters, executed, scratch, threads, parent):
+def _context():
+    """How processes start: as forks of a server that has imported what a cell needs, which takes longer than asking.
+
+    Only on Linux, where that is safe; and not on a GPU, which cannot be used in a fork of a process that has seen it.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([] if _has_gpu() else ["lib.preload"])
+    return context
+
+
+def _child(parameters, executed, scratch, threads):
     """The process of one cell. Threads and scratch files are its own: cells share nothing but the model cache.
 
     What it and its kernel print goes into a log beside the executed notebook, not between the lines of progress.
     """
+    threading.Thread(target=_die_with_runner, daemon=True).start()
     executed.parent.mkdir(parents=True, exist_ok=True)
     with executed.with_suffix(".log").open("w") as log:
         os.dup2(log.fileno(), 1)
@@ -158,23 +170,21 @@ def _child(parameters, executed, scratch, threads, parent):
         UNSLOTH_COMPILE_LOCATION=str(Path(scratch) / "unsloth"),
         IPYTHONDIR=str(Path(scratch) / "ipython"),
     )
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     from papermill import PapermillExecutionError
 
     from lib.notebooks import execute
 
     try:
-        execute("cell", executed, parameters)
+        execute("cell", executed, parameters, fork=sys.platform == "linux")
     except PapermillExecutionError as error:
         (Path(scratch) / "error").write_text(f"{error.ename}: {error.evalue}")
     except Exception as error:  # whatever it is, the runner reports it and goes on with the other cells
         (Path(scratch) / "error").write_text(f"{type(error).__name__}: {error}")
 
 
-def _die_with(parent):
-    """End this process when the runner has died, even by SIGKILL; the kernel then ends itself the same way."""
-    while os.getppid() == parent:
-        time.sleep(1)
+def _die_with_runner():
+    """End this process when the runner has died, even by SIGKILL; the kernel then ends itself when this one has."""
+    multiprocessing.parent_process().join()
     os._exit(1)
 
 

@@ -1,0 +1,13 @@
+"""Imported by the process that cells are forked from (lib/study.py): what every cell imports, once for all of them."""
+
+import contextlib
+import importlib
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # a pool of threads would not survive the fork; each cell sets its own number
+with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # not between the lines of progress
+    from lib import models
+
+    models.set_unsloth_up()
+    for module in "unsloth trl torch._inductor.compile_fx lib.experiment papermill ipykernel.kernelapp".split():
+        importlib.import_module(module)
