@@ -40,13 +40,17 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--study", help="folder under results/ (default: the grid's name)")
         if name in ("plan", "run"):
             command.add_argument("--jobs", type=_positive, help="cells to run at once (default: one a core)")
+        if name == "run":
+            command.add_argument("--engine", choices=["local", "ray"], default="local",
+                                 help="this machine, or the Ray cluster at RAY_ADDRESS (default: local)")  # fmt: skip
     return top
 
 
 def plan(arguments) -> int:
     """Print the cells by axis and what they will cost, after the same checks as a run's."""
     from lib.plan import describe
-    from lib.study import check, default_jobs
+    from lib.process import default_jobs
+    from lib.study import check
 
     cells = load_grid(arguments.grid)
     check(cells)
@@ -56,14 +60,17 @@ def plan(arguments) -> int:
 
 def run(arguments) -> int:
     """Run what is missing; redraw the figures if a result is newer than they are; print what was found."""
-    from lib import models, report, study
+    from lib import cluster, models, process, report, study
 
     cells, name = load_grid(arguments.grid), _study(arguments)
     study.check(cells)
     for model in {cell.model for cell in cells}:
         models.check_hub(model)
     results.check_belongs(name, cells)
-    failed = study.run(cells, name, arguments.jobs or study.default_jobs())
+    jobs, engine = arguments.jobs or process.default_jobs(), process.run_local
+    if arguments.engine == "ray":
+        jobs, engine = cluster.connect(jobs), cluster.run
+    failed = study.run(cells, name, jobs, engine)
     if failed:
         print(f"{len(failed)} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
         return 1

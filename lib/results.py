@@ -30,12 +30,16 @@ def cell_path(study: str, cell: Cell) -> Path:
 
 
 def write_json(path: Path, value) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one, whenever the writer is killed."""
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write so that a reader sees the old file or the whole new one, whenever the writer is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
-            json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
             os.chmod(file.name, 0o644)

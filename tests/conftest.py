@@ -1,5 +1,6 @@
 import os
 import shutil
+import time
 import uuid
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: sums in one order give the same numbers
@@ -61,3 +62,16 @@ def base_cell(**changes) -> Cell:
         **{"format": "none", "paraphrases": 0, "epochs": 0, "learning_rate": 0.0, "lora_rank": 0, "batch_size": 0},
         **changes,
     )
+
+
+def without_timing(result):
+    """What of a result does not depend on when and how fast it was made."""
+    training = {key: result["training"][key] for key in ("rows", "tokens", "trained_tokens", "steps", "losses")}
+    return {key: result[key] for key in ("id", "cell", "facts", "evals", "items")} | {"training": training}
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.1)

@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
-from conftest import make_cell
+from conftest import make_cell, wait_for, without_timing
 from simulation import simulated_result
 
-from lib import results
+from lib import process, results
 from lib import study as runner
 from lib.errors import UserError
 from lib.paths import ROOT
@@ -25,19 +24,6 @@ TWO_CELLS = """
 
 def command(grid, study, jobs=1):
     return [sys.executable, "-m", "lib", "run", str(grid), "--study", study, "--jobs", str(jobs)]
-
-
-def without_timing(result):
-    """What of a result does not depend on when and how fast it was made."""
-    training = {key: result["training"][key] for key in ("rows", "tokens", "trained_tokens", "steps", "losses")}
-    return {key: result[key] for key in ("id", "cell", "facts", "evals", "items")} | {"training": training}
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "gave up waiting"
-        time.sleep(0.1)
 
 
 def test_a_killed_run_goes_on_and_repeats_nothing(study, tmp_path):
@@ -78,7 +64,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(study, tmp_path):
     result = results.read(path)
     assert result["study"] == study
     assert result["manifest"]["backend"] == "unsloth"
-    assert result["manifest"]["threads"] == runner._cores()  # one job had the whole machine
+    assert result["manifest"]["threads"] == process.cores()  # one job had the whole machine
     assert len(result["manifest"]["model_sha256"]) == 64
     assert set(result["evals"]) == {"recall", "qa", "cloze"}
     assert result["evals"]["qa"]["n"] == sum(item["eval"] == "qa" for item in result["items"]) == 6
@@ -99,8 +85,9 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(study, capsys):
 
 
 def test_a_killed_cell_is_reported(study, monkeypatch):
-    monkeypatch.setattr(runner, "_child", kill_myself)
-    assert runner.run_cell(make_cell(), study, 1) == (None, "killed by signal SIGKILL")
+    monkeypatch.setattr(process, "_child", kill_myself)
+    outcome = process.run_cell(make_cell(), study, 1)
+    assert (outcome.result, outcome.error) == (None, "killed by signal SIGKILL")
 
 
 def kill_myself(*_):

@@ -1,0 +1,124 @@
+"""One cell in a process of its own, and many of them on this machine."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lib.cell import Cell
+
+# What a cell of SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds of that.
+MEMORY = 3.5 * 2**30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell. Nothing of it is on a disk that the runner shares: it may have run on another machine."""
+
+    result: dict | None
+    error: str | None  # in one line, if there is no result
+    notebook: str | None  # the executed notebook, as far as it came
+    log: str | None  # what the cell and its kernel printed
+
+
+def run_local(cells: list[Cell], study: str, jobs: int) -> Iterator[tuple[Cell, Outcome]]:
+    """Run cells on this machine, so many at once; yields each as it ends. Closed early, it stops the others."""
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = {pool.submit(run_cell, cell, study, cores() // jobs or 1): cell for cell in cells}
+        try:
+            for done in as_completed(runs):
+                yield runs[done], done.result()
+        except BaseException:  # interrupted, or a result could not be written: the other cells would be lost too
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
+    """Execute cell.ipynb for one cell in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="cell-") as scratch:
+        scratch = Path(scratch)
+        child = _context().Process(target=_child, args=(cell, study, scratch, threads, dict(os.environ)))
+        child.start()
+        child.join()
+        result, error, notebook, log = (
+            (scratch / name).read_text() if (scratch / name).exists() else None
+            for name in ("result.json", "error", "cell.ipynb", "log")
+        )
+    code = child.exitcode or 0  # None if another thread's start() reaped the process first
+    if error is None and code < 0:
+        error = f"killed by signal {signal.Signals(-code).name}"
+    elif error is None and result is None:
+        error = f"ended with exit code {code} and no result"
+    return Outcome(None if error else json.loads(result), error, notebook, log)
+
+
+def default_jobs() -> int:
+    """Processes to run at once: one a core, as far as memory goes; one on a GPU machine."""
+    import psutil
+
+    if has_gpu():
+        return 1
+    return max(1, min(cores(), int(psutil.virtual_memory().available // MEMORY)))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver is loaded; without importing torch, which takes seconds."""
+    return Path("/proc/driver/nvidia/version").exists()
+
+
+def _context():
+    """How processes start: as forks of a server that has imported what a cell needs, which takes longer than asking.
+
+    Only on Linux, where that is safe; and not on a GPU, which cannot be used in a fork of a process that has seen it.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([] if has_gpu() else ["lib.preload"])
+    return context
+
+
+def _child(cell, study, scratch, threads, environment):
+    """The process of one cell. Threads and scratch files are its own: cells share nothing but the model cache."""
+    threading.Thread(target=_die_with_runner, daemon=True).start()
+    with (scratch / "log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.environ.update(
+        environment,  # the server keeps the one that it was started with, and Ray gives each cell its own GPU
+        OMP_NUM_THREADS=str(threads),
+        TOKENIZERS_PARALLELISM="false",
+        UNSLOTH_COMPILE_LOCATION=str(scratch / "unsloth"),
+        IPYTHONDIR=str(scratch / "ipython"),
+    )
+    from papermill import PapermillExecutionError
+
+    from lib.notebooks import execute
+
+    parameters = {**asdict(cell), "study": study, "output": str(scratch / "result.json")}
+    try:
+        execute("cell", scratch / "cell.ipynb", parameters, fork=sys.platform == "linux")
+    except PapermillExecutionError as error:
+        (scratch / "error").write_text(f"{error.ename}: {error.evalue}")
+    except Exception as error:  # whatever it is, the runner reports it and goes on with the other cells
+        (scratch / "error").write_text(f"{type(error).__name__}: {error}")
+
+
+def _die_with_runner():
+    """End this process when the runner has died, even by SIGKILL; the kernel then ends itself when this one has."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

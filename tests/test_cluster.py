@@ -1,0 +1,92 @@
+"""Cells on a Ray cluster of two nodes on this machine, one of which is lost."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import wait_for, without_timing
+
+from lib import cluster, process, results
+from lib.cell import load_grid
+from lib.errors import UserError
+from lib.paths import ROOT
+
+FOUR_CELLS = """
+- {model: tiny, entity: fictional, info: [numeric, categorical], format: [qa, article], n_facts: 3, paraphrases: 2,
+   epochs: 1, learning_rate: 0.001, lora_rank: 4, batch_size: 4, seed: 0}
+"""
+# nobody but this test talks to the cluster; a lost node is noticed within seconds
+SETTINGS = {
+    "RAY_AUTH_MODE": "disabled", "RAY_health_check_initial_delay_ms": "1000", "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3", "RAY_worker_niceness": "0",
+}  # fmt: skip
+
+
+@pytest.fixture
+def two_nodes():
+    """The address of a cluster of two nodes of one core each, and the processes of the second."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets want a short path
+    common = ["--num-cpus=1", "--memory=4000000000", "--object-store-memory=80000000", "--block",
+              "--disable-usage-stats"]  # fmt: skip
+    address = f"127.0.0.1:{port}"
+    head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false",
+            f"--temp-dir={folder}"]  # fmt: skip
+    nodes = []
+    with open(Path(folder) / "log", "w") as log:
+        for arguments in (head, [f"--address={address}"]):
+            command = [str(Path(sys.executable).parent / "ray"), "start", *arguments, *common]
+            nodes.append(subprocess.Popen(command, env={**os.environ, **SETTINGS}, stdout=log, stderr=log))
+            wait_for(lambda: len(re.findall("Ray runtime started", (Path(folder) / "log").read_text())) == len(nodes))
+    yield address, nodes[1]
+    for node in nodes:
+        _kill_all(node.pid)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_all(pid):
+    if psutil.pid_exists(pid):
+        for one in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
+            one.send_signal(signal.SIGKILL)
+
+
+def test_a_lost_node_loses_no_cell_and_results_equal_the_local_engines(study, two_nodes, tmp_path):
+    address, lost = two_nodes
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(FOUR_CELLS)
+    command = [sys.executable, "-m", "lib", "run", str(grid), "--study", study, "--engine", "ray"]
+    environment = {**os.environ, **SETTINGS, "RAY_ADDRESS": address}
+    run = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    # a cell has begun on the second node when a process below it holds a cell's scratch folder
+    wait_for(lambda: _runs_a_cell(lost), 200)
+    _kill_all(lost.pid)
+    said, _ = run.communicate(timeout=400)
+    assert run.returncode == 0, said
+    assert "4 cells, 0 done, 4 to run, 2 at a time" in said
+    on_cluster = {result["id"]: without_timing(result) for result in results.load(study)}
+    assert len(on_cluster) == 4
+    for cell in load_grid(str(grid))[:2]:
+        assert without_timing(process.run_cell(cell, study, 1).result) == on_cluster[cell.id]
+
+
+def _runs_a_cell(node):
+    below = psutil.Process(node.pid).children(recursive=True)
+    return sum("multiprocessing" in " ".join(child.cmdline()) for child in below) >= 2
+
+
+def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match="no Ray cluster at RAY_ADDRESS=127.0.0.1:1"):
+        cluster.connect(1)
