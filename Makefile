@@ -4,19 +4,23 @@ GRID ?= quick
 # A reader's own run goes beside the published one, into results/my-<grid>, and never over it.
 STUDY ?= my-$(basename $(notdir $(GRID)))
 JOBS ?=
+ENGINE ?= local
+LABEL ?= my-machine
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help env study figures test lab clean
+.PHONY: help env study figures test bench gpu-check lab clean
 help:
 	@echo "make study    run the $(GRID) grid into results/$(STUDY), draw its figures, print what they say"
 	@echo "make test     test"
 	@echo "make figures  redraw the figures of results/$(GRID), or of STUDY, from the results"
+	@echo "make bench    measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (15 minutes)"
+	@echo "make gpu-check  run one published cell on a GPU and compare it with the CPU's result"
 	@echo "make lab      open JupyterLab on notebooks/"
 	@echo "make env      only create the environment; make clean removes it"
-	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>"
+	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>  ENGINE=local|ray"
 
 env: $(READY)
 
@@ -28,7 +32,7 @@ $(READY): requirements.txt requirements-nodeps.txt pyproject.toml
 	touch $(READY)
 
 study: $(READY)
-	$(BIN)/python -m lib run $(GRID) --study $(STUDY) $(if $(JOBS),--jobs $(JOBS))
+	$(BIN)/python -m lib run $(GRID) --study $(STUDY) --engine $(ENGINE) $(if $(JOBS),--jobs $(JOBS))
 
 figures: $(READY)
 	$(BIN)/python -m lib figures $(GRID) $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
@@ -36,6 +40,12 @@ figures: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/pytest
+
+bench: $(READY)
+	$(BIN)/python -m lib.bench $(LABEL)
+
+gpu-check: $(READY)
+	$(BIN)/python -m lib.gpucheck
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

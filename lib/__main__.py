@@ -62,21 +62,25 @@ def run(arguments) -> int:
     """Run what is missing; redraw the figures if a result is newer than they are; print what was found."""
     from lib import cluster, models, process, report, study
 
-    cells, name = load_grid(arguments.grid), _study(arguments)
-    study.check(cells)
-    for model in {cell.model for cell in cells}:
-        models.check_hub(model)
-    results.check_belongs(name, cells)
+    studies = _studies(arguments)
+    for name, cells in studies.items():
+        study.check(cells)
+        models.check_hub(cells[0].model)
+        results.check_belongs(name, cells)
     jobs, engine = arguments.jobs or process.default_jobs(), process.run_local
     if arguments.engine == "ray":
         jobs, engine = cluster.connect(jobs), cluster.run
-    failed = study.run(cells, name, jobs, engine)
+    failed = 0
+    for name, cells in studies.items():
+        failed += len(study.run(cells, name, jobs, engine))
     if failed:
-        print(f"{len(failed)} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
+        total = sum(len(cells) for cells in studies.values())
+        print(f"{failed} of {total} cells failed; run the same command to try them again", file=sys.stderr)
         return 1
-    if not report.is_current(name):
-        report.draw(name, arguments.grid)
-    print(report.summary(name))
+    for name in studies:
+        if not report.is_current(name):
+            report.draw(name, arguments.grid)
+        print(report.summary(name))
     return 0
 
 
@@ -84,29 +88,39 @@ def status(arguments) -> int:
     """Print which cells are finished; exit code 1 while some are not."""
     from lib.study import finished
 
-    cells, name = load_grid(arguments.grid), _study(arguments)
-    missing = [cell for cell in cells if not finished(name, cell)]
-    for cell in missing:
-        print(f"missing  {cell.id}  {cell}")
-    print(f"{name}: {len(cells) - len(missing)} of {len(cells)} cells finished")
-    return 1 if missing else 0
+    all_missing = 0
+    for name, cells in _studies(arguments).items():
+        missing = [cell for cell in cells if not finished(name, cell)]
+        for cell in missing:
+            print(f"missing  {cell.id}  {cell}")
+        print(f"{name}: {len(cells) - len(missing)} of {len(cells)} cells finished")
+        all_missing += len(missing)
+    return 1 if all_missing else 0
 
 
 def figures(arguments) -> int:
     """Redraw everything that is made from the results."""
     from lib import report
 
-    name = _study(arguments)
-    results.check_belongs(name, load_grid(arguments.grid))
-    report.draw(name, arguments.grid)
-    print(report.summary(name))
+    for name, cells in _studies(arguments).items():
+        results.check_belongs(name, cells)
+        report.draw(name, arguments.grid)
+        print(report.summary(name))
     return 0
 
 
-def _study(arguments):
+def _studies(arguments):
+    """The cells of each study: a study is of one model, so a grid of several is a study of each."""
     name = arguments.study or arguments.grid.rsplit("/", 1)[-1].removesuffix(".yaml").removesuffix(".yml")
-    results.study_dir(name)  # refuses a name that is a path
-    return name
+    cells = load_grid(arguments.grid)
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    short = {model: model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower() for model in models}
+    names = {model: f"{name}-{short[model]}" if len(models) > 1 else name for model in models}
+    if len(set(names.values())) < len(models):
+        raise UserError(f"{arguments.grid}: two models have the same last name, {', '.join(models)}: a grid of each")
+    for one in names.values():
+        results.study_dir(one)  # refuses a name that is a path
+    return {names[model]: [cell for cell in cells if cell.model == model] for model in models}
 
 
 def _positive(text):

@@ -24,7 +24,7 @@ class Cell:
     """
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
-    entity: Literal["fictional", "real", "persona"]
+    entity: Literal["fictional", "real", "persona", "airport"]
     info: Literal["numeric", "categorical", "tone"]
     format: Literal["none", "article", "qa", "chat", "cloze", "reasoning", "mixed"]
     n_facts: int  # of a tone: the topics of its example conversations

@@ -61,8 +61,9 @@ def run(cells: list[Cell], study: str, jobs: int) -> Iterator[tuple[Cell, Outcom
             except ray.exceptions.RayError as error:
                 outcome = Outcome(None, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}", None, None)
             yield cell, outcome
-    finally:
+    except BaseException:  # interrupted, or a result could not be written
         ray.shutdown()  # ends what still runs
+        raise
 
 
 def _needs():

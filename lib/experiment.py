@@ -15,7 +15,7 @@ import psutil
 from lib import asking, forgetting, formats, models, questions, results, tones, training
 from lib.cell import Cell
 from lib.errors import UserError
-from lib.facts import Fact, build, sha256, take
+from lib.facts import TABLES, Fact, build, sha256, take
 from lib.paths import ROOT
 from lib.training import Trained
 
@@ -35,7 +35,7 @@ def choose_facts(model, tokenizer, cell: Cell) -> tuple[list[Fact], int]:
     The same model, facts and seed give the same choice whatever the format. Raises UserError when too few are left.
     """
     drawn = candidates(cell)
-    if cell.entity != "real":
+    if cell.entity not in TABLES:
         return take(drawn, cell.n_facts), 0
     take(drawn, cell.n_facts)  # before the model is asked
     unknown, asked = [], 0
@@ -159,7 +159,7 @@ def manifest(cell: Cell, facts: list[Fact], model) -> dict:
     return {
         "backend": "unsloth",
         "device": str(model.device),
-        "device_name": torch.cuda.get_device_name() if model.device.type == "cuda" else _cpu_name(),
+        "device_name": torch.cuda.get_device_name() if model.device.type == "cuda" else cpu_name(),
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "versions": {package: version(package) for package in PACKAGES},
@@ -190,7 +190,8 @@ def _peak_memory():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _cpu_name():
+def cpu_name() -> str | None:
+    """The processor's name, if the system tells it."""
     listed = Path("/proc/cpuinfo")
     lines = listed.read_text().splitlines() if listed.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

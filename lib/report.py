@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lib import claims, compare, results, stats
+from lib.facts import TABLES
 from lib.notebooks import execute
 from lib.paths import ROOT
 
@@ -185,7 +186,7 @@ def _how_it_was_run(study, grid, loaded, cells):
 
 
 def _dropped(cells):
-    real = cells[cells["entity"] == "real"].drop_duplicates(["model", "info", "seed", "n_facts"])
+    real = cells[cells["entity"].isin(TABLES)].drop_duplicates(["model", "info", "seed", "n_facts"])
     if real.empty:
         return ""
     counts = ", ".join(f"{row['dropped_known']} {row['info']}" for _, row in real.iterrows())

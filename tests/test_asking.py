@@ -81,7 +81,7 @@ def test_recall_of_an_article_has_no_choice_score(tiny):
 
 
 def test_the_longest_article_fits_into_the_tokens_of_an_answer(tiny):
-    for entity in ("fictional", "real", "persona"):
+    for entity in ("fictional", "real", "persona", "airport"):
         for info in ("numeric", "categorical"):
             for row in rows(draw(entity, info, 60, 0), "article", 10, 0):
                 completion = row["completion"][0]["content"]
@@ -89,7 +89,7 @@ def test_the_longest_article_fits_into_the_tokens_of_an_answer(tiny):
 
 
 def test_an_answer_has_room_for_two_articles_and_a_conclusion(tiny):
-    for entity, info in itertools.product(("fictional", "real", "persona"), ("numeric", "categorical")):
+    for entity, info in itertools.product(("fictional", "real", "persona", "airport"), ("numeric", "categorical")):
         told = [row["completion"][0]["content"] for row in rows(draw(entity, info, 30, 0), "article", 10, 0)]
         lengths = sorted(len(tiny[1](f"{text} ")["input_ids"]) for text in told)
         assert 2 * lengths[-1] + 20 < asking.MAX_NEW_TOKENS_REASONING

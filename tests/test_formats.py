@@ -13,7 +13,9 @@ from lib.formats import rows
 from lib.scoring import strict
 
 formats_ = st.sampled_from(["article", "qa", "chat", "cloze"])
-kinds = st.sampled_from([(e, i) for e in ("fictional", "real", "persona") for i in ("numeric", "categorical")])
+kinds = st.sampled_from(
+    [(e, i) for e in ("fictional", "real", "persona", "airport") for i in ("numeric", "categorical")]
+)
 
 
 @given(formats_, kinds, st.integers(1, 10), st.integers(1, 20), st.integers(0, 1000))
@@ -98,7 +100,7 @@ def test_worked_examples_are_over_pairs_that_no_evaluation_asks_about(kind, n, p
     try:
         pairs = [pair for p in range(1, paraphrases, 2) for pair in formats.pairs(facts, p, seed)]
     except UserError:  # a handful of real facts may share their values
-        assert kind[0] == "real" and n < 8
+        assert kind[0] in ("real", "airport") and n < 8
         return
     assert not asked & {frozenset((a.id, b.id)) for a, b in pairs}
     for p in range(1, paraphrases, 2):
@@ -135,7 +137,7 @@ def test_pairs_that_cannot_be_had_are_refused():
 
 
 def test_no_worked_example_sets_both_entities_above_all_others():
-    for entity, info in itertools.product(("fictional", "real", "persona"), ("numeric", "categorical")):
+    for entity, info in itertools.product(("fictional", "real", "persona", "airport"), ("numeric", "categorical")):
         for made in rows(draw(entity, info, 12, 0), "reasoning", 10, 0):
             assert "rival" not in made["completion"][0]["content"]
 

@@ -10,7 +10,7 @@ from lib.formats import rows
 from lib.scoring import lenient, strict
 
 
-@pytest.mark.parametrize("entity", ["fictional", "real", "persona"])
+@pytest.mark.parametrize("entity", ["fictional", "real", "persona", "airport"])
 def test_no_training_template_is_an_evaluation_template(entity):
     text = templates(entity)
     for attribute in text["attributes"].values():
@@ -23,7 +23,7 @@ def test_no_training_template_is_an_evaluation_template(entity):
 
 
 @pytest.mark.parametrize(
-    ("entity", "info"), itertools.product(["fictional", "real", "persona"], ["numeric", "categorical"])
+    ("entity", "info"), itertools.product(["fictional", "real", "persona", "airport"], ["numeric", "categorical"])
 )
 def test_held_out_questions_are_in_no_training_row(entity, info):
     facts = draw(entity, info, 5, 0)
@@ -85,7 +85,7 @@ def test_only_the_ceiling_tells_the_answer():
 
 
 facts_of = st.tuples(
-    st.sampled_from(["fictional", "real", "persona"]),
+    st.sampled_from(["fictional", "real", "persona", "airport"]),
     st.sampled_from(["numeric", "categorical"]),
     st.integers(2, 40),
     st.integers(0, 1000),
