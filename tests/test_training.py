@@ -8,9 +8,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import load_tiny, make_cell
 
-from lib import experiment, models, training
+from lib import asking, experiment, models, training
 from lib.facts import draw
 from lib.formats import rows
 from lib.paths import ROOT
@@ -144,6 +145,38 @@ def test_every_default_that_unsloth_replaces_on_a_gpu_is_passed_explicitly():
     assert {"seed", "learning_rate", "optim", "weight_decay", "gradient_accumulation_steps"} <= replaced
     passed = set(re.findall(r"^        (\w+)=", inspect.getsource(training.config), re.MULTILINE))
     assert replaced - passed == set()
+
+
+def test_compiled_layers_give_the_losses_of_eager_ones_and_answers_are_given_without_them(monkeypatch):
+    cell = make_cell(epochs=2)
+    eager = train_tiny(cell)[2]
+    assert not eager.compiled
+    make_trainable, done = models.make_trainable, []
+
+    def compiled(*arguments):
+        model = make_trainable(*arguments)
+        done.append(training.compile_layers(model))
+        return model
+
+    monkeypatch.setattr(models, "make_trainable", compiled)
+    torch._dynamo.reset()
+    model, tokenizer, trained = train_tiny(cell)
+    assert done == [True]
+    frames = torch._dynamo.utils.counters["frames"]["ok"]
+    assert frames == 1, "one graph for every layer and length"
+    assert trained.losses == pytest.approx(eager.losses, rel=1e-5)
+    asking.generate(model.eval(), tokenizer, [[1, 2, 3], [4, 5, 6, 7, 8]], max_new_tokens=3)
+    assert torch._dynamo.utils.counters["frames"]["ok"] == frames
+
+
+def test_without_a_compiler_training_goes_on_uncompiled(monkeypatch):
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def missing(*_):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", missing)
+    assert training.compile_layers(load_tiny()[0]) is False
 
 
 PLAIN = """
