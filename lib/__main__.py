@@ -67,21 +67,21 @@ def run(arguments) -> int:
         study.check(cells)
         models.check_hub(cells[0].model)
         results.check_belongs(name, cells)
-    jobs, engine = arguments.jobs or process.default_jobs(), process.run_local
     if arguments.engine == "ray":
-        jobs, engine = cluster.connect(jobs), cluster.run
+        jobs, engine = cluster.connect(arguments.jobs or process.cores()), cluster.run
+    else:
+        jobs, engine = arguments.jobs or process.default_jobs(), process.run_local
     failed = 0
     for name, cells in studies.items():
-        failed += len(study.run(cells, name, jobs, engine))
-    if failed:
-        total = sum(len(cells) for cells in studies.values())
-        print(f"{failed} of {total} cells failed; run the same command to try them again", file=sys.stderr)
-        return 1
-    for name in studies:
+        missing = len(study.run(cells, name, jobs, engine))
+        if missing:
+            print(f"{missing} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
+            failed += missing
+            continue
         if not report.is_current(name):
             report.draw(name, arguments.grid)
         print(report.summary(name))
-    return 0
+    return 1 if failed else 0
 
 
 def status(arguments) -> int:

@@ -19,8 +19,9 @@ RETRIES = 3
 def connect(jobs: int) -> int:
     """Connect to the cluster at RAY_ADDRESS, or start one here; returns how many cells it runs at once.
 
-    Where the cluster has GPUs, each cell takes one; otherwise each takes a core and the memory of a cell. `jobs` is
-    the number of cores of a cluster that is started here. Raises UserError for a cluster that cannot be reached.
+    Where the cluster has GPUs, each cell takes one; beside it, or instead, a core and the memory of a cell. `jobs` is
+    the number of cores of a cluster that is started here. Raises UserError for a cluster that cannot be reached, or
+    whose nodes are all too small for a cell.
     """
     import ray
 
@@ -30,16 +31,19 @@ def connect(jobs: int) -> int:
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(
-            address=address,
+            address=address or "local",
             num_cpus=None if address else jobs,
             runtime_env={"working_dir": str(ROOT), "excludes": EXCLUDES},
             log_to_driver=False,
             logging_level="WARNING",
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # also for another version of Python or Ray
         raise UserError(f"no Ray cluster at RAY_ADDRESS={address}: {str(error).strip().splitlines()[0]}") from None
-    have = ray.cluster_resources()
-    return int(min(have.get(name, 0) // amount for name, amount in _needs().items())) or 1
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    slots = sum(int(min(node.get(name, 0) // amount for name, amount in _needs().items())) for node in nodes)
+    if not slots:
+        raise UserError(f"no node of the Ray cluster has what a cell takes ({_needs()}): they have {nodes}")
+    return slots
 
 
 def run(cells: list[Cell], study: str, jobs: int) -> Iterator[tuple[Cell, Outcome]]:

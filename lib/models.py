@@ -11,14 +11,23 @@ from filelock import FileLock
 from lib.errors import UserError
 from lib.paths import CACHE
 
-# Chat templates by a token that tells the family. The models' own say more than the turns: SmolLM2's adds a system
-# prompt of some 25 tokens to every example, Llama's the date of the day, and Qwen's opens a block of thought.
+# Chat templates by a token that tells the family, the last that fits. The models' own say more than turns: SmolLM2's
+# adds a system prompt of some 25 tokens to every example, Llama's the date of the day. A model that thinks before it
+# answers, as Qwen3, is shown an empty thought: else its untrained answers would be cut before they begin.
 TEMPLATES = {
     "<|im_start|>": (
         "{% for message in messages %}"
         "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
         "{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ),
+    "<think>": (
+        "{% for message in messages %}"
+        "{{ '<|im_start|>' + message['role'] + '\n' }}"
+        "{% if message['role'] == 'assistant' %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+        "{{ message['content'] + '<|im_end|>\n' }}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n\n</think>\n\n' }}{% endif %}"
     ),
     "<|start_header_id|>": (
         "{{ bos_token }}{% for message in messages %}"
@@ -76,7 +85,7 @@ def set_unsloth_up() -> None:
     """Set the environment variables that Unsloth reads when it is imported."""
     # It writes generated code to the working directory, where processes race.
     if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
-        os.environ["UNSLOTH_COMPILE_LOCATION"] = tempfile.mkdtemp(prefix="unsloth-")
+        os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(tempfile.gettempdir()) / f"unsloth-{os.getpid()}")
     os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/training.py
 
 

@@ -1,4 +1,4 @@
-"""Imported by the process that cells are forked from (lib/study.py): what every cell imports, once for all of them."""
+"""Imported by the server that cells are forked from (lib/process.py): what every cell imports, once for all."""
 
 import contextlib
 import importlib

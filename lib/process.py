@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -37,8 +38,10 @@ def run_local(cells: list[Cell], study: str, jobs: int) -> Iterator[tuple[Cell, 
                 yield runs[done], done.result()
         except BaseException:  # interrupted, or a result could not be written: the other cells would be lost too
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
+            while any(run.running() for run in runs):  # again and again: one may have been about to start
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                time.sleep(0.1)
             raise
 
 
@@ -76,8 +79,8 @@ def cores() -> int:
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver is loaded; without importing torch, which takes seconds."""
-    return Path("/proc/driver/nvidia/version").exists()
+    """Whether there is a GPU's driver (NVIDIA's, also under WSL, or AMD's); without torch, which takes seconds."""
+    return any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd"))
 
 
 def _context():
@@ -93,8 +96,8 @@ def _context():
 
 
 def _child(cell, study, scratch, threads, environment):
-    """The process of one cell. Threads and scratch files are its own: cells share nothing but the model cache."""
-    threading.Thread(target=_die_with_runner, daemon=True).start()
+    """The process of one cell. Threads and scratch files are its own; cells share the caches of models and compiler."""
+    threading.Thread(target=_die_with_runner, args=(os.getppid(),), daemon=True).start()
     with (scratch / "log").open("w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -118,7 +121,9 @@ def _child(cell, study, scratch, threads, environment):
         (scratch / "error").write_text(f"{type(error).__name__}: {error}")
 
 
-def _die_with_runner():
-    """End this process when the runner has died, even by SIGKILL; the kernel then ends itself when this one has."""
-    multiprocessing.parent_process().join()
+def _die_with_runner(parent):
+    """End this process when the runner or the server that forked it has died, even by SIGKILL; the kernel follows."""
+    runner = multiprocessing.parent_process()
+    while runner.is_alive() and os.getppid() == parent:
+        runner.join(1)
     os._exit(1)

@@ -178,7 +178,7 @@ def _how_it_was_run(study, grid, loaded, cells):
     if any(m["versions"] != versions for m in manifests):
         versions = {"more than one version of a package": "see the manifests of the cells"}
     return (
-        f"`python -m lib run {grid} --study {study}`: {len(cells)} cells of {', '.join(sorted(set(cells['model'])))}, "
+        f"Grid `{grid}`: {len(cells)} cells of {', '.join(sorted(set(cells['model'])))}, "
         f"{cells['seconds'].sum() / 3600:.2f} process-hours, {cells['tokens'].sum():,} training tokens, peak memory "
         f"of a cell {cells['peak_memory_mb'].max():,} MB. Machine: {machines}. Code: {commits}. "
         f"{', '.join(f'{name} {number}' for name, number in versions.items())}." + _dropped(cells)

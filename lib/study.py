@@ -63,16 +63,17 @@ def run(cells: list[Cell], study: str, jobs: int, engine=process.run_local) -> l
         commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
         with closing(engine(todo, study, jobs)) as ended:
             for cell, outcome in ended:
-                for kind, text in (("ipynb", outcome.notebook), ("log", outcome.log)):
-                    if text:
-                        results.write_text(folder / "executed" / f"{cell.id}.{kind}", text)
-                if outcome.error:
-                    failed.append(cell)
-                    notebook = folder / "executed" / f"{cell.id}.ipynb"
-                    print(f"FAILED {cell.id} ({cell}): {outcome.error}\n  its notebook: {notebook}", flush=True)
-                else:
+                if outcome.result:  # before the notebook, which may find the disk full
                     outcome.result["manifest"]["git_commit"] = commit
                     results.write_json(results.cell_path(study, cell), outcome.result)
+                notebook = folder / "executed" / f"{cell.id}.ipynb"
+                for path, text in ((notebook, outcome.notebook), (notebook.with_suffix(".log"), outcome.log)):
+                    if text:
+                        results.write_text(path, text)
+                if outcome.error:
+                    failed.append(cell)
+                    where = f"\n  its notebook: {notebook}" if outcome.notebook else ""
+                    print(f"FAILED {cell.id} ({cell}): {outcome.error}{where}", flush=True)
                 progress.report(cell, outcome.result)
     return failed
 

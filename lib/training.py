@@ -1,10 +1,12 @@
 """Supervised finetuning with TRL's SFTTrainer, every hyper-parameter explicit, loss on the completions alone."""
 
 import functools
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lib.cell import Cell
 
@@ -174,7 +176,7 @@ def train(
 
 
 def compile_layers(model) -> bool:
-    """Compile the decoder layers for training on a CPU; False where there is no C++ compiler to do it with.
+    """Compile the decoder layers for training on a CPU; False without a C++ compiler or Python's headers.
 
     Fusing what stands between the matrix products makes a step a third shorter. Layer by layer it is one small graph,
     compiled in 20 seconds once on a machine and read from the compiler's cache in 3 by every later cell.
@@ -187,6 +189,8 @@ def compile_layers(model) -> bool:
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
+        return False
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         return False
     torch._dynamo.config.specialize_float = True  # dynamic floats have each graph traced twice
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

@@ -6,6 +6,7 @@ import uuid
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: sums in one order give the same numbers
 
 import hypothesis
+import psutil
 import pytest
 
 from lib import results
@@ -75,3 +76,10 @@ def wait_for(condition, seconds=120):
     while not condition():
         assert time.monotonic() < end, "gave up waiting"
         time.sleep(0.1)
+
+
+def kernels(pid):
+    """The processes that train below this one: forks of forks of a server, all of which carry the server's name."""
+    forked = [p for p in psutil.Process(pid).children(recursive=True) if "forkserver" in " ".join(p.cmdline())]
+    ids = {process.pid for process in forked}
+    return [p for p in forked if p.ppid() in ids and psutil.Process(p.ppid()).ppid() in ids]

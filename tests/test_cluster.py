@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import wait_for, without_timing
+from conftest import kernels, wait_for, without_timing
 
 from lib import cluster, process, results
 from lib.cell import load_grid
@@ -69,8 +69,7 @@ def test_a_lost_node_loses_no_cell_and_results_equal_the_local_engines(study, tw
     run = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    # a cell has begun on the second node when a process below it holds a cell's scratch folder
-    wait_for(lambda: _runs_a_cell(lost), 200)
+    wait_for(lambda: kernels(lost.pid), 200)
     _kill_all(lost.pid)
     said, _ = run.communicate(timeout=400)
     assert run.returncode == 0, said
@@ -81,12 +80,33 @@ def test_a_lost_node_loses_no_cell_and_results_equal_the_local_engines(study, tw
         assert without_timing(process.run_cell(cell, study, 1).result) == on_cluster[cell.id]
 
 
-def _runs_a_cell(node):
-    below = psutil.Process(node.pid).children(recursive=True)
-    return sum("multiprocessing" in " ".join(child.cmdline()) for child in below) >= 2
-
-
 def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(UserError, match="no Ray cluster at RAY_ADDRESS=127.0.0.1:1"):
         cluster.connect(1)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "slots"),
+    [
+        ([{"CPU": 8, "GPU": 4, "memory": 1e12}, {"CPU": 8, "GPU": 2, "memory": 1e12}], 6),
+        ([{"CPU": 2, "memory": 8e9}, {"CPU": 2, "memory": 5e9}], 3),
+    ],
+)
+def test_each_cell_takes_a_gpu_where_there_are_any_and_a_core_otherwise(nodes, slots, monkeypatch):
+    _pretend(monkeypatch, nodes)
+    assert cluster.connect(8) == slots
+
+
+def test_a_cluster_of_nodes_too_small_for_a_cell_is_refused(monkeypatch):
+    _pretend(monkeypatch, [{"CPU": 2, "memory": 2e9}, {"CPU": 2, "memory": 2e9}])
+    with pytest.raises(UserError, match="no node of the Ray cluster has what a cell takes"):
+        cluster.connect(8)
+
+
+def _pretend(monkeypatch, nodes):
+    total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU", "memory")}
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
+    monkeypatch.setattr("ray.cluster_resources", lambda: total)

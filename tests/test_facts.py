@@ -95,3 +95,5 @@ def test_airfields_come_by_the_thousand_and_from_every_state_alike():
     assert len(airports()) > 3000
     assert airports()["state"].value_counts().nunique() == 1
     assert airports().index.is_unique
+    initials = airports().groupby("state").apply(lambda state: (state.index.str[0] < "M").mean())
+    assert initials.between(0.35, 0.8).all(), "the name tells the state"

@@ -7,10 +7,9 @@ import sys
 
 import psutil
 import pytest
-from conftest import make_cell, wait_for
+from conftest import kernels, make_cell, wait_for
 
 from lib import process, results
-from lib import study as runner
 from lib.paths import ROOT
 
 ONE_CELL = """
@@ -30,7 +29,7 @@ from lib import study as runner
 def engine(cells, study, jobs):
     for cell in cells:
         result = {**simulated_result(cell, {"qa": 1.0}), "study": study, "padding": "x" * 60_000}
-        yield cell, Outcome(result, None, None, None)
+        yield cell, Outcome(result, None, "a notebook" * 1000, "a log")
 
 cells = [make_cell(seed=seed) for seed in range(8)]
 sys.argv[0] = "lib"
@@ -57,13 +56,6 @@ def test_a_cell_that_is_killed_is_reported_and_the_next_run_does_it_again(study,
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert again.returncode == 0, again.stderr
     assert len(results.load(study)) == 1
-
-
-def kernels(runner_pid):
-    """The processes that train below this runner: forks of forks of the server that it started."""
-    server = [c for c in psutil.Process(runner_pid).children() if "forkserver" in " ".join(c.cmdline())]
-    cells = [cell for one in server for cell in one.children()]
-    return [kernel for cell in cells for kernel in cell.children()]
 
 
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_works(study, tmp_path):
@@ -130,11 +122,12 @@ def test_a_read_only_results_folder_is_said_before_anything_runs(study, tmp_path
 
 
 def test_an_interrupted_engine_stops_its_other_cells(study):
-    cells = [make_cell(seed=seed) for seed in range(2)]
+    cells = [make_cell(seed=seed, epochs=1 + 200 * seed) for seed in range(2)]  # the second would take long
     engine = process.run_local(cells, study, 2)
     next(engine)
+    wait_for(lambda: kernels(os.getpid()))
     engine.close()
+    wait_for(lambda: not kernels(os.getpid()), 10)
     assert not [
         child for child in psutil.Process(os.getpid()).children(recursive=True) if "cell-" in str(child.cmdline())
     ]
-    assert runner.finished(study, cells[0]) is False  # the engine writes nothing: the runner does
