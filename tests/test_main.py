@@ -79,7 +79,7 @@ def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_p
 
 def test_an_unknown_grid_names_the_known_ones(capsys):
     assert main(["run", "quikc"]) == 2
-    assert "no grid 'quikc': known are cpu, quick, tune" in capsys.readouterr().err
+    assert "no grid 'quikc': known are cpu, gpu, gpu-tune, quick, tune" in capsys.readouterr().err
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(study, tmp_path, capsys):
