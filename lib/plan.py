@@ -17,6 +17,7 @@ from lib.paths import RESULTS
 # tokens reach, which is a guess on the low side; and the seconds in which a cell imports and loads.
 GPU_FLOPS, GPU_UTILIZATION, GPU_FIXED = 989e12, 0.05, 60
 TOKENS_A_QUESTION = 100  # prompt and answer
+BYTES_A_QUESTION = 390  # of a result file, as in results/quick and results/tune
 TRAINING = ["paraphrases", "epochs", "learning_rate", "lora_rank", "batch_size", "budget", "checkpoints"]
 AXES = ["model", "entity", "info", "tone", "format", "n_facts", *TRAINING, "evals", "seed"]
 
@@ -134,9 +135,7 @@ def gpu_hours(table: pd.DataFrame) -> str:
     flops = (size * (training + 2 * TOKENS_A_QUESTION * table["questions"])).sum()
     hours = flops / (GPU_FLOPS * GPU_UTILIZATION) / 3600 + len(table) * GPU_FIXED / 3600
     weights = 2 * size.groupby(table["model"]).first().sum() / 2**30
-    files = sum(path.stat().st_size for path in RESULTS.glob("*/cells/*.json"))
-    answers = sum(len(results.read(path)["items"]) for path in RESULTS.glob("*/cells/*.json"))
-    disk = table["questions"].sum() * files / max(answers, 1) / 2**30
+    disk = table["questions"].sum() * BYTES_A_QUESTION / 2**30
     return (
         f"about {hours:.0f} GPU-hours at {GPU_UTILIZATION:.0%} of {GPU_FLOPS / 1e12:.0f} TFLOP/s and {GPU_FIXED} s a "
         f"cell; disk: {weights:.0f} GiB of weights on each node, {disk:.1f} GiB of results"

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 from conftest import base_cell, make_cell
 from simulation import simulated_result, write_study
@@ -33,6 +34,19 @@ def test_a_speed_comes_from_earlier_results_of_the_model(study):
 
 def test_without_earlier_results_the_hours_are_not_known():
     assert plan.measured("never run") is None
-    said = plan.describe([make_cell(), base_cell()], jobs=2)
+    never = "never/run-1B"
+    said = plan.describe([make_cell(model=never), base_cell(model=never)], jobs=2)
     assert "hours not known: no earlier result of this model" in said
     assert "2 cells" in said
+    assert "GPU-hours at 5% of 989 TFLOP/s and 60 s a cell; disk: 2 GiB of weights" in said
+
+
+def test_gpu_hours_count_the_tokens_and_the_cells():
+    cell = make_cell(model="never/run-2B", n_facts=8, epochs=40)
+    table = plan.costs([cell])
+    flops = 2e9 * (4 * table["tokens"][0] + 200 * table["questions"][0])
+    hours = 1000 * (flops / (989e12 * 0.05) + 60) / 3600
+    assert f"about {hours:.0f} GPU-hours" in plan.gpu_hours(pd.concat([table] * 1000))
+    assert "no number of parameters in the name of never/run" in plan.gpu_hours(
+        plan.costs([make_cell(model="never/run")])
+    )
