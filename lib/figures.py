@@ -41,6 +41,11 @@ def save(figure, study: str, name: str) -> Path:
     """
     folder = results.study_dir(study) / "figures"
     folder.mkdir(parents=True, exist_ok=True)
+    # the solver of the layout differs in the last digits from run to run, and names inside an SVG are hashes of them
+    figure.canvas.draw()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position([round(value, 4) for value in ax.get_position().bounds])
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     return folder / f"{name}.png"
