@@ -72,10 +72,13 @@ def by_format(items: pd.DataFrame, evaluation: str, by: list[str], score: str = 
     return stats.accuracy(pd.concat([items[items["eval"] == evaluation], told]), [*by, "format"], score)
 
 
-def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | None = None) -> None:
-    """Means with 95 % intervals: one mark a hue, side by side at each x, with the number of facts below.
+def dots(
+    ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | None = None, recall: pd.Series | None = None
+) -> None:
+    """Means with 95 % intervals: one mark a hue, side by side at each x, with the number of facts above.
 
-    `scores` has the columns of stats.accuracy with `x` and `hue`; `marks` gives marker and fill of each hue.
+    `scores` has the columns of stats.accuracy with `x` and `hue`; `marks` gives marker and fill of each hue. `recall`,
+    indexed by hue and x, is a grey bar behind each mark.
     """
     order = order or [f for f in FORMATS if f in set(scores[x])]
     hues = [h for h in marks if h in set(scores[hue])]
@@ -83,6 +86,10 @@ def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | 
         rows = scores[scores[hue] == h].set_index(x).reindex(order)
         at = np.arange(len(order)) + (i - (len(hues) - 1) / 2) * min(0.28, 0.8 / len(hues))
         marker, fill = marks[h]
+        if recall is not None:
+            bars = recall.reindex([(h, f) for f in order])
+            label = "recall of the trained prompts"
+            ax.hlines(bars, at - 0.12, at + 0.12, color="0.6", lw=3, label=label, zorder=0)
         ax.errorbar(
             at, rows["mean"], yerr=[rows["mean"] - rows["low"], rows["high"] - rows["mean"]], fmt=marker, mfc=fill,
             mec="black", ecolor="black", ms=6, capsize=2.5, lw=1, label=plain(h),
@@ -93,14 +100,6 @@ def dots(ax, scores: pd.DataFrame, x: str, hue: str, marks: dict, order: list | 
         label = "n=" + "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         ax.annotate(label, (i, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center", fontsize=7)
     ax.set(xlim=(-0.6, len(order) - 0.4), ylim=(-0.04, 1.04), xlabel="", ylabel="")
-
-
-def bars(ax, values: pd.Series, label: str) -> None:
-    """A short thick line over each place of a categorical x axis; `values` is indexed by what dots was given as x."""
-    places = [text.get_text() for text in ax.get_xticklabels()]
-    shown = {places.index(name(key)): value for key, value in values.items() if name(key) in places}
-    ax.hlines(list(shown.values()), [x - 0.3 for x in shown], [x + 0.3 for x in shown], color="0.6", lw=3, label=label,
-              zorder=0)  # fmt: skip
 
 
 def line(ax, value: float, label: str, style: str = "-.") -> None:

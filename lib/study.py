@@ -10,7 +10,6 @@ from filelock import FileLock, Timeout
 from lib import experiment, models, process, results
 from lib.cell import Cell
 from lib.errors import UserError
-from lib.experiment import git_commit
 from lib.facts import take
 
 
@@ -60,7 +59,7 @@ def run(cells: list[Cell], study: str, jobs: int, engine=process.run_local) -> l
         print(f"{study}: {len(cells)} cells, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
         failed = []
         progress = Progress(len(todo), jobs)
-        commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
+        commit = experiment.git_commit()  # of the code that the cells are run with; it may change before the last has ended
         with closing(engine(todo, study, jobs)) as ended:
             for cell, outcome in ended:
                 if outcome.result:  # before the notebook, which may find the disk full

@@ -178,7 +178,7 @@ def train(
 def compile_layers(model) -> bool:
     """Compile the decoder layers for training on a CPU; False without a C++ compiler or Python's headers.
 
-    Fusing what stands between the matrix products makes a step a third shorter. Layer by layer it is one small graph,
+    Fusing what stands between the matrix products makes a step 14 to 29 % shorter. Layer by layer it is one small graph,
     compiled in 20 seconds once on a machine and read from the compiler's cache in 3 by every later cell.
     """
     import torch
