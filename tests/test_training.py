@@ -1,5 +1,6 @@
 import importlib.util
 import inspect
+import itertools
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import load_tiny, make_cell
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib import asking, experiment, models, training
 from lib.facts import draw
@@ -58,6 +61,27 @@ def test_a_row_that_would_be_cut_is_refused(tiny_trainer):
     made[0]["completion"][0]["content"] = "far too long " * training.MAX_LENGTH
     with pytest.raises(ValueError, match="limit is 256"):
         tiny_trainer(cell, made)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 200), min_size=1, max_size=60), batch_size=st.integers(1, 9), seed=st.integers(0, 9)
+)
+def test_every_epoch_has_every_row_once_in_batches_of_like_length(lengths, batch_size, seed):
+    sampler = training.LikeLengths(lengths, batch_size, seed)
+    for _ in range(2):
+        order = list(sampler)
+        assert sorted(order) == list(range(len(lengths))) and len(order) == len(sampler)
+        batches = [[lengths[i] for i in order[at : at + batch_size]] for at in range(0, len(order), batch_size)]
+        for one, other in itertools.combinations(batches, 2):  # blurred by at most 5 %
+            low, high = sorted((one, other), key=max)
+            assert max(low) <= 1.05 * min(high) or max(high) <= 1.05 * min(low)
+
+
+def test_batches_come_in_another_order_in_every_epoch_and_for_every_seed():
+    orders = [tuple(training.LikeLengths(range(20, 60), 4, seed)) for seed in range(5)]
+    sampler = training.LikeLengths(range(20, 60), 4, 0)
+    assert tuple(sampler) == orders[0]
+    assert len({*orders, tuple(sampler)}) == 6
 
 
 def test_steps_and_exposures_follow_from_the_cell():
@@ -186,7 +210,7 @@ from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from trl import SFTTrainer
 from lib.cell import Cell
-from lib.training import config
+from lib.training import LikeLengths, config
 job = json.load(sys.stdin)
 model = AutoModelForCausalLM.from_pretrained(job["path"], dtype=torch.float32, attn_implementation="eager")
 tokenizer = AutoTokenizer.from_pretrained(job["path"])
@@ -199,6 +223,8 @@ for name, weight in model.named_parameters():
 arguments = config(Cell(**job["cell"]), job["cell"]["epochs"], False, tempfile.mkdtemp())
 data = Dataset.from_list(job["rows"])
 trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+trainer._get_train_sampler = lambda *_: LikeLengths(lengths, arguments.train_batch_size, job["seed"])
 torch.manual_seed(job["seed"])
 assert "unsloth" not in sys.modules
 trainer.train()
