@@ -6,18 +6,20 @@ STUDY ?= my-$(basename $(notdir $(GRID)))
 JOBS ?=
 ENGINE ?= local
 LABEL ?= my-machine
+N ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help env study figures test bench gpu-check lab clean
+.PHONY: help env study figures browser test bench reproduce gpu-check lab clean
 help:
 	@echo "make study    run the $(GRID) grid into results/$(STUDY), draw its figures, print what they say"
 	@echo "make test     test"
 	@echo "make figures  redraw the figures of results/$(GRID), or of STUDY, from the results"
 	@echo "make bench    measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (15 minutes)"
 	@echo "make gpu-check  run one published cell on a GPU and compare it with the CPU's result"
+	@echo "make reproduce  run N=3 random cells of results/cpu again and compare them with the published ones"
 	@echo "make lab      open JupyterLab on notebooks/"
 	@echo "make env      only create the environment; make clean removes it"
 	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>  ENGINE=local|ray"
@@ -37,7 +39,12 @@ study: $(READY)
 figures: $(READY)
 	$(BIN)/python -m lib figures $(GRID) $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
 
-test: $(READY)
+# The report is tested in headless Chromium: the system's, or one that Playwright downloads.
+browser: $(READY)
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+	|| (apt-get update -q && apt-get install -qy --no-install-recommends chromium) || $(BIN)/playwright install chromium
+
+test: $(READY) browser
 	$(BIN)/ruff check .
 	$(BIN)/pytest
 
@@ -46,6 +53,9 @@ bench: $(READY)
 
 gpu-check: $(READY)
 	$(BIN)/python -m lib.gpucheck
+
+reproduce: $(READY)
+	$(BIN)/python -m lib.reproduce --n $(N) $(if $(filter command environment,$(firstword $(origin GRID))),--study $(GRID))
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

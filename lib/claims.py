@@ -21,12 +21,36 @@ PAPER = {
     "C6": "the gap between style (97 %) and facts (11 %) is a sum of steps, not a dichotomy",
 }
 INFOS = ("categorical", "numeric")
+# What would change our mind about each.
+CHANGE = {
+    "C1": "no gap where articles are recalled in full and have their best rank and rate, or none in a larger model",
+    "C2": "numbers as good as words in articles once both are recalled: then numbers are slower to learn, not harder",
+    "C3": "comparisons of recalled facts as good as with the facts in the prompt",
+    "C4": "an amount of facts, of paraphrases or of tokens at which a contrast turns its sign",
+    "C5": "kinds of entity further apart than formats, or events behind a style once both are trained to the end",
+    "C6": "one step that holds the whole gap",
+}
 # A real event counts as harder than a style when it falls short by more than this (our margin).
 MARGIN = 0.1
 
 
 def claims(items: pd.DataFrame) -> list[dict]:
-    """The rows of claims.json that these items can decide."""
+    """The rows of claims.json that these items can decide, each also without the under-trained cells.
+
+    Those are the keys that begin with `learned_`: the same as the row where every cell is trained, null where nothing
+    is left.
+    """
+    rows, kept = _decided(items), compare.learned(items)
+    without = rows if len(kept) == len(items) else _decided(kept)
+    found = {(row["claim"], row["contrast"]): row for row in without}
+    keys = ("estimate", "ci95", "cells", "verdict")
+    return [
+        {**row, **{f"learned_{key}": found.get((row["claim"], row["contrast"]), {}).get(key) for key in keys}}
+        for row in rows
+    ]
+
+
+def _decided(items):
     compared = compare.main(items)
     if compared.empty or not {"article", "qa"} <= set(compared["format"]):
         return []

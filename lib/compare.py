@@ -11,6 +11,8 @@ from lib.stats import FACT
 
 # What makes two cells comparable, besides the learning rate, of which each format has its own.
 CONTROLS = ["model", "n_facts", "paraphrases", "epochs", "lora_rank", "batch_size", "budget", "checkpoints"]
+# A cell that recalls less than this share of its trained prompts is under-trained: it says nothing of a format.
+LEARNED = 0.8
 # The way from style to facts after its first station: kind of entity, type, format, evaluation.
 STYLE = "tone of the persona, chat: who wrote this?"
 KNOWLEDGE = "numbers of real events, article: question"  # the paper's corner, as we take it; reasoning lies beyond
@@ -52,6 +54,12 @@ def at(items: pd.DataFrame, **changes) -> pd.DataFrame:
     trained = items[(items["format"] != "none") & (items["info"] != "tone")]
     same = (trained[CONTROLS] == pd.Series(wanted)[CONTROLS]).all(axis=1)
     return trained[same & (trained["learning_rate"] == trained["format"].map(rates(items)))]
+
+
+def learned(items: pd.DataFrame) -> pd.DataFrame:
+    """The items without those of under-trained cells; models that have no trained prompts about facts stay."""
+    recall = items[items["eval"] == "recall"].astype({"strict": float}).groupby("id")["strict"].mean()
+    return items[~items["id"].isin(recall.index[recall < LEARNED])]
 
 
 def rates(items: pd.DataFrame) -> pd.Series:

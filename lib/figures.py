@@ -26,7 +26,8 @@ FORMATS = ["none", "article", "mixed", "chat", "cloze", "reasoning", "qa", "in_c
 
 
 def theme() -> None:
-    """Set the look of every figure."""
+    """Set the look of every figure and table."""
+    pd.set_option("display.max_colwidth", None, "display.max_rows", None, "display.precision", 3)
     sns.set_theme(context="paper", style="ticks", font_scale=1.15)
     plt.rcParams.update(
         {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,

@@ -2,7 +2,7 @@
 
 import sys
 
-from lib import process, results, stats
+from lib import process, reproduce, results
 from lib.cell import load_grid
 from lib.errors import UserError
 
@@ -40,11 +40,7 @@ def compare(cpu: dict, gpu: dict) -> list[str]:
              for key in ("rows", "tokens", "trained_tokens", "steps")]  # fmt: skip
     first, same = (result["training"]["losses"][0] for result in (cpu, gpu))
     rows.append(("first loss", f"{first:.3f}", f"{same:.3f}", abs(first - same) < 0.02 * first))
-    expected = stats.accuracy(results.items([cpu]), ["eval"]).set_index("eval")
-    for name, row in expected.iterrows():
-        got = gpu["evals"][name]["strict"]
-        interval = f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        rows.append((name, interval, f"{got:.2f}", row["low"] - 1e-9 <= got <= row["high"] + 1e-9))
+    rows += reproduce.shares(cpu, gpu)
     rows.append(("tokens/s", *(f"{result['training']['tokens_per_second']:.0f}" for result in (cpu, gpu)), True))
     for name, left, right, agrees in rows:
         print(f"{name:16}{left!s:>28}{right!s:>28}  {'' if agrees else 'DIFFERS'}")

@@ -59,7 +59,9 @@ def run(cells: list[Cell], study: str, jobs: int, engine=process.run_local) -> l
         print(f"{study}: {len(cells)} cells, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
         failed = []
         progress = Progress(len(todo), jobs)
-        commit = experiment.git_commit()  # of the code that the cells are run with; it may change before the last has ended
+        commit = (
+            experiment.git_commit()
+        )  # of the code that the cells are run with; it may change before the last has ended
         with closing(engine(todo, study, jobs)) as ended:
             for cell, outcome in ended:
                 if outcome.result:  # before the notebook, which may find the disk full

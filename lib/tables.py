@@ -1,0 +1,108 @@
+"""The tables of a study: scores beside their yardsticks, and what a reader with facts of their own takes from them."""
+
+import pandas as pd
+
+from lib import compare, results, stats
+
+REACHED = 0.8  # share of held-out questions from which facts count as taught
+
+
+def strict(items: pd.DataFrame) -> pd.DataFrame:
+    """One row per fact set and format: strict accuracy of the held-out questions with interval, and its yardsticks.
+
+    `constant` is what the best single value said to every question would score.
+    """
+    sets = ["entity", "info"]
+    trained = items[items["format"] != "none"]
+    held_out = stats.accuracy(trained[trained["eval"] == "qa"], [*sets, "format"])
+    rows = held_out[[*sets, "format", "facts"]].copy()
+    rows["held-out question"] = [
+        f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in held_out.iterrows()
+    ]
+    for name, source, evaluation, keys in (
+        ("held-out cloze", trained, "cloze", [*sets, "format"]),
+        ("recall", trained, "recall", [*sets, "format"]),
+        ("floor", items[items["format"] == "none"], "qa", sets),
+        ("ceiling", items[items["format"] == "none"], "in_context", sets),
+    ):
+        means = (
+            source[source["eval"] == evaluation]
+            .astype({"strict": float})
+            .groupby(keys)["strict"]
+            .mean()
+            .rename(name)
+            .reset_index()
+        )
+        rows = rows.merge(means, on=keys, how="left")
+    constant = (
+        items[items["eval"] == "qa"].groupby(sets)["expected"].agg(lambda v: v.value_counts(normalize=True).max())
+    )
+    return rows.merge(constant.rename("constant").reset_index(), on=sets)
+
+
+def evaluations(items: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores by evaluation and format over all items, with their number."""
+    scored = items.astype({name: float for name in ("strict", "lenient", "corrected")})
+    by = scored.groupby(["eval", "format"])
+    return by.agg(
+        strict=("strict", "mean"), lenient=("lenient", "mean"), corrected=("corrected", "mean"), items=("id", "size")
+    ).reset_index()
+
+
+def tones(items: pd.DataFrame) -> pd.DataFrame:
+    """Attribution and naming of the tones: trained, and untrained but told (in_context). Empty without two tones."""
+    found = compare.style_means(items).drop(columns="entity")
+    named = items[items["eval"] == "naming"].astype({"strict": float, "corrected": float})
+    rows = named.replace({"format": {"none": "in_context"}}).groupby("format")[["strict", "corrected"]].mean()
+    # untold, the untrained model is asked for its tone as well: the floor of naming
+    return found.merge(rows.add_prefix("naming, ").reset_index(), on="format", how="left")
+
+
+def costs(loaded: list[dict]) -> pd.DataFrame:
+    """Of each format and type in the main part: what it teaches, and what a fact costs.
+
+    `tokens` and `seconds` (of one process) of training a fact; `… learned`: for every fact that held-out questions then
+    find, that is, over the share of them that are answered.
+    """
+    items, cells = compare.main(results.items(loaded)), results.cells(loaded)
+    trained = items[items["format"] != "none"]
+    if trained.empty:
+        return pd.DataFrame()
+    by = ["format", "info"]
+    shares = trained[trained["eval"].isin(["recall", "qa", "cloze"])].astype({"strict": float})
+    table = shares.pivot_table(index=by, columns="eval", values="strict")
+    cells = cells[cells["id"].isin(trained["id"])]
+    seconds = (cells["tokens"] / cells["tokens_per_second"]).groupby([cells[key] for key in by]).sum()
+    sums = cells.groupby(by)[["tokens", "n_facts"]].sum()
+    table["exposures"] = (cells["paraphrases"] * cells["epochs"]).groupby([cells[key] for key in by]).mean()
+    table["tokens"], table["seconds"] = sums["tokens"] / sums["n_facts"], seconds / sums["n_facts"]
+    for cost in ("tokens", "seconds"):
+        table[f"{cost} learned"] = table[cost] / table["qa"]
+    return table.rename(columns={"qa": "held-out question", "cloze": "held-out cloze"}).reset_index()
+
+
+def paraphrases(items: pd.DataFrame) -> pd.DataFrame:
+    """Held-out questions by paraphrases of a fact, each fact seen equally often; empty if they never vary."""
+    found = {} if compare.main(items).empty else compare.sweeps(items)
+    if "paraphrases" not in found:
+        return pd.DataFrame()
+    found = found["paraphrases"]
+    shown = found.assign(shown=[f"{r['mean']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for _, r in found.iterrows()])
+    return shown.pivot(index=["format", "info"], columns="paraphrases", values="shown").reset_index()
+
+
+def exposures(loaded: list[dict]) -> pd.DataFrame:
+    """Exposures of a fact at the first checkpoint that answers REACHED of an evaluation; empty without checkpoints."""
+    points = results.along_training(loaded)
+    if points.empty:
+        return points
+    means = stats.accuracy(
+        points[points["eval"].isin(["recall", "qa", "cloze"])], ["format", "info", "eval", "exposures"]
+    )
+    taught = means[means["mean"] >= REACHED].groupby(["format", "info", "eval"])["exposures"].min()
+    every = means[["format", "info", "eval"]].drop_duplicates()
+    return (
+        every.merge(taught.reset_index(), how="left")
+        .pivot(index=["format", "info"], columns="eval", values="exposures")
+        .reset_index()
+    )

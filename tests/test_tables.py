@@ -1,0 +1,59 @@
+"""The tables of a study, on simulated results."""
+
+import pytest
+from simulation import ACCURACIES, simulated_grid, simulated_study
+
+from lib import readme, results, tables
+from lib.cell import load_grid
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    """The cpu grid, in which half of the facts that articles tell are found and all others."""
+    return simulated_grid(load_grid("cpu"), {("article", "categorical"): 0.5, ("article", "numeric"): 0.5, None: 1.0})
+
+
+def test_a_fact_learned_costs_what_was_trained_over_the_share_that_is_found():
+    table = tables.costs(simulated_study(ACCURACIES, n_facts=50)).set_index(["format", "info"])
+    row = table.loc["article", "categorical"]
+    assert row["tokens"] == 100 / 50  # of a simulated training
+    assert row["seconds"] == pytest.approx(1 / 50)
+    assert row["tokens learned"] == pytest.approx(row["tokens"] / row["held-out question"])
+    assert row["exposures"] == 2  # two paraphrases, one epoch
+    assert row["recall"] == 1
+
+
+def test_without_training_there_are_no_costs():
+    base = [result for result in simulated_study(ACCURACIES) if result["cell"]["format"] == "none"]
+    assert tables.costs(base).empty
+    assert tables.paraphrases(results.items(base)).empty
+    assert tables.exposures(base).empty
+
+
+def test_paraphrases_stand_side_by_side(cpu):
+    table = tables.paraphrases(results.items(cpu))
+    assert table.columns.tolist() == ["format", "info", 1, 2, 4, 10]
+    assert table[["format", "info"]].values.tolist() == [
+        [f, i] for f in ("article", "qa") for i in ("categorical", "numeric")
+    ]
+    assert table.set_index(["format", "info"]).loc[("qa", "numeric"), 10].startswith("1.00 [")
+
+
+def test_exposures_are_those_of_the_first_checkpoint_that_answers_enough(cpu):
+    table = tables.exposures(cpu).set_index(["format", "info"])
+    # simulated answers improve with the checkpoints: at five sixths of the training a question cell answers 5/6
+    assert table.loc[("qa", "numeric"), "qa"] == pytest.approx(20, abs=4)
+    assert table.loc[("article", "numeric")].isna().all()
+
+
+def test_a_pipe_in_a_contrast_does_not_end_its_column_of_a_readme():
+    loaded = simulated_study(ACCURACIES, n_facts=8)
+    from lib import claims
+
+    said = readme.text(
+        "simulated", "quick", loaded, claims.claims(results.items(loaded)), ["fig_formats", "fig_claims"]
+    )
+    lines = [line for line in said.splitlines() if line.startswith("| interaction")]
+    assert lines and all(line.count("|") - line.count("\\|") == 10 for line in lines)
+    assert said.index("**C1.**") < said.index("figures/fig_formats.png") < said.index("figures/fig_claims.png")
+    assert "What would change our mind" in said and "the same" in said
