@@ -41,7 +41,7 @@ figures: $(READY)
 
 # The report is tested in headless Chromium: the system's, or one that Playwright downloads.
 browser: $(READY)
-	command -v chromium || command -v chromium-browser || command -v google-chrome \
+	-command -v chromium || command -v chromium-browser || command -v google-chrome \
 	|| (apt-get update -q && apt-get install -qy --no-install-recommends chromium) || $(BIN)/playwright install chromium
 
 test: $(READY) browser
@@ -55,7 +55,7 @@ gpu-check: $(READY)
 	$(BIN)/python -m lib.gpucheck
 
 reproduce: $(READY)
-	$(BIN)/python -m lib.reproduce --n $(N) $(if $(filter command environment,$(firstword $(origin GRID))),--study $(GRID))
+	$(BIN)/python -m lib.reproduce --n $(N) $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -30,6 +30,15 @@ CHANGE = {
     "C5": "kinds of entity further apart than formats, or events behind a style once both are trained to the end",
     "C6": "one step that holds the whole gap",
 }
+# The contrast that stands for each in a table of one row a claim.
+HEADLINE = {
+    "C1": "qa - article, held-out question, strict",
+    "C2": "interaction: (categorical - numeric | article) - (categorical - numeric | qa), held-out question, strict",
+    "C3": "question - reasoning after reciting, both facts recalled, corrected for chance, reasoning format",
+    "C4": "as many tokens: qa - article, held-out question, strict",
+    "C5": "(qa - article) - |fictional - real|, held-out question, strict",
+    "C6": "style - knowledge, closed set corrected for chance, without the largest step",
+}
 # A real event counts as harder than a style when it falls short by more than this (our margin).
 MARGIN = 0.1
 
@@ -37,13 +46,12 @@ MARGIN = 0.1
 def claims(items: pd.DataFrame) -> list[dict]:
     """The rows of claims.json that these items can decide, each also without the under-trained cells.
 
-    Those are the keys that begin with `learned_`: the same as the row where every cell is trained, null where nothing
-    is left.
+    Those are the keys that begin with `learned_`: null where no fact is left.
     """
     rows, kept = _decided(items), compare.learned(items)
-    without = rows if len(kept) == len(items) else _decided(kept)
+    without = rows if kept is items else _decided(kept)  # the same, and half of the time
     found = {(row["claim"], row["contrast"]): row for row in without}
-    keys = ("estimate", "ci95", "cells", "verdict")
+    keys = ("estimate", "ci95", "facts", "verdict")
     return [
         {**row, **{f"learned_{key}": found.get((row["claim"], row["contrast"]), {}).get(key) for key in keys}}
         for row in rows

@@ -56,10 +56,21 @@ def at(items: pd.DataFrame, **changes) -> pd.DataFrame:
     return trained[same & (trained["learning_rate"] == trained["format"].map(rates(items)))]
 
 
+def recall(items: pd.DataFrame) -> pd.Series:
+    """Share of the trained prompts that each cell completes rightly, by its id; none for models of a tone."""
+    return items[items["eval"] == "recall"].astype({"strict": float}).groupby("id")["strict"].mean()
+
+
 def learned(items: pd.DataFrame) -> pd.DataFrame:
-    """The items without those of under-trained cells; models that have no trained prompts about facts stay."""
-    recall = items[items["eval"] == "recall"].astype({"strict": float}).groupby("id")["strict"].mean()
-    return items[~items["id"].isin(recall.index[recall < LEARNED])]
+    """The items, those of under-trained cells without scores, so that no contrast is made of them.
+
+    Their recall stays, and so do the cells: what is compared with what is chosen as if nothing were missing.
+    """
+    found = recall(items)
+    under = items["id"].isin(found.index[found < LEARNED]) & (items["eval"] != "recall")
+    if not under.any():
+        return items
+    return items.assign(**{score: items[score].mask(under) for score in ("strict", "lenient", "choice", "corrected")})
 
 
 def rates(items: pd.DataFrame) -> pd.Series:
@@ -92,7 +103,7 @@ def reasoning(items: pd.DataFrame) -> pd.DataFrame:
     `recalled`: whether the same model answers the first held-out question about each of both facts. `open`: the strict
     score corrected for the chance of saying yes or no, as `corrected` is the choice between the two.
     """
-    known = _questions(items).groupby(["id", "fact"])["strict"].first().astype(bool)
+    known = _questions(items).groupby(["id", "fact"])["strict"].first().fillna(False).astype(bool)
     asked = items[items["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])]
     first, second = (
         known.reindex(asked.set_index(["id", key]).index, fill_value=False).to_numpy() for key in ("fact", "other")
@@ -125,12 +136,13 @@ def capacity(items: pd.DataFrame) -> pd.DataFrame:
 def best_articles(items: pd.DataFrame) -> pd.DataFrame:
     """The article cells with the rank and learning rate that answer most held-out questions.
 
-    Chosen on the answers that are then compared, which favours articles.
+    Chosen on the answers that are then compared, which favours articles; an answer without a score counts as wrong.
     """
     tried = capacity(items)
     if tried.empty:
         return tried
-    means = tried[tried["eval"] == "qa"].groupby(["lora_rank", "learning_rate"])["strict"].mean()
+    asked = tried[tried["eval"] == "qa"].fillna({"strict": False})
+    means = asked.groupby(["lora_rank", "learning_rate"])["strict"].mean()
     rank, rate = means.idxmax()
     return tried[(tried["lora_rank"] == rank) & (tried["learning_rate"] == rate)]
 

@@ -21,12 +21,13 @@ td { vertical-align: top; }
 def page(title: str, introduction: str, notebooks: list[Path]) -> str:
     """HTML of the introduction, which is markdown, and of these executed notebooks in order, without their code.
 
-    A cell tagged remove-cell is left out. A figure's alternative text is the heading of its notebook.
+    Cells of parameters, and those tagged remove-cell, are left out. A figure's alternative text is its notebook's
+    heading.
     """
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    cells = [nbformat.v4.new_markdown_cell(introduction)]
+    cells = [nbformat.v4.new_markdown_cell(introduction, id="introduction")]
     for path in notebooks:
         shown = nbformat.read(path, as_version=4).cells
         heading = shown[0].source.splitlines()[0].lstrip("# ")
@@ -34,7 +35,8 @@ def page(title: str, introduction: str, notebooks: list[Path]) -> str:
             cell.metadata["alt"] = heading
         cells += shown
     notebook = nbformat.v4.new_notebook(cells=cells)
-    config = Config(TagRemovePreprocessor={"enabled": True, "remove_cell_tags": ["remove-cell"]})
+    dropped = ["remove-cell", "parameters", "injected-parameters"]
+    config = Config(TagRemovePreprocessor={"enabled": True, "remove_cell_tags": dropped})
     exporter = HTMLExporter(
         template_name="basic", exclude_input=True, exclude_output_prompt=True, anchor_link_text="", config=config
     )

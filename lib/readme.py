@@ -27,7 +27,7 @@ def text(study: str, grid: str, loaded: list[dict], found: list[dict], drawn: li
             f"{compare.LEARNED} is under-trained; the last column is the row without such cells.",
             *(_claim(claim, [row for row in found if row["claim"] == claim], drawn) for claim in claims.PAPER),
         ]
-    shown = set(FIGURES.values()) if found else set()
+    shown = {FIGURES[row["claim"]] for row in found}
     parts += [_figure(notebook) for notebook in drawn if notebook not in shown]
     if len(compared := compare.main(items)):
         parts += [
@@ -59,29 +59,27 @@ def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[s
     if found:
         parts += ["## The claims in short", _markdown(_verdicts(found))]
     practice = [
-        ("What each format teaches, and what a fact costs: tokens and seconds of one process to train it, and the same "
-         "for every fact that held-out questions then find.", tables.costs(loaded)),
+        ("What each format teaches of the same facts, and what a fact costs: tokens and seconds of one process to "
+         "train it, and the same for every fact that held-out questions then find.", tables.prices(loaded)),
         ("Held-out questions by the number of paraphrases of a fact, which is seen equally often.",
          tables.paraphrases(results.items(loaded))),
-        (f"Exposures of a fact, along one run, at the first checkpoint that answers {tables.REACHED:.0%} or more; "
-         "empty where no checkpoint does.", tables.exposures(loaded)),
+        (f"Exposures of a fact at the first checkpoint of a run that answers {tables.REACHED:.0%} or more, empty where "
+         "none does. The rate falls along a run: one that ends there may learn less.", tables.exposures(loaded)),
     ]  # fmt: skip
     shown = [part for said, table in practice if len(table) for part in (said, _markdown(table))]
     return [*parts, *(["## In practice", *shown] if shown else [])]
 
 
 def _verdicts(found):
-    """One row a claim: what the paper says, how many contrasts say so too, the first of them, what would change it."""
+    """One row a claim: what the paper says, our headline contrast with its verdict, and how all of them came out."""
     rows = []
-    for claim, paper in claims.PAPER.items():
-        of_claim = [row for row in found if row["claim"] == claim]
-        if of_claim:
-            counts = pd.Series([row["verdict"] for row in of_claim]).value_counts()
+    for row in found:
+        if row["contrast"] == claims.HEADLINE[row["claim"]]:
+            counts = pd.Series([other["verdict"] for other in found if other["claim"] == row["claim"]]).value_counts()
             rows.append({
-                "claim": claim, "the paper": paper,
-                "first contrast": f"{of_claim[0]['contrast']}: {estimate(of_claim[0])}",
+                "claim": row["claim"], "the paper": claims.PAPER[row["claim"]], "contrast": row["contrast"],
+                "estimate": estimate(row), "verdict": row["verdict"], "without under-trained cells": _without(row),
                 "all contrasts": ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
-                "what would change our mind": claims.CHANGE[claim],
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -109,11 +107,11 @@ def estimate(row: dict, prefix: str = "") -> str:
 
 
 def _without(row):
-    if row["learned_cells"] is None:
+    if row["learned_facts"] is None:
         return "none left"
-    if row["learned_cells"] == row["cells"]:
+    if (row["learned_facts"], row["learned_estimate"]) == (row["facts"], row["estimate"]):
         return "the same"
-    return f"{estimate(row, 'learned_')} {row['learned_verdict']} ({row['learned_cells']} cells)"
+    return f"{estimate(row, 'learned_')} {row['learned_verdict']} ({row['learned_facts']} facts)"
 
 
 def _figure(notebook):
@@ -144,8 +142,7 @@ def _dropped(cells):
 
 
 def _cell_table(cells, items):
-    recall = items[items["eval"] == "recall"].groupby("id")["strict"].mean().astype(float)
-    marked = recall.map(lambda share: f"{share:.2f}" + "*" * (share < compare.LEARNED))
+    marked = compare.recall(items).map(lambda share: f"{share:.2f}" + "*" * (share < compare.LEARNED))
     cells = cells.assign(recall=cells["id"].map(marked).fillna(""))
     # a column that never varies says nothing
     varied = [name for name in (*compare.CONTROLS, "tone") if cells[name].nunique() > 1]
@@ -155,5 +152,6 @@ def _cell_table(cells, items):
 
 
 def _markdown(frame):
+    frame = frame.astype(object).where(frame.notna(), "")
     escaped = frame.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
     return escaped.to_markdown(index=False, floatfmt=".4g")

@@ -13,7 +13,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run randomly chosen cells of a published study again; 0 if every one agrees, 1 if not, 2 for a user's mistake.
 
     A cell agrees when its items are the same to the letter, which they are on the same type of machine with as many
-    threads a cell, or when each strict share lies within the 95 % interval of the published one.
+    threads a cell, or when each strict share lies within the 95 % interval of the published one. Responses in a tone
+    have no score in one cell alone: where they are not the same, the rest is compared.
     """
     arguments = argparse.ArgumentParser(prog="python -m lib.reproduce", description=main.__doc__)
     arguments.add_argument("--study", default="cpu", help="folder under results/")
@@ -34,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         said = outcome.error or verdict(published[cell.id], outcome.result)
         agreed += said in (SAME, WITHIN)
         print(f"{cell.id} {cell}: {said}", flush=True)
+        if outcome.error:
+            print(outcome.log, file=sys.stderr)
     print(f"{agreed} of {given.n} cells of results/{given.study} reproduced")
     return 0 if agreed == given.n else 1
 
@@ -49,7 +52,7 @@ def verdict(published: dict, again: dict) -> str:
     outside = [name for name, _, _, agrees in shares(published, again) if not agrees]
     if not outside:
         return WITHIN
-    differs = [key for key in ("device_name", "threads", "versions", "facts_sha256", "model_sha256")
+    differs = [key for key in ("device_name", "threads", "versions", "git_commit", "facts_sha256", "model_sha256")
                if published["manifest"].get(key) != again["manifest"].get(key)]  # fmt: skip
     return (
         f"DIFFERS in {', '.join(outside)} ({'other ' + ', '.join(differs) if differs else 'on the same machine type'})"
@@ -61,7 +64,7 @@ def shares(published: dict, again: dict) -> list[tuple[str, str, str, bool]]:
     rows = []
     for _, row in stats.accuracy(results.items([published]), ["eval"]).iterrows():
         got = again["evals"][row["eval"]]["strict"]
-        interval = f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        interval = stats.shown(row["mean"], row["low"], row["high"])
         rows.append((row["eval"], interval, f"{got:.2f}", row["low"] - 1e-9 <= got <= row["high"] + 1e-9))
     return rows
 

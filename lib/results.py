@@ -12,7 +12,9 @@ from lib.cell import Cell, from_parameters
 from lib.errors import UserError
 from lib.paths import RESULTS
 
-SCHEMA = 1
+# Raised when files change, and when training changes in something that no parameter of a cell tells: results of before
+# and after must not be compared.
+SCHEMA = 2
 REQUIRED = {"schema": int, "study": str, "id": str, "cell": dict, "facts": dict, "evals": dict, "items": list,
             "training": dict, "manifest": dict}  # fmt: skip
 

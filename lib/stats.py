@@ -117,6 +117,11 @@ def learning_rates(items: pd.DataFrame) -> pd.DataFrame:
     return table.assign(best=table.index.isin(table[safe].groupby("format")["mean"].idxmax()))
 
 
+def shown(mean: float, low: float, high: float) -> str:
+    """A share with its interval, in two decimals."""
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def verdict(low: float, high: float) -> str:
     """What an interval says about a contrast that the paper says is positive."""
     if low > 0:

@@ -16,9 +16,7 @@ def strict(items: pd.DataFrame) -> pd.DataFrame:
     trained = items[items["format"] != "none"]
     held_out = stats.accuracy(trained[trained["eval"] == "qa"], [*sets, "format"])
     rows = held_out[[*sets, "format", "facts"]].copy()
-    rows["held-out question"] = [
-        f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in held_out.iterrows()
-    ]
+    rows["held-out question"] = [stats.shown(*found) for found in held_out[["mean", "low", "high"]].values]
     for name, source, evaluation, keys in (
         ("held-out cloze", trained, "cloze", [*sets, "format"]),
         ("recall", trained, "recall", [*sets, "format"]),
@@ -58,37 +56,41 @@ def tones(items: pd.DataFrame) -> pd.DataFrame:
     return found.merge(rows.add_prefix("naming, ").reset_index(), on="format", how="left")
 
 
-def costs(loaded: list[dict]) -> pd.DataFrame:
+def prices(loaded: list[dict]) -> pd.DataFrame:
     """Of each format and type in the main part: what it teaches, and what a fact costs.
 
-    `tokens` and `seconds` (of one process) of training a fact; `… learned`: for every fact that held-out questions then
-    find, that is, over the share of them that are answered.
+    Over the sets of facts that all formats of a type were taught. `tokens` and `seconds` (of one process) of training a
+    fact; `… learned`: over the share of held-out questions that are answered, missing where none is.
     """
-    items, cells = compare.main(results.items(loaded)), results.cells(loaded)
-    trained = items[items["format"] != "none"]
-    if trained.empty:
+    compared, cells = compare.main(results.items(loaded)), results.cells(loaded)
+    items = compared[compared["format"] != "none"]
+    if items.empty:
         return pd.DataFrame()
+    taught = items.groupby(["entity", "info", "seed"])["format"].transform("nunique")
+    items = items[taught == items.groupby("info")["format"].transform("nunique")]
     by = ["format", "info"]
-    shares = trained[trained["eval"].isin(["recall", "qa", "cloze"])].astype({"strict": float})
+    shares = items[items["eval"].isin(["recall", "qa", "cloze"])].astype({"strict": float})
     table = shares.pivot_table(index=by, columns="eval", values="strict")
-    cells = cells[cells["id"].isin(trained["id"])]
-    seconds = (cells["tokens"] / cells["tokens_per_second"]).groupby([cells[key] for key in by]).sum()
-    sums = cells.groupby(by)[["tokens", "n_facts"]].sum()
-    table["exposures"] = (cells["paraphrases"] * cells["epochs"]).groupby([cells[key] for key in by]).mean()
-    table["tokens"], table["seconds"] = sums["tokens"] / sums["n_facts"], seconds / sums["n_facts"]
+    cells = cells[cells["id"].isin(items["id"])]
+    sums = (
+        cells.assign(seconds=cells["tokens"] / cells["tokens_per_second"])
+        .groupby(by)[["n_facts", "tokens", "seconds"]]
+        .sum()
+    )
     for cost in ("tokens", "seconds"):
-        table[f"{cost} learned"] = table[cost] / table["qa"]
+        table[cost] = sums[cost] / sums["n_facts"]
+        table[f"{cost} learned"] = table[cost] / table["qa"].where(table["qa"] > 0)
+    table["facts"] = sums["n_facts"]
     return table.rename(columns={"qa": "held-out question", "cloze": "held-out cloze"}).reset_index()
 
 
 def paraphrases(items: pd.DataFrame) -> pd.DataFrame:
     """Held-out questions by paraphrases of a fact, each fact seen equally often; empty if they never vary."""
-    found = {} if compare.main(items).empty else compare.sweeps(items)
-    if "paraphrases" not in found:
-        return pd.DataFrame()
-    found = found["paraphrases"]
-    shown = found.assign(shown=[f"{r['mean']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for _, r in found.iterrows()])
-    return shown.pivot(index=["format", "info"], columns="paraphrases", values="shown").reset_index()
+    found = pd.DataFrame() if compare.main(items).empty else compare.sweeps(items).get("paraphrases", pd.DataFrame())
+    if found.empty:
+        return found
+    told = found.assign(shown=[stats.shown(*row) for row in found[["mean", "low", "high"]].values])
+    return told.pivot(index=["format", "info"], columns="paraphrases", values="shown").reset_index()
 
 
 def exposures(loaded: list[dict]) -> pd.DataFrame:

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from simulation import ACCURACIES, simulated_grid, simulated_study
 
-from lib import claims, compare, report, results, stats, tables
+from lib import claims, compare, readme, report, results, stats, tables
 from lib.cell import load_grid
 from lib.errors import UserError
 from lib.paths import ROOT
 
+PUBLISHED = ["quick", "tune"]
 WHOLE = "style - knowledge, closed set corrected for chance"
 INTERACTION = "interaction: (categorical - numeric | article) - (categorical - numeric | qa), held-out question, strict"
 
@@ -57,7 +58,7 @@ def test_a_row_without_the_undertrained_cells_stands_beside_the_row():
     rows = {row["contrast"]: row for row in claims.claims(results.items(made))}
     gap = rows["qa - article, held-out question, strict"]
     words = rows["qa - article, held-out question, strict, categorical facts"]
-    assert gap["cells"] == 8 and gap["learned_cells"] == 6  # questions keep their cells with numbers
+    assert gap["facts"] == 160 and gap["learned_facts"] == 80  # a question without its article is no pair
     assert gap["learned_estimate"] == words["estimate"] < gap["estimate"]
     assert rows["qa - article, held-out question, strict, numeric facts"]["learned_estimate"] is None
     assert rows[INTERACTION]["learned_verdict"] is None
@@ -267,6 +268,27 @@ def test_the_readme_says_what_the_published_tones_say():
     assert "are told apart by every response; neither model can name its tone" in text
     tones = tables.tones(results.items(results.load("quick")))
     assert tones["mean"].tolist() == [1.0] and tones["naming, strict"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("study", PUBLISHED)
+def test_the_published_readme_is_that_of_the_published_results(study):
+    loaded = results.load(study)
+    items = results.items(loaded)
+    said = readme.text(study, study, loaded, claims.claims(items), report.figure_notebooks(items))
+    assert (results.study_dir(study) / "README.md").read_text() == said
+
+
+def test_every_claim_has_a_headline(rows):
+    assert {row["claim"] for row in rows if row["contrast"] == claims.HEADLINE[row["claim"]]} == set(claims.PAPER)
+
+
+def test_a_readme_shows_every_figure_that_was_drawn_and_no_missing_number(cpu):
+    loaded = simulated_grid([cell for cell in load_grid("cpu") if cell.entity != "real" and cell.n_facts == 8])
+    items = results.items(loaded)
+    drawn = report.figure_notebooks(items)
+    said = readme.text("simulated", "cpu", loaded, claims.claims(items), drawn)
+    assert "fig_entities" in drawn and all(f"(figures/{name}.png)" in said for name in drawn)
+    assert "nan" not in said and "None" not in said
 
 
 def test_the_published_claims_are_those_of_the_published_items():

@@ -14,18 +14,18 @@ def cpu():
 
 
 def test_a_fact_learned_costs_what_was_trained_over_the_share_that_is_found():
-    table = tables.costs(simulated_study(ACCURACIES, n_facts=50)).set_index(["format", "info"])
+    table = tables.prices(simulated_study(ACCURACIES, n_facts=50)).set_index(["format", "info"])
     row = table.loc["article", "categorical"]
     assert row["tokens"] == 100 / 50  # of a simulated training
     assert row["seconds"] == pytest.approx(1 / 50)
     assert row["tokens learned"] == pytest.approx(row["tokens"] / row["held-out question"])
-    assert row["exposures"] == 2  # two paraphrases, one epoch
+    assert row["facts"] == 2 * 50
     assert row["recall"] == 1
 
 
 def test_without_training_there_are_no_costs():
     base = [result for result in simulated_study(ACCURACIES) if result["cell"]["format"] == "none"]
-    assert tables.costs(base).empty
+    assert tables.prices(base).empty
     assert tables.paraphrases(results.items(base)).empty
     assert tables.exposures(base).empty
 
