@@ -104,9 +104,10 @@ def resampled_means(arm: pd.Series, rng: np.random.Generator) -> np.ndarray:
 def learning_rates(items: pd.DataFrame) -> pd.DataFrame:
     """Held-out accuracy (questions and clozes) and recall by format and learning rate, with `best` at the chosen rate.
 
-    The chosen rate of a format has the highest held-out mean among those whose next higher rate still trains (recalls
-    SAFE_RECALL of what it was told), or it is the lowest; the lower rate wins a tie. The margin is our choice: at the
-    edge of divergence another draw of facts, or one sentence worded otherwise, decides whether a run learns at all.
+    Candidates are the rates whose next higher rate still trains (recalls SAFE_RECALL of what it was told), and the
+    lowest. Of them the chosen one is the lowest whose mean lies within one standard error of the highest mean (the
+    one-standard-error rule of Breiman et al. 1984; of Wilson's interval, which has a width at 1). Both margins are our
+    choice: near divergence another draw of facts decides whether a model learns, or speaks at all.
     """
     by = ["format", "learning_rate"]
     held_out = accuracy(items[items["eval"].isin(["qa", "cloze"])], by)
@@ -114,7 +115,10 @@ def learning_rates(items: pd.DataFrame) -> pd.DataFrame:
     table = held_out.merge(recall, on=by)
     rates = table.groupby("format")
     safe = (rates["recall"].shift(-1) >= SAFE_RECALL) | (rates.cumcount() == 0)
-    return table.assign(best=table.index.isin(table[safe].groupby("format")["mean"].idxmax()))
+    table["error"] = (table["high"] - table["low"]) / (2 * 1.96)
+    highest = table.loc[table[safe].groupby("format")["mean"].idxmax()].set_index("format")
+    enough = table["mean"] >= table["format"].map(highest["mean"] - highest["error"])
+    return table.assign(best=table.index.isin(table[safe & enough].groupby("format")["learning_rate"].idxmin()))
 
 
 def shown(mean: float, low: float, high: float) -> str:

@@ -107,7 +107,7 @@ def test_the_quick_grid_compares_both_formats_on_the_same_facts_and_exposures():
 
 
 # rank and rate of the cells that ask whether articles would do better at others
-CAPACITY = {(32, 0.004), (32, 0.011), (8, 0.008), (8, 0.016), (128, 0.004), (128, 0.008), (0, 0.0003), (0, 0.001)}
+CAPACITY = {(32, 0.008), (8, 0.004), (8, 0.008), (128, 0.002), (128, 0.004), (0, 0.0003), (0, 0.001)}
 
 
 def test_the_grids_use_the_learning_rates_that_tuning_chose():

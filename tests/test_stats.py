@@ -127,17 +127,27 @@ def test_scores_that_can_be_negative_have_a_mean_with_an_interval():
     assert found["mean"].tolist() == pytest.approx(((choice - 1 / 16) / (1 - 1 / 16)).tolist())
 
 
-def test_the_best_learning_rate_has_the_highest_held_out_accuracy_and_is_not_next_to_divergence():
-    made = [
+def rates_with(*shares):
+    return [
         result
-        for rate, share in ((1e-3, 0.2), (2e-3, 0.8), (4e-3, 0.6))
+        for rate, share in zip((1e-3, 2e-3, 4e-3), shares, strict=True)
         for result in simulated_study(dict.fromkeys(ACCURACIES, share), learning_rates=(rate,))
     ]
 
-    def best(made):
-        table = stats.learning_rates(results.items(made))
-        return table[table["best"]].set_index("format")["learning_rate"].to_dict()
 
+def best(made):
+    table = stats.learning_rates(results.items(made))
+    return table[table["best"]].set_index("format")["learning_rate"].to_dict()
+
+
+def test_the_best_learning_rate_is_the_lowest_within_one_standard_error_of_the_highest_accuracy():
+    assert best(rates_with(0.6, 0.8, 0.6)) == {"article": 2e-3, "qa": 2e-3}
+    assert best(rates_with(1.0, 1.0, 1.0)) == {"article": 1e-3, "qa": 1e-3}
+    assert best(rates_with(0.9, 1.0, 1.0)) == {"article": 2e-3, "qa": 2e-3}
+
+
+def test_the_best_learning_rate_is_not_next_to_divergence():
+    made = rates_with(0.2, 0.8, 0.6)
     assert best(made) == {"article": 2e-3, "qa": 2e-3}
     for result in made:
         if result["cell"]["learning_rate"] == 4e-3 and result["cell"]["format"] == "article":
