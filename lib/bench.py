@@ -68,6 +68,8 @@ def _run(part, processes, threads):
     """Run a part in so many processes at once, each with so many threads; what each of them measured."""
     command = [sys.executable, "-m", "lib.bench", "--part", part]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    if part not in DEFAULTS:
+        environment["GLIBC_TUNABLES"] = process.ALLOCATOR  # as the cells of a study have it
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     running = [subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) for _ in range(processes)]
     said = [child.communicate()[0] for child in running]
