@@ -169,7 +169,7 @@ def entity_rows(items: pd.DataFrame) -> list[dict]:
             sources = _formats(compared[compared["entity"].isin([other, "real"])], "article", "qa")
             rows.append(_row("C5", f"(qa - article) - |{other} - real|, held-out question, strict", sources, both))
     of_event = compared[(compared["entity"] == "real") & (compared["info"] == "categorical")]
-    event = compare.kind(of_event, "real", "categorical", "qa", "qa", "corrected")
+    event = compare.fact_means(compare.value_next(_formats(of_event, "qa")), "corrected")
     what = f"real event in qa - style + margin {MARGIN}, closed set corrected for chance"
     sources = pd.concat([_formats(of_event, "qa"), items[items["eval"] == "style"]])
     return rows + _rows("C5", what, sources, event + MARGIN, compare.style_scores(items))

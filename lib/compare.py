@@ -97,6 +97,15 @@ def variants(items: pd.DataFrame) -> list[tuple[str, dict]]:
     return found
 
 
+def value_next(items: pd.DataFrame) -> pd.DataFrame:
+    """The items in which what the format trained has the value come next, and a closed set can be scored fairly.
+
+    A model of questions has learned to answer one with the bare value. One of articles or conversations has learned to
+    answer in sentences: after a question it would begin one, so its values are compared where they complete a sentence.
+    """
+    return items[items["eval"] == np.where(items["format"] == "qa", "qa", "cloze")]
+
+
 def reasoning(items: pd.DataFrame) -> pd.DataFrame:
     """The comparisons, with `recalled` and `open`.
 
@@ -178,7 +187,7 @@ class Station:
     """One point on the way from style to facts: one number per fact, indexed by FACT, for each of two scores."""
 
     name: str
-    closed: pd.Series  # closed-set score corrected for chance
+    closed: pd.Series  # closed-set score corrected for chance; of facts, as in value_next
     open: pd.Series  # strict score of the free answer
     items: pd.DataFrame  # of the cells that it is made of
 
@@ -194,9 +203,13 @@ def walk(items: pd.DataFrame) -> list[Station]:
     compared = main(items)
     stations = [Station(STYLE, style_scores(items), _naming(items), items[items["eval"] == "style"])]
     for name, (entity, info, format, evaluation) in WALK.items():
-        closed, open_ = (kind(compared, entity, info, format, evaluation, s) for s in ("corrected", "strict"))
-        of_kind = (compared["entity"] == entity) & (compared["info"] == info) & (compared["format"] == format)
-        stations.append(Station(name, closed, open_, compared[of_kind]))
+        of_kind = compared[
+            (compared["entity"] == entity) & (compared["info"] == info) & (compared["format"] == format)
+        ]
+        asked = of_kind[of_kind["eval"] == evaluation]
+        compared_values = value_next(of_kind) if evaluation == "qa" else asked
+        closed, open_ = fact_means(compared_values, "corrected"), fact_means(asked, "strict")
+        stations.append(Station(name, closed, open_, of_kind))
     return stations if all(len(station.closed) for station in stations) else []
 
 
@@ -235,14 +248,11 @@ def style_means(items: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["entity", "format", "mean", "low", "high", "facts", "effective"])
 
 
-def kind(items, entity, info, format, evaluation, score):
-    """Mean score of each fact of one kind and format in one evaluation."""
-    of_kind = items[(items["entity"] == entity) & (items["info"] == info) & (items["format"] == format)]
-    return of_kind[of_kind["eval"] == evaluation].astype({score: float}).groupby(FACT)[score].mean().dropna()
+def fact_means(items: pd.DataFrame, score: str) -> pd.Series:
+    """Mean score of each fact, indexed by FACT; without facts that have none."""
+    return items.astype({score: float}).groupby(FACT)[score].mean().dropna()
 
 
 def _naming(items):
     trained = items[(items["eval"] == "naming") & (items["format"] != "none")]
-    # the tone is one fact of each model
-    named = trained.assign(fact=trained["tone"]).astype({"strict": float})
-    return named.groupby(FACT)["strict"].mean()
+    return fact_means(trained.assign(fact=trained["tone"]), "strict")  # the tone is one fact of each model

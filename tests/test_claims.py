@@ -232,6 +232,16 @@ def test_steps_add_up_to_the_whole_walk_and_pair_what_shares_its_facts(cpu):
     assert paired["ci95"] == [getattr(stats.contrast(chat.closed - article.closed), bound) for bound in ("low", "high")]
 
 
+def test_a_closed_set_is_scored_where_the_format_has_the_value_come_next(cpu):
+    def closed(*blind):
+        hidden = (cpu["format"] + " " + cpu["eval"]).isin(blind)
+        stations = compare.walk(cpu.assign(corrected=cpu["corrected"].mask(hidden, 0.0)))
+        return {station.name: station.closed.mean() for station in stations}
+
+    assert closed("article qa", "chat qa", "qa cloze") == closed()
+    assert closed("article cloze")[compare.KNOWLEDGE] == 0 < closed()[compare.KNOWLEDGE]
+
+
 def test_a_study_without_every_station_has_no_walk(cpu):
     assert compare.walk(cpu[cpu["format"] != "chat"]) == []
     assert claims.walk_rows(compare.walk(cpu[cpu["tone"] == ""])) == []
