@@ -63,7 +63,11 @@ def qa(facts: Sequence[Fact]) -> list[Question]:
 
 
 def cloze(facts: Sequence[Fact]) -> list[Question]:
-    """Sentences to complete, in phrasings that no article uses: the evaluation nearest to what articles train."""
+    """Sentences to complete, in phrasings that no article uses: the evaluation nearest to what articles train.
+
+    Each breaks off where nothing but the value can follow. "Engineers inspect its bridges, exactly" does not: models
+    that had learned the number ended that sentence before it.
+    """
     return [
         Question("cloze", f, f"Write a sentence about {_subject(f)}.", t.format(name=f.name))
         for f in facts
