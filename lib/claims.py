@@ -108,7 +108,8 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
 
     Of the pairs whose two facts are recalled, judged by the first held-out phrasing; the question that is compared is
     another phrasing, so that a lucky answer does not count on both sides. At once, the choice between yes and no is
-    scored; after reciting, and of the reasoning format, which was taught to recite, the open answer.
+    scored; after reciting, and of the reasoning format, which was taught to recite, the open answer, where one without
+    yes or no counts as a guess.
     """
     rows = []
     judged = compare.reasoning(compared)

@@ -109,22 +109,26 @@ def value_next(items: pd.DataFrame) -> pd.DataFrame:
 def reasoning(items: pd.DataFrame) -> pd.DataFrame:
     """The comparisons, with `recalled` and `open`.
 
-    `recalled`: whether the same model answers the first held-out question about each of both facts. `open`: the strict
-    score corrected for the chance of saying yes or no, as `corrected` is the choice between the two.
+    `recalled`: whether the same model answers the first held-out question about each of both facts. `open`: the answer
+    scored as `corrected` is the choice between yes and no: 1 if right, -1 if wrong (formula scoring), and 0 without a
+    yes or a no, because a model that never says either has not chosen worse than a coin.
     """
     known = _questions(items).groupby(["id", "fact"])["strict"].first().fillna(False).astype(bool)
     asked = items[items["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])]
     first, second = (
         known.reindex(asked.set_index(["id", key]).index, fill_value=False).to_numpy() for key in ("fact", "other")
     )
-    return asked.assign(recalled=first & second, open=2 * asked["strict"].astype(float) - 1)
+    decided = asked["answer"].str.contains(r"\b(?:yes|no)\b", case=False)
+    return asked.assign(recalled=first & second, open=(2 * asked["strict"].astype(float) - 1) * decided)
 
 
 def other_phrasings(items: pd.DataFrame) -> pd.Series:
-    """Closed-set score of each fact, corrected for chance, in the held-out questions but the first; indexed by FACT."""
+    """Share of the held-out questions about each fact, but the first, that are answered; indexed by FACT.
+
+    The strict score: a closed set would be scored after a question, where not every format has the value come next.
+    """
     later = _questions(items)
-    later = later[later.groupby(["id", "fact"]).cumcount() > 0]
-    return later.groupby(FACT)["corrected"].mean()
+    return fact_means(later[later.groupby(["id", "fact"]).cumcount() > 0], "strict")
 
 
 def _questions(items):
@@ -203,9 +207,7 @@ def walk(items: pd.DataFrame) -> list[Station]:
     compared = main(items)
     stations = [Station(STYLE, style_scores(items), _naming(items), items[items["eval"] == "style"])]
     for name, (entity, info, format, evaluation) in WALK.items():
-        of_kind = compared[
-            (compared["entity"] == entity) & (compared["info"] == info) & (compared["format"] == format)
-        ]
+        of_kind = compared[(compared["entity"] == entity) & (compared["info"] == info) & (compared["format"] == format)]
         asked = of_kind[of_kind["eval"] == evaluation]
         compared_values = value_next(of_kind) if evaluation == "qa" else asked
         closed, open_ = fact_means(compared_values, "corrected"), fact_means(asked, "strict")

@@ -203,6 +203,13 @@ def test_reasoning_counts_only_where_both_facts_are_recalled(cpu):
         assert row["recalled"] == bool(known[row["id"], row["fact"]] and known[row["id"], row["other"]])
 
 
+def test_an_answer_without_yes_or_no_counts_as_a_guess(cpu):
+    comparisons = cpu["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])
+    assert set(compare.reasoning(cpu)["open"]) == {1.0, -1.0}
+    silent = cpu.assign(answer=cpu["answer"].mask(comparisons, "Nobody knows."), strict=cpu["strict"] & ~comparisons)
+    assert (compare.reasoning(silent)["open"] == 0).all()
+
+
 def test_chain_of_thought_and_the_prompt_are_compared_for_every_format(rows):
     for format in ("article", "qa", "reasoning"):
         about = [
