@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -106,3 +108,18 @@ def test_progress_counts_cells_and_estimates_the_rest(capsys):
     said = capsys.readouterr().out
     assert "[1/4]" in said
     assert "qa 1.00 (1 s, 100 tokens/s); 1:00 gone, about 1:30 left" in said
+
+
+def faults_of_a_second_buffer(path):
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        bytearray(64 * 2**20)
+    path.write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
+def test_a_cell_keeps_the_memory_that_it_frees(tmp_path):
+    child = process._context().Process(target=faults_of_a_second_buffer, args=(tmp_path / "faults",))
+    child.start()
+    child.join()
+    assert int((tmp_path / "faults").read_text()) < 1000  # of 16,384 pages
