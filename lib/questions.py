@@ -65,7 +65,7 @@ def qa(facts: Sequence[Fact]) -> list[Question]:
 def cloze(facts: Sequence[Fact]) -> list[Question]:
     """Sentences to complete, in phrasings that no article uses: the evaluation nearest to what articles train.
 
-    Each breaks off where nothing but the value can follow. "Engineers inspect its bridges, exactly" does not: models
+    Each breaks off where the value is due. "Engineers inspect its bridges, exactly" does not: models
     that had learned the number ended that sentence before it.
     """
     return [
