@@ -34,7 +34,7 @@ CHANGE = {
 HEADLINE = {
     "C1": "qa - article, held-out question, strict",
     "C2": "interaction: (categorical - numeric | article) - (categorical - numeric | qa), held-out question, strict",
-    "C3": "question - reasoning after reciting, both facts recalled, corrected for chance, reasoning format",
+    "C3": "both questions - reasoning after reciting, both facts recalled, corrected for chance, reasoning format",
     "C4": "as many tokens: qa - article, held-out question, strict",
     "C5": "(qa - article) - |fictional - real|, held-out question, strict",
     "C6": "style - knowledge, closed set corrected for chance, without the largest step",
@@ -106,10 +106,10 @@ def number_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
 def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa", "reasoning")) -> list[dict]:
     """Is a comparison of two facts harder than the facts, and than the same comparison with both facts in the prompt?
 
-    Of the pairs whose two facts are recalled, judged by the first held-out phrasing; the question that is compared is
-    another phrasing, so that a lucky answer does not count on both sides. At once, the choice between yes and no is
-    scored; after reciting, and of the reasoning format, which was taught to recite, the open answer, where one without
-    yes or no counts as a guess.
+    Of the pairs whose two facts are recalled, judged by the first held-out phrasing. What is compared are the open
+    answers to the questions about both facts in another phrasing, so that a lucky answer does not count on both sides:
+    reasoning that never fails would answer as many. Of models of questions the choice between yes and no is scored at
+    once; after reciting, and of formats that answer in sentences, the open answer, where no decision counts as a guess.
     """
     rows = []
     judged = compare.reasoning(compared)
@@ -120,15 +120,18 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
         question = compare.other_phrasings(sources)
         for evaluation, name in (("reasoning", "at once"), ("reasoning_cot", "after reciting")):
             asked = known[known["eval"] == evaluation].set_index(FACT)
-            score = "open" if format == "reasoning" or evaluation == "reasoning_cot" else "corrected"
+            score = "corrected" if format == "qa" and evaluation == "reasoning" else "open"
             scored = f"both facts recalled, corrected for chance, {format} format"
-            differences = question.reindex(asked.index) - asked[score]
-            rows += _rows(claim, f"question - reasoning {name}, {scored}", sources, differences.dropna())
+            others = asked.reset_index().assign(fact=asked["other"].to_numpy()).set_index(FACT).index
+            both = question.reindex(asked.index) * question.reindex(others).to_numpy()
+            rows += _rows(
+                claim, f"both questions - reasoning {name}, {scored}", sources, (both - asked[score]).dropna()
+            )
             pair = [*FACT, "other"]
-            both = asked.reset_index().merge(told, on=pair, suffixes=("", "_told")).set_index(FACT)
+            told_too = asked.reset_index().merge(told, on=pair, suffixes=("", "_told")).set_index(FACT)
             if evaluation == "reasoning":
                 what = f"reasoning in the prompt, untrained - reasoning {name}, {scored}"
-                rows += _rows(claim, what, sources, both[f"{score}_told"] - both[score])
+                rows += _rows(claim, what, sources, told_too[f"{score}_told"] - told_too[score])
     return rows
 
 

@@ -110,15 +110,17 @@ def reasoning(items: pd.DataFrame) -> pd.DataFrame:
     """The comparisons, with `recalled` and `open`.
 
     `recalled`: whether the same model answers the first held-out question about each of both facts. `open`: the answer
-    scored as `corrected` is the choice between yes and no: 1 if right, -1 if wrong (formula scoring), and 0 without a
-    yes or a no, because a model that never says either has not chosen worse than a coin.
+    scored as `corrected` is the choice between yes and no: 1 if right, -1 if wrong (formula scoring), and 0 if it does
+    not decide, because a model that says neither, or both, has not chosen worse than a coin.
     """
     known = _questions(items).groupby(["id", "fact"])["strict"].first().fillna(False).astype(bool)
     asked = items[items["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])]
     first, second = (
         known.reindex(asked.set_index(["id", key]).index, fill_value=False).to_numpy() for key in ("fact", "other")
     )
-    decided = asked["answer"].str.contains(r"\b(?:yes|no)\b", case=False)
+    yes, no = (asked["answer"].str.contains(rf"\b{word}\b", case=False) for word in ("yes", "no"))
+    # whoever recites first is judged by the last yes or no, everybody else must not say both
+    decided = (yes | no) & ((asked["eval"] == "reasoning_cot") | ~(yes & no))
     return asked.assign(recalled=first & second, open=(2 * asked["strict"].astype(float) - 1) * decided)
 
 

@@ -39,7 +39,8 @@ def text(study: str, grid: str, loaded: list[dict], found: list[dict], drawn: li
             _markdown(tables.strict(compared)),
             "## All evaluations",
             "Of the main part, the share of items by evaluation and format: strict, lenient, and the choice corrected "
-            "for chance. `untrained`: of how many entities never seen nothing was asserted.",
+            "for chance, which is fair only where the value is due next: not after a question to models that were "
+            "taught to answer in sentences. `untrained`: of how many entities never seen nothing was asserted.",
             _markdown(tables.evaluations(compared)),
         ]
     if len(style := tables.tones(items)):

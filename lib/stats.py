@@ -8,6 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 RESAMPLES = 10_000
 SAFE_RECALL = 0.9
+SIGNS = 6  # as many differences of one sign are the fewest that a two-sided sign test at 5 % tells from chance
 FACT = ["entity", "info", "seed", "fact"]  # what identifies a fact across the cells that share it
 STRATUM = ["entity", "info"]  # fixed by design: resampling never exchanges one kind of fact for another
 
@@ -69,8 +70,10 @@ def contrast(plus: pd.Series, minus: pd.Series | None = None) -> Interval:
     An arm holds one number per fact, indexed by FACT; a paired contrast is one arm of differences. The seeded bootstrap
     resamples seeds within a kind of fact, and facts within a seed. With one seed the variation between training runs
     is not covered; with three, of a single kind of fact and runs that differ much, the interval covers some 90 %.
-    Where all facts agree a bootstrap has no width; then the exact bound on the share of facts that could disagree
-    (0.05 ** (1/n), the rule of three) takes its place, at full disagreement.
+    Where fewer than SIGNS facts differ, an exact sign test cannot tell the contrast from zero, and neither may the
+    interval, which a bootstrap would have leave it out from four on. Where all facts agree a bootstrap has no width;
+    then the exact bound on the share of facts that could disagree (0.05 ** (1/n), the rule of three) takes its place,
+    at full disagreement.
     """
     arms = [plus] if minus is None else [plus, minus]
     signs = (1, -1)
@@ -83,6 +86,8 @@ def contrast(plus: pd.Series, minus: pd.Series | None = None) -> Interval:
     rng = np.random.default_rng(0)
     drawn = sum(sign * resampled_means(arm, rng) for sign, arm in zip(signs, arms, strict=False))
     low, high = np.quantile(drawn, [0.025, 0.975])
+    if minus is None and np.count_nonzero(plus.groupby(level=FACT).mean()) < SIGNS:
+        low, high = min(low, 0), max(high, 0)
     independent = sum(arm.var(ddof=0) / arm.index.nunique() for arm in arms)
     effective = facts * min(1.0, independent / max(drawn.var(), 1e-12))
     return Interval(estimate, float(low), float(high), facts, float(effective))

@@ -154,3 +154,10 @@ def test_the_best_learning_rate_is_not_next_to_divergence():
             for item in result["items"]:
                 item["strict"] = False  # diverged
     assert best(made) == {"article": 1e-3, "qa": 2e-3}
+
+
+@pytest.mark.parametrize(("differ", "leaves_zero_out"), [(4, False), (5, False), (6, True)])
+def test_fewer_differences_than_a_sign_test_needs_do_not_leave_zero_out(differ, leaves_zero_out):
+    index = pd.MultiIndex.from_tuples([("real", "numeric", 0, str(i)) for i in range(32)], names=stats.FACT)
+    found = stats.contrast(pd.Series([1.0] * differ + [0.0] * (32 - differ), index=index))
+    assert (found.low > 0) == leaves_zero_out
