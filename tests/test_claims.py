@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from simulation import ACCURACIES, simulated_grid, simulated_study
 
-from lib import claims, compare, readme, report, results, stats, tables
-from lib.cell import load_grid
+from lib import claims, compare, experiment, questions, readme, report, results, stats, tables
+from lib.cell import from_parameters, load_grid
 from lib.errors import UserError
 from lib.paths import ROOT
 
@@ -295,6 +295,18 @@ def test_the_published_readme_is_that_of_the_published_results(study):
     items = results.items(loaded)
     said = readme.text(study, study, loaded, claims.claims(items), report.figure_notebooks(items))
     assert (results.study_dir(study) / "README.md").read_text() == said
+
+
+@pytest.mark.parametrize("study", PUBLISHED)
+def test_published_cells_were_asked_what_is_asked_today(study):
+    for result in results.load(study):
+        cell = from_parameters(result["cell"])
+        if cell.info != "tone":
+            held_out = [item for item in result["items"] if item["eval"] in ("qa", "cloze")]
+            used = {item["fact"] for item in held_out}
+            facts = [fact for fact in experiment.candidates(cell) if fact.id in used]
+            today = {f"{q.prompt}\n{q.prefix}".strip() for q in questions.qa(facts) + questions.cloze(facts)}
+            assert {item["question"] for item in held_out} == today, cell
 
 
 def test_every_claim_has_a_headline(rows):

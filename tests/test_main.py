@@ -132,7 +132,7 @@ def test_plan_prints_the_cells_without_running_them(capsys):
     assert "training tokens" in said
     assert "hours expected with" in said
     assert "format        article: 4, qa: 4, none: 4, chat: 2" in said
-    assert "learning_rate 0.004: 4, 0.002: 6" in said
+    assert "learning_rate 0.006: 4, 0.002: 6" in said
 
 
 def test_status_says_what_is_missing(study, tmp_path, capsys):
