@@ -246,8 +246,12 @@ def test_a_closed_set_is_scored_where_the_format_has_the_value_come_next(cpu):
         stations = compare.walk(cpu.assign(corrected=cpu["corrected"].mask(hidden, 0.0)))
         return {station.name: station.closed.mean() for station in stations}
 
-    assert closed("article qa", "chat qa", "qa cloze") == closed()
+    assert closed("article qa", "chat qa") == closed()
     assert closed("article cloze")[compare.KNOWLEDGE] == 0 < closed()[compare.KNOWLEDGE]
+    chosen = compare.value_next(cpu[cpu["format"].isin(["article", "qa", "none"])])
+    assert set(zip(chosen["format"], chosen["eval"], strict=True)) == {
+        ("article", "cloze"), ("qa", "qa"), ("none", "cloze")
+    }  # fmt: skip
 
 
 def test_a_study_without_every_station_has_no_walk(cpu):
