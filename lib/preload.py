@@ -6,8 +6,10 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a pool of threads would not survive the fork; each cell sets its own number
 with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # not between the lines of progress
-    from lib import models
+    from lib import models, training
 
     models.set_unsloth_up()
     for module in "unsloth trl torch._inductor.compile_fx lib.experiment papermill ipykernel.kernelapp".split():
         importlib.import_module(module)
+    if training.can_compile():
+        training.warm_compiler()

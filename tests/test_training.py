@@ -2,6 +2,7 @@ import importlib.util
 import inspect
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -202,6 +203,29 @@ def test_without_a_compiler_training_goes_on_uncompiled(monkeypatch):
 
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", missing)
     assert training.compile_layers(load_tiny()[0]) is False
+
+
+WARMED = """
+import os, subprocess, torch
+from lib import training
+training.warm_compiler()
+for _ in range(2):  # the first fills the compiler's cache on disk
+    if os.fork() == 0:
+        run, started = subprocess.Popen, []
+        subprocess.Popen = lambda *args, **options: started.append(args) or run(*args, **options)
+        torch.compile(lambda x: x.cos() + 2)(torch.ones(8))
+        print(len(started), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_forks_of_a_warmed_process_load_what_is_compiled_without_running_the_compiler():
+    ran = subprocess.run(
+        [sys.executable, "-c", WARMED], capture_output=True, text=True, check=True, timeout=300,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ran.stdout.split()[-1] == "0"
 
 
 PLAIN = """
