@@ -61,7 +61,8 @@ def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[s
         parts += ["## The claims in short", _markdown(_verdicts(found))]
     practice = [
         ("What each format teaches of the same facts, and what a fact costs: tokens and seconds of one process to "
-         "train it, and the same for every fact that held-out questions then find.", tables.prices(loaded)),
+         f"train it, and the same for every fact that held-out questions then find.{_general(results.items(loaded))}",
+         tables.prices(loaded)),
         ("Held-out questions by the number of paraphrases of a fact, which is seen equally often.",
          tables.paraphrases(results.items(loaded))),
         (f"Exposures of a fact at the first checkpoint of a run that answers {tables.REACHED:.0%} or more, empty where "
@@ -69,6 +70,16 @@ def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[s
     ]  # fmt: skip
     shown = [part for said, table in practice if len(table) for part in (said, _markdown(table))]
     return [*parts, *(["## In practice", *shown] if shown else [])]
+
+
+def _general(items):
+    """What the untrained model is worth in the column of general questions, if any were asked."""
+    asked = items[items["eval"] == "forgetting"]
+    untrained = asked[asked["format"] == "none"]
+    if untrained.empty:
+        return ""
+    share = untrained["strict"].astype(float).mean()
+    return f" The untrained model answers {share:.2f} of the {asked['fact'].nunique()} general questions."
 
 
 def _verdicts(found):

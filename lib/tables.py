@@ -69,7 +69,7 @@ def prices(loaded: list[dict]) -> pd.DataFrame:
     taught = items.groupby(["entity", "info", "seed"])["format"].transform("nunique")
     items = items[taught == items.groupby("info")["format"].transform("nunique")]
     by = ["format", "info"]
-    shares = items[items["eval"].isin(["recall", "qa", "cloze"])].astype({"strict": float})
+    shares = items[items["eval"].isin(["recall", "qa", "cloze", "forgetting"])].astype({"strict": float})
     table = shares.pivot_table(index=by, columns="eval", values="strict")
     cells = cells[cells["id"].isin(items["id"])]
     sums = (
@@ -81,7 +81,8 @@ def prices(loaded: list[dict]) -> pd.DataFrame:
         table[cost] = sums[cost] / sums["n_facts"]
         table[f"{cost} learned"] = table[cost] / table["qa"].where(table["qa"] > 0)
     table["facts"] = sums["n_facts"]
-    return table.rename(columns={"qa": "held-out question", "cloze": "held-out cloze"}).reset_index()
+    names = {"qa": "held-out question", "cloze": "held-out cloze", "forgetting": "general question"}
+    return table.rename(columns=names).reset_index()
 
 
 def paraphrases(items: pd.DataFrame) -> pd.DataFrame:

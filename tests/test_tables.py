@@ -1,5 +1,7 @@
 """The tables of a study, on simulated results."""
 
+import re
+
 import pytest
 from simulation import ACCURACIES, simulated_grid, simulated_study
 
@@ -21,6 +23,13 @@ def test_a_fact_learned_costs_what_was_trained_over_the_share_that_is_found():
     assert row["tokens learned"] == pytest.approx(row["tokens"] / row["held-out question"])
     assert row["facts"] == 2 * 50
     assert row["recall"] == 1
+
+
+def test_a_price_is_also_what_is_left_of_other_knowledge(cpu):
+    table = tables.prices(cpu)
+    assert table["general question"].between(0.7, 0.9).all()  # simulated as 0.8
+    said = "\n".join(readme.lead("simulated", "cpu", cpu, []))
+    assert re.search(r"The untrained model answers 0\.[78]\d of the 60 general questions", said)
 
 
 def test_without_training_there_are_no_costs():
