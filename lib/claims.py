@@ -103,7 +103,7 @@ def number_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa", "reasoning")) -> list[dict]:
+def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa", "chat", "reasoning")) -> list[dict]:
     """Is a comparison of two facts harder than the facts, and than the same comparison with both facts in the prompt?
 
     Of the pairs whose two facts are recalled, judged by the first held-out phrasing. What is compared are the open

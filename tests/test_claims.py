@@ -212,7 +212,7 @@ def test_an_answer_without_yes_or_no_counts_as_a_guess(cpu):
 
 
 def test_chain_of_thought_and_the_prompt_are_compared_for_every_format(rows):
-    for format in ("article", "qa", "reasoning"):
+    for format in ("article", "qa", "chat", "reasoning"):
         about = [
             row["contrast"] for row in rows if row["claim"] == "C3" and row["contrast"].endswith(f"{format} format")
         ]
