@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lib import stats, tones
+from lib import scoring, stats, tones
 from lib.errors import UserError
 from lib.stats import FACT
 
@@ -107,21 +107,26 @@ def value_next(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def reasoning(items: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons, with `recalled` and `open`.
+    """The comparisons, with `recalled`, `recited` and `open`.
 
-    `recalled`: whether the same model answers the first held-out question about each of both facts. `open`: the answer
-    scored as `corrected` is the choice between yes and no: 1 if right, -1 if wrong (formula scoring), and 0 if it does
-    not decide, because a model that says neither, or both, has not chosen worse than a coin.
+    `recalled`: whether the same model answers the first held-out question about each of both facts. `recited`: whether
+    the answer states both values. `open`: the answer scored as `corrected` is the choice between yes and no: 1 if
+    right, -1 if wrong (formula scoring), and 0 if it does not decide, because a model that says neither, or both, has
+    not chosen worse than a coin.
     """
-    known = _questions(items).groupby(["id", "fact"])["strict"].first().fillna(False).astype(bool)
     asked = items[items["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])]
-    first, second = (
-        known.reindex(asked.set_index(["id", key]).index, fill_value=False).to_numpy() for key in ("fact", "other")
-    )
+    of_fact = _questions(items).groupby(["id", "fact"]).agg(known=("strict", "first"), value=("expected", "first"))
+    first, second = (of_fact.reindex(asked.set_index(["id", key]).index).reset_index() for key in ("fact", "other"))
+    recalled = first["known"].fillna(False).astype(bool) & second["known"].fillna(False).astype(bool)
+    recited = [
+        all(scoring.lenient(answer, value, (), given="") for value in both)
+        for answer, *both in zip(asked["answer"], first["value"], second["value"], strict=True)
+    ]
     yes, no = (asked["answer"].str.contains(rf"\b{word}\b", case=False) for word in ("yes", "no"))
     # whoever recites first is judged by the last yes or no, everybody else must not say both
     decided = (yes | no) & ((asked["eval"] == "reasoning_cot") | ~(yes & no))
-    return asked.assign(recalled=first & second, open=(2 * asked["strict"].astype(float) - 1) * decided)
+    open_ = (2 * asked["strict"].astype(float) - 1) * decided
+    return asked.assign(recalled=recalled.to_numpy(), recited=recited, open=open_)
 
 
 def other_phrasings(items: pd.DataFrame) -> pd.Series:

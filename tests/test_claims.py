@@ -204,6 +204,19 @@ def test_reasoning_counts_only_where_both_facts_are_recalled(cpu):
         assert row["recalled"] == bool(known[row["id"], row["fact"]] and known[row["id"], row["other"]])
 
 
+def test_who_states_both_values_has_recited_them(cpu):
+    comparisons = cpu["eval"].isin(["reasoning", "reasoning_cot"]) & (cpu["info"] == "numeric")
+    value = cpu[cpu["eval"] == "qa"].groupby(["id", "fact"])["expected"].first()
+    first, second = (value.reindex(pd.MultiIndex.from_frame(cpu[["id", key]])).to_numpy() for key in ("fact", "other"))
+
+    def recited(answers):
+        found = compare.reasoning(cpu.assign(answer=cpu["answer"].mask(comparisons, pd.Series(answers, cpu.index))))
+        return found.loc[comparisons[comparisons].index, "recited"]
+
+    assert recited([f"{a} is less than {b}. Yes." for a, b in zip(first, second, strict=True)]).all()
+    assert not recited([f"{a} is less than 100. Yes." for a in first]).any()
+
+
 def test_an_answer_without_yes_or_no_counts_as_a_guess(cpu):
     comparisons = cpu["eval"].isin(["reasoning", "reasoning_cot", "reasoning_in_context"])
     assert set(compare.reasoning(cpu)["open"]) == {1.0, -1.0}
