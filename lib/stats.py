@@ -44,6 +44,7 @@ def accuracy(items: pd.DataFrame, by: list[str], score: str = "strict") -> pd.Da
         mean, facts = group["score"].mean(), len(group)
         effective = facts / _design_effect(group)
         low, high = proportion_confint(mean * effective, effective, method="wilson")
+        low, high = min(low, mean), max(high, mean)  # at 0 and 1 rounding puts a bound a hair on the wrong side
         rows.append([*key, mean, low, high, facts, effective, group["items"].sum()])
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "facts", "effective", "items"])
 

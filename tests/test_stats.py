@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulation import ACCURACIES, simulated_study
 
@@ -105,6 +105,16 @@ def test_an_accuracy_of_one_still_has_an_interval():
     recall = stats.accuracy(items[items["eval"] == "recall"], ["format"])
     assert (recall["mean"] == 1).all()
     assert (recall["low"] < 1).all()
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=200), st.integers(1, 3))
+@example([True] * 7, 1)
+@example([False] * 7, 1)
+def test_an_accuracy_lies_within_its_interval(right, runs):
+    facts = pd.DataFrame({"entity": "real", "info": "numeric", "format": "qa", "strict": right})
+    facts = facts.assign(fact=facts.index.astype(str), id=facts.index % runs)
+    found = stats.accuracy(facts, ["format"]).iloc[0]
+    assert 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
 
 
 def test_runs_that_differ_widen_the_interval_of_an_accuracy():
