@@ -153,6 +153,14 @@ def capacity(items: pd.DataFrame) -> pd.DataFrame:
     return articles[ranks > 1]
 
 
+def other_rates(items: pd.DataFrame) -> pd.DataFrame:
+    """The cells with all evaluations on facts that a format was taught at more than one learning rate."""
+    same = (items[CONTROLS] == pd.Series(setting(items))).all(axis=1) & (items["info"] != "tone")
+    asked = items[same & (items["format"] != "none") & (items["evals"] == "all")]
+    tried = asked.groupby(["entity", "info", "seed", "format"])["learning_rate"].transform("nunique")
+    return asked[tried > 1]
+
+
 def best_articles(items: pd.DataFrame) -> pd.DataFrame:
     """The article cells with the rank and learning rate that answer most held-out questions.
 

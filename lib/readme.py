@@ -63,6 +63,8 @@ def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[s
         ("What each format teaches of the same facts, and what a fact costs: tokens and seconds of one process to "
          f"train it, and the same for every fact that held-out questions then find.{_general(results.items(loaded))}",
          tables.prices(loaded)),
+        ("Other learning rates: what they teach of the same facts, and leave of other knowledge.",
+         tables.rates(results.items(loaded))),
         ("Held-out questions by the number of paraphrases of a fact, which is seen equally often.",
          tables.paraphrases(results.items(loaded))),
         (f"Exposures of a fact at the first checkpoint of a run that answers {tables.REACHED:.0%} or more, empty where "
@@ -164,6 +166,11 @@ def _cell_table(cells, items):
 
 
 def _markdown(frame):
-    frame = frame.astype(object).where(frame.notna(), "")
-    escaped = frame.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
-    return escaped.to_markdown(index=False, floatfmt=".4g")
+    frame = frame.astype(object).where(frame.notna(), "").map(_cell)
+    return frame.to_markdown(index=False, floatfmt=".4g")
+
+
+def _cell(value):
+    if isinstance(value, float) and value >= 10_000:
+        return round(value)  # four digits would give it an exponent
+    return value.replace("|", "\\|") if isinstance(value, str) else value

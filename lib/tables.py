@@ -5,6 +5,7 @@ import pandas as pd
 from lib import compare, results, stats
 
 REACHED = 0.8  # share of held-out questions from which facts count as taught
+NAMES = {"qa": "held-out question", "cloze": "held-out cloze", "forgetting": "general question"}
 
 
 def strict(items: pd.DataFrame) -> pd.DataFrame:
@@ -59,18 +60,18 @@ def tones(items: pd.DataFrame) -> pd.DataFrame:
 def prices(loaded: list[dict]) -> pd.DataFrame:
     """Of each format and type in the main part: what it teaches, and what a fact costs.
 
-    Over the sets of facts that all formats of a type were taught. `tokens` and `seconds` (of one process) of training a
-    fact; `… learned`: over the share of held-out questions that are answered, missing where none is.
+    Over the kinds of entity that all formats of a type were taught. `tokens` and `seconds` (of one process) of training
+    a fact; `… learned`: over the share of held-out questions that are answered, missing where none is. `general
+    question`: what is left of other knowledge, where all evaluations were made.
     """
     compared, cells = compare.main(results.items(loaded)), results.cells(loaded)
     items = compared[compared["format"] != "none"]
     if items.empty:
         return pd.DataFrame()
-    taught = items.groupby(["entity", "info", "seed"])["format"].transform("nunique")
+    taught = items.groupby(["entity", "info"])["format"].transform("nunique")
     items = items[taught == items.groupby("info")["format"].transform("nunique")]
     by = ["format", "info"]
-    shares = items[items["eval"].isin(["recall", "qa", "cloze", "forgetting"])].astype({"strict": float})
-    table = shares.pivot_table(index=by, columns="eval", values="strict")
+    table = _shares(items, by)
     cells = cells[cells["id"].isin(items["id"])]
     sums = (
         cells.assign(seconds=cells["tokens"] / cells["tokens_per_second"])
@@ -79,10 +80,21 @@ def prices(loaded: list[dict]) -> pd.DataFrame:
     )
     for cost in ("tokens", "seconds"):
         table[cost] = sums[cost] / sums["n_facts"]
-        table[f"{cost} learned"] = table[cost] / table["qa"].where(table["qa"] > 0)
+        table[f"{cost} learned"] = table[cost] / table["held-out question"].where(table["held-out question"] > 0)
     table["facts"] = sums["n_facts"]
-    names = {"qa": "held-out question", "cloze": "held-out cloze", "forgetting": "general question"}
-    return table.rename(columns=names).reset_index()
+    return table.reset_index()
+
+
+def rates(items: pd.DataFrame) -> pd.DataFrame:
+    """What other learning rates teach of the same facts, and leave of other knowledge; empty if none was tried."""
+    tried = pd.DataFrame() if compare.main(items).empty else compare.other_rates(items)
+    return tried if tried.empty else _shares(tried, ["format", "learning_rate"]).reset_index()
+
+
+def _shares(items, by):
+    """Mean strict scores, a column for each evaluation that says what was taught and what is left."""
+    asked = items[items["eval"].isin(["recall", *NAMES])].astype({"strict": float})
+    return asked.pivot_table(index=by, columns="eval", values="strict").rename(columns=NAMES)
 
 
 def paraphrases(items: pd.DataFrame) -> pd.DataFrame:

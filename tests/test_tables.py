@@ -32,10 +32,20 @@ def test_a_price_is_also_what_is_left_of_other_knowledge(cpu):
     assert re.search(r"The untrained model answers 0\.[78]\d of the 60 general questions", said)
 
 
+def test_other_rates_stand_beside_the_main_one_on_the_same_facts(cpu):
+    table = tables.rates(results.items(cpu)).set_index(["format", "learning_rate"])
+    assert table.index.tolist() == [("article", r) for r in (0.002, 0.004, 0.006)] + [
+        ("qa", r) for r in (0.0005, 0.001, 0.002)
+    ]
+    assert set(table.columns) == {"recall", "held-out question", "held-out cloze", "general question"}
+    assert (table.loc["qa", "held-out question"] == 1).all()
+    assert tables.rates(results.items(simulated_study(ACCURACIES))).empty
+
+
 def test_without_training_there_are_no_costs():
     base = [result for result in simulated_study(ACCURACIES) if result["cell"]["format"] == "none"]
     assert tables.prices(base).empty
-    assert tables.paraphrases(results.items(base)).empty
+    assert tables.paraphrases(results.items(base)).empty and tables.rates(results.items(base)).empty
     assert tables.exposures(base).empty
 
 
