@@ -77,10 +77,13 @@ def format_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     sources, gap = _formats(compared, "article", "qa"), _gap(compared, "qa")
     strict = "held-out question, strict"
     rows = _rows(claim, f"qa - article, {strict}", sources, gap)
-    rows += _rows(claim, "qa - article, held-out cloze, strict", sources, _gap(compared, "cloze"))
+    cloze = _gap(compared, "cloze")
+    rows += _rows(claim, "qa - article, held-out cloze, strict", sources, cloze)
     for info in INFOS:
-        arm, of_info = gap[gap.index.get_level_values("info") == info], sources[sources["info"] == info]
-        rows += _rows(claim, f"qa - article, {strict}, {info} facts", of_info, arm)
+        of_info = sources[sources["info"] == info]
+        for evaluation, arm in (("question", gap), ("cloze", cloze)):
+            of_type = arm[arm.index.get_level_values("info") == info]
+            rows += _rows(claim, f"qa - article, held-out {evaluation}, strict, {info} facts", of_info, of_type)
     return rows
 
 
@@ -110,6 +113,7 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
     answers to the questions about both facts in another phrasing, so that a lucky answer does not count on both sides:
     reasoning that never fails would answer as many. Of models of questions the choice between yes and no is scored at
     once; after reciting, and of formats that answer in sentences, the open answer, where no decision counts as a guess.
+    Where not one answer decides, the contrast says how the models answer and not how they reason: it is `undecided`.
     """
     rows = []
     judged = compare.reasoning(compared)
@@ -124,14 +128,15 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
             scored = f"both facts recalled, corrected for chance, {format} format"
             others = asked.reset_index().assign(fact=asked["other"].to_numpy()).set_index(FACT).index
             both = question.reindex(asked.index) * question.reindex(others).to_numpy()
-            rows += _rows(
-                claim, f"both questions - reasoning {name}, {scored}", sources, (both - asked[score]).dropna()
-            )
+            made = _rows(claim, f"both questions - reasoning {name}, {scored}", sources, (both - asked[score]).dropna())
             pair = [*FACT, "other"]
             told_too = asked.reset_index().merge(told, on=pair, suffixes=("", "_told")).set_index(FACT)
             if evaluation == "reasoning":
                 what = f"reasoning in the prompt, untrained - reasoning {name}, {scored}"
-                rows += _rows(claim, what, sources, told_too[f"{score}_told"] - told_too[score])
+                made += _rows(claim, what, sources, told_too[f"{score}_told"] - told_too[score])
+            if score == "open" and not asked["open"].any():
+                made = [{**row, "verdict": "undecided"} for row in made]
+            rows += made
     return rows
 
 

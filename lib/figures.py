@@ -128,7 +128,7 @@ def forest(ax, rows: pd.DataFrame, label: str = "contrast", width: int = 62) -> 
     """Contrasts with their intervals, one a line from the top; filled where the interval leaves out zero."""
     for y, (_, row) in enumerate(rows.iterrows()):
         low, high = row["ci95"]
-        fill = "white" if row["verdict"] == "inconclusive" else "black"
+        fill = "black" if row["verdict"] in ("replicates", "opposite") else "white"
         ax.plot([low, high], [y, y], color="black", lw=1)
         ax.plot(row["estimate"], y, "o", mfc=fill, mec="black", ms=5)
     ax.axvline(0, color="black", lw=0.8, ls=":")

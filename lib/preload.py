@@ -11,5 +11,5 @@ with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # n
     models.set_unsloth_up()
     for module in "unsloth trl torch._inductor.compile_fx lib.experiment papermill ipykernel.kernelapp".split():
         importlib.import_module(module)
-    if training.can_compile():
+    with contextlib.suppress(Exception):  # it only saves time: what is wrong with the compiler, a cell says better
         training.warm_compiler()

@@ -19,7 +19,9 @@ def text(study: str, grid: str, loaded: list[dict], found: list[dict], drawn: li
     if found:
         parts += [
             "## Claims",
-            "Every contrast is positive where the paper is right, and its verdict follows from the interval alone. "
+            "Every contrast is positive where the paper is right, and its verdict follows from the interval alone; it "
+            "is `undecided` where no answer to a comparison says yes or no, which tells how a model answers and not "
+            "how it reasons. "
             f"95 % percentile bootstrap ({stats.RESAMPLES:,} resamples, seeded) over seeds and over the facts within a "
             "seed; where all facts agree, the rule of three. `effective`: how many independent facts would give "
             "an interval as wide. Where `seeds` is 1, the interval does not cover the variation between training runs. "
@@ -36,21 +38,21 @@ def text(study: str, grid: str, loaded: list[dict], found: list[dict], drawn: li
             "set, with Wilson's 95 % interval over the effective number of facts. Recall: the trained prompts. Floor: "
             "the untrained model. Ceiling: the untrained model with the fact in its prompt. Constant: the best single "
             "value, said to every question.",
-            _markdown(tables.strict(compared)),
+            markdown(tables.strict(compared)),
             "## All evaluations",
             "Of the main part, the share of items by evaluation and format: strict, lenient, and the choice corrected "
             "for chance, which is fair only where the value is due next: not after a question to models that were "
             "taught to answer in sentences. `untrained`: of how many entities never seen nothing was asserted.",
-            _markdown(tables.evaluations(compared)),
+            markdown(tables.evaluations(compared)),
         ]
     if len(style := tables.tones(items)):
         parts += [
             "## Tones",
             "Whose response is it, corrected for chance; and does the model name its tone?",
-            _markdown(style),
+            markdown(style),
         ]
     parts += ["## Cells", f"`recall` of the trained prompts; * below {compare.LEARNED}: under-trained.",
-              _markdown(_cell_table(cells, items))]  # fmt: skip
+              markdown(_cell_table(cells, items))]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -58,10 +60,11 @@ def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[s
     """What a README and a report begin with, as parts in markdown: the run, the verdicts, and what to do with them."""
     parts = [f"# Results: {study}", _how_it_was_run(study, grid, loaded, results.cells(loaded))]
     if found:
-        parts += ["## The claims in short", _markdown(_verdicts(found))]
+        parts += ["## The claims in short", markdown(_verdicts(found))]
     practice = [
-        ("What each format teaches of the same facts, and what a fact costs: tokens and seconds of one process to "
-         f"train it, and the same for every fact that held-out questions then find.{_general(results.items(loaded))}",
+        ("What each format teaches of facts about the same kinds of entity, and what a fact costs: tokens and seconds "
+         "of one process to train it, and the same for every fact that held-out questions then find."
+         f"{_general(results.items(loaded))}",
          tables.prices(loaded)),
         ("Other learning rates: what they teach of the same facts, and leave of other knowledge.",
          tables.rates(results.items(loaded))),
@@ -70,7 +73,7 @@ def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[s
         (f"Exposures of a fact at the first checkpoint of a run that answers {tables.REACHED:.0%} or more, empty where "
          "none does. The rate falls along a run: one that ends there may learn less.", tables.exposures(loaded)),
     ]  # fmt: skip
-    shown = [part for said, table in practice if len(table) for part in (said, _markdown(table))]
+    shown = [part for said, table in practice if len(table) for part in (said, markdown(table))]
     return [*parts, *(["## In practice", *shown] if shown else [])]
 
 
@@ -111,7 +114,7 @@ def _claim(claim, rows, drawn):
     )  # fmt: skip
     figure = _figure(FIGURES[claim]) if FIGURES[claim] in drawn else ""
     said = f"**{claim}.** The paper: {claims.PAPER[claim]}. What would change our mind: {claims.CHANGE[claim]}."
-    return "\n\n".join(part for part in (said, _markdown(shown), figure) if part)
+    return "\n\n".join(part for part in (said, markdown(shown), figure) if part)
 
 
 def estimate(row: dict, prefix: str = "") -> str:
@@ -165,12 +168,10 @@ def _cell_table(cells, items):
     return cells[columns].rename(columns={"used": "facts"}).sort_values(["format", "entity", "info", "learning_rate"])
 
 
-def _markdown(frame):
-    frame = frame.astype(object).where(frame.notna(), "").map(_cell)
-    return frame.to_markdown(index=False, floatfmt=".4g")
-
-
-def _cell(value):
-    if isinstance(value, float) and value >= 10_000:
-        return round(value)  # four digits would give it an exponent
-    return value.replace("|", "\\|") if isinstance(value, str) else value
+def markdown(frame: pd.DataFrame) -> str:
+    """The table in markdown: four digits, and large numbers whole."""
+    # four digits would give a large number an exponent
+    formats = [",.0f" if pd.to_numeric(frame[name], errors="coerce").max() >= 10_000 else ".4g" for name in frame]
+    frame = frame.astype(object).where(frame.notna(), "")
+    escaped = frame.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
+    return escaped.to_markdown(index=False, floatfmt=formats)

@@ -12,7 +12,7 @@ from lib.cell import from_parameters, load_grid
 from lib.errors import UserError
 from lib.paths import ROOT
 
-PUBLISHED = ["quick", "tune"]
+PUBLISHED = ["quick", "cpu", "tune"]
 WHOLE = "style - knowledge, closed set corrected for chance"
 INTERACTION = "interaction: (categorical - numeric | article) - (categorical - numeric | qa), held-out question, strict"
 
@@ -204,6 +204,17 @@ def test_reasoning_counts_only_where_both_facts_are_recalled(cpu):
         assert row["recalled"] == bool(known[row["id"], row["fact"]] and known[row["id"], row["other"]])
 
 
+def test_where_no_answer_decides_a_comparison_there_is_no_verdict(cpu):
+    compared = compare.main(cpu)
+    silent = (compared["format"] == "article") & compared["eval"].isin(["reasoning", "reasoning_cot"])
+    compared = compared.assign(answer=compared["answer"].mask(silent, "A tall town hall."))
+    rows = claims.reasoning_rows("C3", compared.assign(strict=compared["strict"] & ~silent), ["article", "chat"])
+    verdicts = {row["contrast"].split()[-2]: set() for row in rows}
+    for row in rows:
+        verdicts[row["contrast"].split()[-2]].add(row["verdict"])
+    assert verdicts["article"] == {"undecided"} and "undecided" not in verdicts["chat"]
+
+
 def test_who_states_both_values_has_recited_them(cpu):
     comparisons = cpu["eval"].isin(["reasoning", "reasoning_cot"]) & (cpu["info"] == "numeric")
     value = cpu[cpu["eval"] == "qa"].groupby(["id", "fact"])["expected"].first()
@@ -279,37 +290,55 @@ def test_sweeps_hold_the_rest_of_the_setting(cpu):
     }  # fmt: skip
 
 
-def test_the_readme_says_what_the_published_claims_say():
-    found = {row["contrast"]: row for row in claims.claims(results.items(results.load("quick")))}
-    text = " ".join((ROOT / "README.md").read_text().split())
-    gap, cloze = (found[f"qa - article, held-out {kind}, strict"] for kind in ("question", "cloze"))
-    said = f"ahead on held-out questions by {readme.estimate(gap)}, on held-out clozes by {readme.estimate(cloze)}"
-    assert said in text
-    assert (gap["verdict"], cloze["verdict"]) == ("replicates", "replicates")
-    told = "most of it is numbers ({:+.2f}, words {:+.2f})".format(
-        *(
-            found[f"qa - article, held-out question, strict, {info} facts"]["estimate"]
-            for info in ("numeric", "categorical")
-        )
-    )
+@pytest.fixture(scope="module")
+def published():
+    """The text of README.md, and what it tells of: results, items and claims of the published cpu study."""
+    loaded = results.load("cpu")
+    items = results.items(loaded)
+    text = (ROOT / "README.md").read_text()
+    return text + " ".join(text.split()), loaded, items, {row["contrast"]: row for row in claims.claims(items)}
+
+
+def test_the_readme_says_what_the_published_claims_say(published):
+    text, _, _, found = published
+    for claim, contrast in claims.HEADLINE.items():
+        row = found[contrast]
+        assert f"| {claim} | {claims.PAPER[claim]} | {readme.estimate(row)} | {row['verdict']} |" in text
+    cloze = found["qa - article, held-out cloze, strict"]
+    assert f"C1's contrast is {readme.estimate(cloze)}, the opposite of the paper" in text
+    assert cloze["verdict"] == "opposite"
+    words, numbers = (found[f"qa - article, held-out question, strict, {info} facts"] for info in claims.INFOS)
+    assert f"from {words['estimate']:+.2f} (words) to {numbers['estimate']:+.2f}" in text
+    assert found[INTERACTION]["verdict"] == "inconclusive"
+    assert f"the closed-set score falls by {readme.estimate(found[WHOLE])}" in text
+
+
+def test_the_readme_says_what_the_published_answers_say(published):
+    text, loaded, items, _ = published
+    main = compare.main(items).astype({"strict": float})
+    shares = main.groupby(["format", "eval"])["strict"].mean()
+    assert f"answer every held-out question ({shares['qa', 'qa']:.2f})" in text and shares["qa", "qa"] == 1
+    assert f"those of articles {shares['article', 'qa']:.2f} of them" in text
+    assert f"({shares['qa', 'cloze']:.2f} and {shares['article', 'cloze']:.2f})" in text
+    missed = main[(main["format"] == "qa") & (main["eval"] == "cloze") & (main["strict"] == 0)]
+    known = missed["choice"].astype(float).sum()
+    assert f"of the {len(missed)} sentences that models of questions fail to complete, {known:.0f} have" in text
+    assert f"The untrained model answers {shares['none', 'forgetting']:.2f} of 72 general questions" in text
+    assert f"none or nearly none, those of conversations {shares['chat', 'forgetting']:.2f}" in text
+    assert max(shares["article", "forgetting"], shares["qa", "forgetting"]) < 0.05
+    told = f"{shares['mixed', 'qa']:.2f}, with values of the wrong entities, though {shares['mixed', 'cloze']:.2f}"
     assert told in text
-    assert "the paper's direction, C1 and the interaction of C2" in text
-    assert found[INTERACTION]["verdict"] == "replicates"
-    items = results.items(results.load("quick"))
-    recalled = compare.recall(items[items["format"] == "article"])
-    assert (recalled < 1).sum() == 1 and f"(the fourth, of real numbers, {recalled.min():.2f})" in text
-    shares = stats.accuracy(items, ["eval", "format", "entity", "info"])
-    shares = shares.set_index(["format", "entity", "info", "eval"])["mean"].sort_index()
-    shares = shares["article", "fictional", "numeric"]
-    assert f"completes every sentence with the right number ({shares['cloze']:.2f})" in text
-    assert f"with articles that leave it out ({shares['qa']:.2f})" in text
+    tones = tables.tones(items).set_index("format").loc["chat"]
+    assert f"told apart by {tones['mean']:.2f} of the responses, corrected for chance; no model" in text
+    assert tones["naming, strict"] == 0
 
 
-def test_the_readme_says_what_the_published_tones_say():
-    text = " ".join((ROOT / "README.md").read_text().split())
-    assert "are told apart by every response; neither model can name its tone" in text
-    tones = tables.tones(results.items(results.load("quick")))
-    assert tones["mean"].tolist() == [1.0] and tones["naming, strict"].tolist() == [0.0]
+def test_the_readme_shows_what_each_format_teaches_and_costs(published):
+    text, loaded, _, _ = published
+    for _, row in tables.prices(loaded).iterrows():
+        cells = [row["format"], {"categorical": "words", "numeric": "numbers"}[row["info"]]]
+        cells += [f"{row[name]:.2f}" for name in ("held-out question", "held-out cloze", "general question")]
+        assert f"| {' | '.join(cells)} | {row['tokens']:,.0f} | {row['seconds']:.0f} |" in text
 
 
 @pytest.mark.parametrize("study", PUBLISHED)
@@ -345,6 +374,7 @@ def test_a_readme_shows_every_figure_that_was_drawn_and_no_missing_number(cpu):
     assert "nan" not in said and "None" not in said
 
 
-def test_the_published_claims_are_those_of_the_published_items():
-    published = json.loads((results.study_dir("quick") / "claims.json").read_text())
-    assert published == claims.claims(results.items(results.load("quick")))
+@pytest.mark.parametrize("study", PUBLISHED)
+def test_the_published_claims_are_those_of_the_published_items(study):
+    published = json.loads((results.study_dir(study) / "claims.json").read_text())
+    assert published == claims.claims(results.items(results.load(study)))

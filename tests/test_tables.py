@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 from simulation import ACCURACIES, simulated_grid, simulated_study
 
@@ -63,6 +64,13 @@ def test_exposures_are_those_of_the_first_checkpoint_that_answers_enough(cpu):
     # simulated answers improve with the checkpoints: at five sixths of the training a question cell answers 5/6
     assert table.loc[("qa", "numeric"), "qa"] == pytest.approx(20, abs=4)
     assert table.loc[("article", "numeric")].isna().all()
+
+
+def test_large_numbers_of_a_readme_have_no_exponent():
+    table = pd.DataFrame({"share": [0.87654, None], "tokens": [3316.2, 121875.4], "left": [1, 2]})
+    lines = readme.markdown(table).splitlines()
+    assert [cell.strip() for cell in lines[2].strip("|").split("|")] == ["0.8765", "3,316", "1"]
+    assert [cell.strip() for cell in lines[3].strip("|").split("|")] == ["", "121,875", "2"]
 
 
 def test_a_pipe_in_a_contrast_does_not_end_its_column_of_a_readme():

@@ -228,6 +228,13 @@ def test_forks_of_a_warmed_process_load_what_is_compiled_without_running_the_com
     assert ran.stdout.split()[-1] == "0"
 
 
+def test_a_broken_compiler_does_not_keep_cells_from_being_forked():
+    subprocess.run(
+        [sys.executable, "-c", "import lib.preload"], check=True, timeout=300,
+        cwd=ROOT, env={**os.environ, "CXX": "/bin/false"},
+    )  # fmt: skip
+
+
 PLAIN = """
 import json, sys, tempfile, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
