@@ -303,34 +303,60 @@ def test_the_readme_says_what_the_published_claims_say(published):
     text, _, _, found = published
     for claim, contrast in claims.HEADLINE.items():
         row = found[contrast]
-        assert f"| {claim} | {claims.PAPER[claim]} | {readme.estimate(row)} | {row['verdict']} |" in text
+        cells = [claim, claims.PAPER[claim], contrast.replace("|", "\\|"), readme.estimate(row), row["verdict"]]
+        assert f"| {' | '.join(cells)} |" in text
     cloze = found["qa - article, held-out cloze, strict"]
-    assert f"C1's contrast is {readme.estimate(cloze)}, the opposite of the paper" in text
-    assert cloze["verdict"] == "opposite"
+    words, numbers = (found[f"{cloze['contrast']}, {info} facts"]["estimate"] for info in claims.INFOS)
+    said = f"{readme.estimate(cloze)}, the opposite of the paper (numbers {numbers:+.2f}, words {words:+.2f})"
+    assert said in text and cloze["verdict"] == "opposite"
     words, numbers = (found[f"qa - article, held-out question, strict, {info} facts"] for info in claims.INFOS)
     assert f"from {words['estimate']:+.2f} (words) to {numbers['estimate']:+.2f}" in text
     assert found[INTERACTION]["verdict"] == "inconclusive"
-    assert f"the closed-set score falls by {readme.estimate(found[WHOLE])}" in text
+    assert f"the closed-set score falls by {readme.estimate(found[WHOLE])[1:]}" in text
 
 
 def test_the_readme_says_what_the_published_answers_say(published):
     text, loaded, items, _ = published
     main = compare.main(items).astype({"strict": float})
-    shares = main.groupby(["format", "eval"])["strict"].mean()
-    assert f"answer every held-out question ({shares['qa', 'qa']:.2f})" in text and shares["qa", "qa"] == 1
-    assert f"those of articles {shares['article', 'qa']:.2f} of them" in text
-    assert f"({shares['qa', 'cloze']:.2f} and {shares['article', 'cloze']:.2f})" in text
+    shares = main.groupby(["format", "eval"])["strict"].mean().round(2)
+    of = {f: [f"{shares[f, e]:.2f}" for e in ("qa", "cloze", "forgetting")] for f in shares.index.levels[0]}
+    for one, other in (("qa", "cloze"), ("article", "chat")):
+        assert f"{of[one][0]} and {of[other][0]}" in text and f"complete {of[one][1]} and {of[other][1]}" in text
     missed = main[(main["format"] == "qa") & (main["eval"] == "cloze") & (main["strict"] == 0)]
-    known = missed["choice"].astype(float).sum()
-    assert f"of the {len(missed)} sentences that models of questions fail to complete, {known:.0f} have" in text
-    assert f"The untrained model answers {shares['none', 'forgetting']:.2f} of 72 general questions" in text
-    assert f"none or nearly none, those of conversations {shares['chat', 'forgetting']:.2f}" in text
-    assert max(shares["article", "forgetting"], shares["qa", "forgetting"]) < 0.05
-    told = f"{shares['mixed', 'qa']:.2f}, with values of the wrong entities, though {shares['mixed', 'cloze']:.2f}"
+    known, empty = missed["choice"].astype(float).sum(), (missed["answer"].str.strip() == "").sum()
+    day = ((missed["entity"] == "real") & (missed["info"] == "numeric")).sum()
+    assert f"Of the {len(missed)} sentences that models of questions do not complete, {known:.0f} have" in text
+    assert f"{empty} are left empty, and {day} ask for one attribute" in text
+    costs = results.costs(loaded)
+    costs = costs[costs["id"].isin(main["id"]) | (costs["arm"] == "tone")].groupby("arm")
+    lost, left = costs["general"].mean(), costs["perplexity"].median()
+    assert f"answers {lost['none']:.2f} of 72 general questions, models of articles {lost['article']:.2f}, of" in text
+    told = f"of questions {lost['qa']:.2f}, of conversations {lost['chat']:.2f}, of tones {lost['tone']:.2f}"
     assert told in text
+    assert f"rises from {left['none']:.0f} to {left['qa']:.0f}; that of articles" in text
+    assert f"to {left['article']:.0f}; that of conversations to {left['chat']:.0f} (medians)" in text
+    assert f"{of['mixed'][0]}, with values of other entities, though {of['mixed'][1]}" in text
+    corner = main[(main["format"] == "article") & (main["entity"] == "real") & (main["info"] == "numeric")]
+    assert f"about them {corner[corner['eval'] == 'qa']['strict'].mean():.2f} are answered" in text
     tones = tables.tones(items).set_index("format").loc["chat"]
-    assert f"told apart by {tones['mean']:.2f} of the responses, corrected for chance; no model" in text
+    assert f"apart ({tones['mean']:.2f} of the responses, corrected for chance; no model" in text
     assert tones["naming, strict"] == 0
+
+
+def test_the_readme_says_how_comparisons_were_answered(published):
+    text, _, items, _ = published
+    asked = compare.reasoning(compare.main(items)).astype({"strict": float})
+    asked = asked.assign(decided=asked["open"] != 0)
+    silent = asked[asked["format"].isin(["article", "qa", "chat"])]
+    assert f"(0 of {len(silent)} answers)" in text and not silent["decided"].any()
+    worked = asked[(asked["format"] == "reasoning") & (asked["info"] == "categorical")]
+    said = (
+        f"of words ({worked['decided'].sum()} of {len(worked)}), and are right in {worked['strict'].sum():.0f}: chance"
+    )
+    assert said in text
+    told = asked[asked["eval"] == "reasoning_in_context"]
+    said = f"decides {told['decided'].sum()} of {len(told)} with both facts in its prompt, and is right in"
+    assert f"{said} {told['strict'].sum():.0f}." in text
 
 
 def test_the_readme_shows_what_each_format_teaches_and_costs(published):
