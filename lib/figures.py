@@ -141,7 +141,7 @@ def claims_table(rows: pd.DataFrame, paper: dict[str, str]):
     present = [claim for claim in paper if claim in set(rows["claim"])]
     heights = [(rows["claim"] == claim).sum() + 0.6 for claim in present]
     figure, axes = plt.subplots(
-        len(present), 1, figsize=(9, 0.36 * sum(heights) + 0.5), sharex=True, squeeze=False, height_ratios=heights,
+        len(present), 1, figsize=(9, 0.42 * sum(heights) + 0.5), sharex=True, squeeze=False, height_ratios=heights,
         layout="constrained",
     )  # fmt: skip
     for ax, claim in zip(axes[:, 0], present, strict=True):
@@ -170,7 +170,7 @@ def models(ax, cells: pd.DataFrame, column: str) -> None:
         ax.hlines(of_format.mean(), x - 0.4, x + 0.4, color="black", lw=1.4, label="mean")
         ax.annotate(f"n={len(of_format)}", (x, 1), (0, 2), ("data", "axes fraction"), "offset points", ha="center",
                     fontsize=7)  # fmt: skip
-    ax.set_xticks(range(len(order)), [name(f) for f in order], fontsize=8)
+    ax.set_xticks(range(len(order)), [name(f) for f in order], fontsize=7)
 
 
 def coloured_tokens(tokenizer, input_ids: list[int], labels: list[int]) -> str:

@@ -312,6 +312,15 @@ def test_the_readme_says_what_the_published_claims_say(published):
     words, numbers = (found[f"qa - article, held-out question, strict, {info} facts"] for info in claims.INFOS)
     assert f"from {words['estimate']:+.2f} (words) to {numbers['estimate']:+.2f}" in text
     assert found[INTERACTION]["verdict"] == "inconclusive"
+    gap = "qa - article, held-out question, strict"
+    by_control = {row["contrast"].removesuffix(f": {gap}"): row for row in found.values() if row["claim"] == "C4"}
+    amounts = [by_control[f"n_facts {n}, epochs 5"]["estimate"] for n in (20, 50, 120)]
+    assert "120 facts by {:+.2f}, {:+.2f} and {:+.2f}".format(*amounts) in text
+    assert f"questions are ahead by {readme.estimate(by_control['as many tokens'])}" in text
+    best = by_control["articles at their best rank and rate"]
+    few, many = by_control["paraphrases 1, epochs 60"], by_control["paraphrases 10, epochs 6"]
+    assert f"learning rates ({readme.estimate(best)}), zero is not excluded" in text
+    assert {row["verdict"] for row in (best, few, many)} == {"inconclusive"}
     assert f"the closed-set score falls by {readme.estimate(found[WHOLE])[1:]}" in text
 
 
