@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import time
@@ -80,6 +81,9 @@ def wait_for(condition, seconds=120):
 
 def kernels(pid):
     """The processes that train below this one: forks of forks of a server, all of which carry the server's name."""
-    forked = [p for p in psutil.Process(pid).children(recursive=True) if "forkserver" in " ".join(p.cmdline())]
-    ids = {process.pid for process in forked}
-    return [p for p in forked if p.ppid() in ids and psutil.Process(p.ppid()).ppid() in ids]
+    parents = {}
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # the server's runs of the compiler end while one looks
+            if "forkserver" in " ".join(child.cmdline()):
+                parents[child.pid] = child.ppid()
+    return [psutil.Process(p) for p, parent in parents.items() if parents.get(parent) in parents]

@@ -128,6 +128,5 @@ def test_an_interrupted_engine_stops_its_other_cells(study):
     wait_for(lambda: kernels(os.getpid()))
     engine.close()
     wait_for(lambda: not kernels(os.getpid()), 10)
-    assert not [
-        child for child in psutil.Process(os.getpid()).children(recursive=True) if "cell-" in str(child.cmdline())
-    ]
+    left = [child.as_dict(["cmdline"]) for child in psutil.Process(os.getpid()).children(recursive=True)]
+    assert not [child for child in left if "cell-" in str(child["cmdline"])]
