@@ -21,6 +21,7 @@ PAPER = {
     "C6": "the gap between style (97 %) and facts (11 %) is a sum of steps, not a dichotomy",
 }
 INFOS = ("categorical", "numeric")
+EVALUATIONS = {"question": "qa", "cloze": "cloze"}
 # What would change our mind about each.
 CHANGE = {
     "C1": "no gap where articles are recalled in full and have their best rank and rate, or none in a larger model",
@@ -74,16 +75,14 @@ def _decided(items):
 
 def format_rows(claim: str, compared: pd.DataFrame) -> list[dict]:
     """Do questions teach better than articles?"""
-    sources, gap = _formats(compared, "article", "qa"), _gap(compared, "qa")
-    strict = "held-out question, strict"
-    rows = _rows(claim, f"qa - article, {strict}", sources, gap)
-    cloze = _gap(compared, "cloze")
-    rows += _rows(claim, "qa - article, held-out cloze, strict", sources, cloze)
+    sources = _formats(compared, "article", "qa")
+    gaps = {f"qa - article, held-out {name}, strict": _gap(compared, key) for name, key in EVALUATIONS.items()}
+    rows = [row for what, gap in gaps.items() for row in _rows(claim, what, sources, gap)]
     for info in INFOS:
         of_info = sources[sources["info"] == info]
-        for evaluation, arm in (("question", gap), ("cloze", cloze)):
-            of_type = arm[arm.index.get_level_values("info") == info]
-            rows += _rows(claim, f"qa - article, held-out {evaluation}, strict, {info} facts", of_info, of_type)
+        for what, gap in gaps.items():
+            of_type = gap[gap.index.get_level_values("info") == info]
+            rows += _rows(claim, f"{what}, {info} facts", of_info, of_type)
     return rows
 
 

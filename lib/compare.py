@@ -75,9 +75,12 @@ def learned(items: pd.DataFrame) -> pd.DataFrame:
 
 def rates(items: pd.DataFrame) -> pd.Series:
     """The learning rate of each format at the main setting: that of most cells; none for a format whose rates tie."""
-    same = (items[CONTROLS] == pd.Series(setting(items))).all(axis=1) & (items["info"] != "tone")
-    modes = items[same].drop_duplicates("id").groupby("format")["learning_rate"].agg(pd.Series.mode)
+    modes = _at_any_rate(items).drop_duplicates("id").groupby("format")["learning_rate"].agg(pd.Series.mode)
     return modes[modes.map(np.ndim) == 0].astype(float)
+
+
+def _at_any_rate(items):
+    return items[(items[CONTROLS] == pd.Series(setting(items))).all(axis=1) & (items["info"] != "tone")]
 
 
 def variants(items: pd.DataFrame) -> list[tuple[str, dict]]:
@@ -155,8 +158,8 @@ def capacity(items: pd.DataFrame) -> pd.DataFrame:
 
 def other_rates(items: pd.DataFrame) -> pd.DataFrame:
     """The cells with all evaluations on facts that a format was taught at more than one learning rate."""
-    same = (items[CONTROLS] == pd.Series(setting(items))).all(axis=1) & (items["info"] != "tone")
-    asked = items[same & (items["format"] != "none") & (items["evals"] == "all")]
+    trained = _at_any_rate(items)
+    asked = trained[(trained["format"] != "none") & (trained["evals"] == "all")]
     tried = asked.groupby(["entity", "info", "seed", "format"])["learning_rate"].transform("nunique")
     return asked[tried > 1]
 

@@ -125,7 +125,7 @@ def legend(figure, ax, columns: int = 4) -> None:
 
 
 def forest(ax, rows: pd.DataFrame, label: str = "contrast", width: int = 62) -> None:
-    """Contrasts with their intervals, one a line from the top; filled where the interval leaves out zero."""
+    """Contrasts with their intervals, one a line from the top; filled where the verdict is not open."""
     for y, (_, row) in enumerate(rows.iterrows()):
         low, high = row["ci95"]
         fill = "black" if row["verdict"] in ("replicates", "opposite") else "white"

@@ -58,18 +58,19 @@ def text(study: str, grid: str, loaded: list[dict], found: list[dict], drawn: li
 
 def lead(study: str, grid: str, loaded: list[dict], found: list[dict]) -> list[str]:
     """What a README and a report begin with, as parts in markdown: the run, the verdicts, and what to do with them."""
+    items = results.items(loaded)
     parts = [f"# Results: {study}", _how_it_was_run(study, grid, loaded, results.cells(loaded))]
     if found:
         parts += ["## The claims in short", markdown(_verdicts(found))]
     practice = [
         ("What each format teaches of facts about the same kinds of entity, and what a fact costs: tokens and seconds "
          "of one process to train it, and the same for every fact that held-out questions then find."
-         f"{_general(results.items(loaded))}",
+         f"{_general(items)}",
          tables.prices(loaded)),
         ("Other learning rates: what they teach of the same facts, and leave of other knowledge.",
-         tables.rates(results.items(loaded))),
+         tables.rates(items)),
         ("Held-out questions by the number of paraphrases of a fact, which is seen equally often.",
-         tables.paraphrases(results.items(loaded))),
+         tables.paraphrases(items)),
         (f"Exposures of a fact at the first checkpoint of a run that answers {tables.REACHED:.0%} or more, empty where "
          "none does. The rate falls along a run: one that ends there may learn less.", tables.exposures(loaded)),
     ]  # fmt: skip

@@ -292,7 +292,7 @@ def test_sweeps_hold_the_rest_of_the_setting(cpu):
 
 @pytest.fixture(scope="module")
 def published():
-    """The text of README.md, and what it tells of: results, items and claims of the published cpu study."""
+    """README.md, as it is and with its lines joined, and what it tells of: results, items, claims of the cpu study."""
     loaded = results.load("cpu")
     items = results.items(loaded)
     text = (ROOT / "README.md").read_text()
