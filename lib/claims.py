@@ -140,13 +140,18 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
 
 
 def control_rows(items: pd.DataFrame) -> list[dict]:
-    """C1 to C3 again at every other amount and number of paraphrases, at as many tokens, and at the articles' best."""
+    """C1 to C3 again at other amounts and numbers of paraphrases, at as many tokens, at other rates of articles.
+
+    Last, against articles at the rank and rate that answer most.
+    """
     settings = {name: compare.at(items, **changes) for name, changes in compare.variants(items)}
     main = compare.at(items)
     questions, articles = _formats(main, "qa"), _formats(main, "article")
     matched = compare.at(items, budget="tokens")
     if len(matched):
         settings["as many tokens"] = pd.concat([_formats(matched, "qa"), _same_facts(articles, matched)])
+    for rate, cells in compare.article_rates(items).items():
+        settings[f"articles at {rate:g}"] = pd.concat([cells, _same_facts(questions, cells)])
     best = compare.best_articles(items)
     if len(best):
         settings["articles at their best rank and rate"] = pd.concat([best, _same_facts(questions, best)])

@@ -164,6 +164,16 @@ def other_rates(items: pd.DataFrame) -> pd.DataFrame:
     return asked[tried > 1]
 
 
+def article_rates(items: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """The article cells on facts at the main setting, by each other learning rate that several seeds were trained with.
+
+    One seed would not do: single runs differ by more than rates do.
+    """
+    trained = _at_any_rate(items)
+    others = trained[(trained["format"] == "article") & (trained["learning_rate"] != rates(items).get("article"))]
+    return {rate: cells for rate, cells in others.groupby("learning_rate") if cells["seed"].nunique() > 1}
+
+
 def best_articles(items: pd.DataFrame) -> pd.DataFrame:
     """The article cells with the rank and learning rate that answer most held-out questions.
 

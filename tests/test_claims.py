@@ -96,7 +96,7 @@ def test_the_controls_repeat_the_claims_at_each_other_setting(rows):
     assert settings == {
         "n_facts 20, epochs 5", "n_facts 50, epochs 5", "n_facts 120, epochs 5", "paraphrases 1, epochs 60",
         "paraphrases 2, epochs 30", "paraphrases 10, epochs 6", "as many tokens",
-        "articles at their best rank and rate",
+        "articles at 0.004", "articles at their best rank and rate",
     }  # fmt: skip
 
 
