@@ -140,9 +140,10 @@ def reasoning_rows(claim: str, compared: pd.DataFrame, formats=("article", "qa",
 
 
 def control_rows(items: pd.DataFrame) -> list[dict]:
-    """C1 to C3 again at other amounts and numbers of paraphrases, at as many tokens, at other rates of articles.
+    """C1 to C3 again at other amounts and numbers of paraphrases, and with as many tokens.
 
-    Last, against articles at the rank and rate that answer most.
+    Then C1 and C2 with the questions of the main part against articles at other rates, and at the rank and rate that
+    answer most.
     """
     settings = {name: compare.at(items, **changes) for name, changes in compare.variants(items)}
     main = compare.at(items)
@@ -150,15 +151,15 @@ def control_rows(items: pd.DataFrame) -> list[dict]:
     matched = compare.at(items, budget="tokens")
     if len(matched):
         settings["as many tokens"] = pd.concat([_formats(matched, "qa"), _same_facts(articles, matched)])
-    for rate, cells in compare.article_rates(items).items():
-        settings[f"articles at {rate:g}"] = pd.concat([cells, _same_facts(questions, cells)])
-    best = compare.best_articles(items)
-    if len(best):
-        settings["articles at their best rank and rate"] = pd.concat([best, _same_facts(questions, best)])
+    others = {f"articles at {rate:g}": cells for rate, cells in compare.article_rates(items).items()}
+    others["articles at their best rank and rate"] = compare.best_articles(items)
     rows = []
-    for name, there in settings.items():
-        numbers = [row for row in number_rows("C4", there) if "qa format" not in row["contrast"]]
-        made = [*format_rows("C4", there)[:1], *numbers, *reasoning_rows("C4", there, formats=["qa"])[:1]]
+    for name, cells in (settings | others).items():
+        there = pd.concat([cells, _same_facts(questions, cells)]) if name in others else cells
+        made = format_rows("C4", there)[:1]
+        made += [row for row in number_rows("C4", there) if "qa format" not in row["contrast"]]
+        if name in settings:  # the models of questions are other ones, too
+            made += reasoning_rows("C4", there, formats=["qa"])[:1]
         rows += [{**row, "contrast": f"{name}: {row['contrast']}"} for row in made]
     return rows
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from lib.cell import Cell
 
 # What a cell of SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds of that.
-MEMORY = 3.5 * 2**30
+MEMORY = 4 * 2**30
 # glibc gives a large block back to the kernel once it is freed, and the next step has it zeroed anew, page by page.
 # Kept, and in huge pages, it makes a training step 8 % shorter. glibc reads this when a process starts.
 ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000:glibc.malloc.hugetlb=1"

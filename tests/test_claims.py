@@ -300,7 +300,7 @@ def published():
 
 
 def test_the_readme_says_what_the_published_claims_say(published):
-    text, _, _, found = published
+    text, _, items, found = published
     for claim, contrast in claims.HEADLINE.items():
         row = found[contrast]
         cells = [claim, claims.PAPER[claim], contrast.replace("|", "\\|"), readme.estimate(row), row["verdict"]]
@@ -321,6 +321,15 @@ def test_the_readme_says_what_the_published_claims_say(published):
     few, many = by_control["paraphrases 1, epochs 60"], by_control["paraphrases 10, epochs 6"]
     assert f"learning rates ({readme.estimate(best)}), zero is not excluded" in text
     assert {row["verdict"] for row in (best, few, many)} == {"inconclusive"}
+    slower = by_control["articles at 0.004"]
+    at_004 = compare.article_rates(items)[0.004]
+    at_006 = compare.at(items).merge(at_004[["entity", "info", "seed"]].drop_duplicates())
+    question = stats.per_fact(at_006, "qa")
+    gap = (question["qa"] - question["article"]).mean()
+    assert f"real events: {readme.estimate(slower)}, where 0.006 gives {gap:+.2f} on the same facts" in text
+    recall = compare.recall(at_004)
+    assert f"(recall {recall.min():.2f}); without it the gap is {readme.estimate(slower, 'learned_')}" in text
+    assert len(recall) == 12 and recall.lt(compare.LEARNED).sum() == 1
     assert f"the closed-set score falls by {readme.estimate(found[WHOLE])[1:]}" in text
 
 
@@ -366,6 +375,24 @@ def test_the_readme_says_how_comparisons_were_answered(published):
     told = asked[asked["eval"] == "reasoning_in_context"]
     said = f"decides {told['decided'].sum()} of {len(told)} with both facts in its prompt, and is right in"
     assert f"{said} {told['strict'].sum():.0f}." in text
+
+
+def test_the_readme_says_what_lower_rates_did(published):
+    text, loaded, items, _ = published
+    at = tables.rates(items).set_index(["format", "learning_rate"]).round(2)
+    question, cloze, general = (at[name] for name in ("held-out question", "held-out cloze", "general question"))
+    costs = results.costs(loaded)
+    tried = costs[costs["id"].isin(compare.other_rates(items)["id"]) & (costs["learning_rate"] == 0.0005)]
+    assert (
+        f"answer {question['qa', 0.0005]:.2f} of the held-out questions, with a perplexity of "
+        f"{tried['perplexity'].median():.0f} where"
+    ) in text
+    assert f"they complete {cloze['qa', 0.0005]:.2f} of the sentences, and answer no general" in text
+    assert general["qa", 0.0005] == 0
+    slower, slowest = (f"{question['article', rate]:.2f}" for rate in (0.004, 0.002))
+    left, less = (f"{general['article', rate]:.2f}" for rate in (0.004, 0.002))
+    assert f"at 0.004 answer {slower} of the held-out questions and {left} of the general ones" in text
+    assert f"at 0.002 {slowest} and {less}" in text
 
 
 def test_the_readme_shows_what_each_format_teaches_and_costs(published):
