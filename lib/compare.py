@@ -169,8 +169,11 @@ def article_rates(items: pd.DataFrame) -> dict[float, pd.DataFrame]:
 
     One seed would not do: single runs differ by more than rates do.
     """
+    main_rate = rates(items).get("article")
+    if main_rate is None:
+        return {}
     trained = _at_any_rate(items)
-    others = trained[(trained["format"] == "article") & (trained["learning_rate"] != rates(items).get("article"))]
+    others = trained[(trained["format"] == "article") & (trained["learning_rate"] != main_rate)]
     return {rate: cells for rate, cells in others.groupby("learning_rate") if cells["seed"].nunique() > 1}
 
 

@@ -81,9 +81,10 @@ def wait_for(condition, seconds=120):
 
 def kernels(pid):
     """The processes that train below this one: forks of forks of a server, all of which carry the server's name."""
-    parents = {}
+    forked, parents = [], {}
     for child in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # the server's runs of the compiler end while one looks
             if "forkserver" in " ".join(child.cmdline()):
                 parents[child.pid] = child.ppid()
-    return [psutil.Process(p) for p, parent in parents.items() if parents.get(parent) in parents]
+                forked.append(child)
+    return [child for child in forked if parents.get(parents[child.pid]) in parents]
