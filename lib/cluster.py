@@ -75,4 +75,4 @@ def _needs():
     import ray
 
     gpu = {"GPU": 1} if ray.cluster_resources().get("GPU") else {}
-    return {"CPU": 1, "memory": int(process.MEMORY), **gpu}
+    return {"CPU": 1, "memory": process.MEMORY, **gpu}

@@ -38,7 +38,7 @@ def two_nodes():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets want a short path
-    common = ["--num-cpus=1", "--memory=4000000000", "--object-store-memory=80000000", "--block",
+    common = ["--num-cpus=1", f"--memory={process.MEMORY}", "--object-store-memory=80000000", "--block",
               "--disable-usage-stats"]  # fmt: skip
     address = f"127.0.0.1:{port}"
     head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false",
@@ -92,7 +92,7 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
     ("nodes", "slots"),
     [
         ([{"CPU": 8, "GPU": 4, "memory": 1e12}, {"CPU": 8, "GPU": 2, "memory": 1e12}], 6),
-        ([{"CPU": 2, "memory": 8e9}, {"CPU": 2, "memory": 5e9}], 3),
+        ([{"CPU": 2, "memory": 2 * process.MEMORY}, {"CPU": 2, "memory": 1.5 * process.MEMORY}], 3),
     ],
 )
 def test_each_cell_takes_a_gpu_where_there_are_any_and_a_core_otherwise(nodes, slots, monkeypatch):
@@ -101,7 +101,7 @@ def test_each_cell_takes_a_gpu_where_there_are_any_and_a_core_otherwise(nodes, s
 
 
 def test_a_cluster_of_nodes_too_small_for_a_cell_is_refused(monkeypatch):
-    _pretend(monkeypatch, [{"CPU": 2, "memory": 2e9}, {"CPU": 2, "memory": 2e9}])
+    _pretend(monkeypatch, [{"CPU": 2, "memory": process.MEMORY / 2}, {"CPU": 2, "memory": process.MEMORY / 2}])
     with pytest.raises(UserError, match="no node of the Ray cluster has what a cell takes"):
         cluster.connect(8)
 
