@@ -155,8 +155,8 @@ def _dropped(cells):
     real = cells[cells["entity"].isin(TABLES)].drop_duplicates(["model", "info", "seed", "n_facts"])
     if real.empty:
         return ""
-    counts = ", ".join(f"{row['dropped_known']} {row['info']}" for _, row in real.iterrows())
-    return f"\n\nReal facts dropped because the untrained model answers them: {counts}."
+    counts = ", ".join(f"{count} {info}" for info, count in real.groupby("info")["dropped_known"].sum().items())
+    return f"\n\nReal facts dropped in {len(real)} draws because the untrained model answers them: {counts}."
 
 
 def _cell_table(cells, items):
