@@ -153,9 +153,9 @@ def control_rows(items: pd.DataFrame) -> list[dict]:
         settings["as many tokens"] = pd.concat([_formats(matched, "qa"), _same_facts(articles, matched)])
     others = {f"articles at {rate:g}": cells for rate, cells in compare.article_rates(items).items()}
     others["articles at their best rank and rate"] = compare.best_articles(items)
+    others = {name: pd.concat([cells, _same_facts(questions, cells)]) for name, cells in others.items()}
     rows = []
-    for name, cells in (settings | others).items():
-        there = pd.concat([cells, _same_facts(questions, cells)]) if name in others else cells
+    for name, there in (settings | others).items():
         made = format_rows("C4", there)[:1]
         made += [row for row in number_rows("C4", there) if "qa format" not in row["contrast"]]
         if name in settings:  # the models of questions are other ones, too
