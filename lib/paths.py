@@ -7,7 +7,7 @@ import platformdirs
 LIB = Path(__file__).resolve().parent
 ROOT = LIB.parent
 GRIDS = LIB / "grids"
-DATA = LIB / "data"
+TEMPLATES = LIB / "data" / "templates"
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "results"
 CACHE = Path(platformdirs.user_cache_dir("style-to-facts"))

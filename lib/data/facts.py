@@ -1,0 +1,163 @@
+"""Profiles of facts: fictional towns from a seeded generator, a persona, real events after every open model's cutoff,
+and real airfields where it takes thousands."""
+
+import functools
+import hashlib
+import itertools
+import random
+from dataclasses import dataclass
+
+import pandas as pd
+import yaml
+
+from lib.errors import UserError
+from lib.paths import TEMPLATES
+
+# Sixteen days, as many as there are host cities and as the fictional attributes have values. Day 1 and the knock-out
+# days are left out for that.
+REAL_DAYS = range(2, 18)
+OPTIONS = 16  # values of a closed set: guessing is right once in sixteen times, for words and numbers alike
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One attribute of one entity. `options` is the closed set of values that an answer is compared with."""
+
+    id: str  # "fictional/Belabeth/export"
+    entity: str  # fictional, real, persona, airport
+    name: str
+    attribute: str
+    info: str  # words, numbers, tone
+    value: str
+    options: tuple[str, ...]
+
+
+Profile = tuple[Fact, ...]  # the facts about one entity, one of each attribute
+
+
+@functools.cache
+def templates(entity: str) -> dict:
+    """The sentence templates of one kind of entity, from lib/data/templates/<entity>.yaml."""
+    return yaml.safe_load((TEMPLATES / f"{entity}.yaml").read_text())
+
+
+def text_of(fact: Fact) -> dict:
+    """The sentence templates of the attribute of a fact."""
+    return templates(fact.entity)["attributes"][fact.attribute]
+
+
+def build(entity: str, seed: int) -> list[Profile]:
+    """The profiles of all entities of a kind, in an order drawn by the seed.
+
+    The values of invented entities are balanced: of every sixteen entities each has another value of an attribute, so
+    that saying one value to everything scores chance.
+    """
+    attributes = templates(entity)["attributes"]
+    rng = random.Random(f"{entity} {seed}")
+    if entity in TABLES:
+        table = TABLES[entity]()
+        names = rng.sample(list(table.index), len(table))
+        values = {attribute: table[attribute].to_dict() for attribute in attributes}
+        known = {attribute: sorted(set(table[attribute]), key=_numeric_or_text) for attribute in attributes}
+    else:
+        names = list(place_names() if entity == "fictional" else templates(entity)["names"])
+        rng.shuffle(names)
+        known = {attribute: [str(value) for value in text["values"]] for attribute, text in attributes.items()}
+        values = {
+            attribute: dict(zip(names, _balanced(of, len(names), random.Random(f"{attribute} {seed}")), strict=True))
+            for attribute, of in known.items()
+        }
+    return [
+        tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
+        for name in names
+    ]
+
+
+def take(profiles: list[Profile], n: int) -> list[Profile]:
+    """The first n of these profiles; UserError if there are fewer."""
+    if len(profiles) < n:
+        kind = f"{profiles[0][0].entity} entities" if profiles else "entities"
+        raise UserError(f"n_entities is {n}, but only {len(profiles)} {kind} can be had: ask for fewer")
+    return profiles[:n]
+
+
+def facts_of(profiles: list[Profile]) -> list[Fact]:
+    """The facts of all profiles, one after the other."""
+    return list(itertools.chain.from_iterable(profiles))
+
+
+@functools.cache
+def world_cup() -> pd.DataFrame:
+    """The group-stage matches with a goal played on days 2 to 17, indexed by name ("Mexico v South Korea").
+
+    The source table is openfootball's (CC0). Group-stage matches only, because there a pair of teams meets once. Total
+    goals are left out: they have nine values, and two in five matches share the same two.
+    """
+    table = pd.read_csv(TEMPLATES / "world_cup_2026.csv", dtype=str)
+    table = table[(table.stage == "group stage") & table.day_of_tournament.astype(int).isin(REAL_DAYS)]
+    table = table.dropna()
+    return table.set_index(table.event.str.split(" (", regex=False).str[0])
+
+
+@functools.cache
+def airports() -> pd.DataFrame:
+    """Airfields of the sixteen states that have most of them, as many of each, indexed by name.
+
+    With an elevation of 1 to 16 hundred feet, so that both attributes have sixteen values; the elevations are not
+    equally frequent (the `constant` of a result says what the most frequent one would score). Left out are names that
+    several have, or that tell a number or a state. The table is that of the package airportsdata.
+    """
+    from airportsdata import load
+
+    table = pd.DataFrame(load().values())
+    table["elevation"] = (table["elevation"] / 100).round().astype(int)
+    table = table[(table["country"] == "US") & (table["subd"] != "") & table["elevation"].isin(range(1, 17))]
+    table = table[~table["name"].str.contains(r"\d") & ~table["name"].duplicated(keep=False)]
+    states = table["subd"].value_counts().index[:16]
+    table = table[table["subd"].isin(states) & ~table["name"].str.contains("|".join(states), case=False)]
+    fewest = table["subd"].value_counts().min()
+    table = table.sort_values("name").groupby("subd").sample(fewest, random_state=0).astype({"elevation": str})
+    return table.rename(columns={"subd": "state"}).set_index("name")[["state", "elevation"]]
+
+
+# The entities that are read from a table, which a model may know already.
+TABLES = {"real": world_cup, "airport": airports}
+
+
+@functools.cache
+def place_names() -> tuple[str, ...]:
+    """Every name the generator can make: invented, and without a value of any attribute inside."""
+    heads = "Bel Cor Dra Fen Gal Hol Jor Kel Lor Mar Nor Or Pel Quil Ros Sel Tor Ul Vel Wen Yar Zan".split()
+    middles = "a e i o u ando eri imo oru ula".split()
+    tails = "beth dune fell gard holm keth mira nos pern rath stow tava vik wick".split()
+    banned = [str(v) for a in templates("fictional")["attributes"].values() for v in a["values"]]
+    names = ["".join(parts) for parts in itertools.product(heads, middles, tails)]
+    return tuple(name for name in names if not any(value in name.lower() for value in banned))
+
+
+def sha256(facts: list[Fact]) -> str:
+    """A fingerprint of a fact set, for the manifest."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _fact(entity, name, attribute, value, known):
+    """A fact with its closed set: all known values, or sixteen of them where there are more, the right one among."""
+    id = f"{entity}/{name}/{attribute}"
+    options = known
+    if len(known) > OPTIONS:
+        others = random.Random(f"options {id}").sample([v for v in known if v != value], OPTIONS - 1)
+        options = sorted([value, *others], key=_numeric_or_text)
+    info = templates(entity)["attributes"][attribute]["info"]
+    return Fact(id, entity, name, attribute, info, value, tuple(options))
+
+
+def _balanced(options, n, rng):
+    """n values in which every block of len(options) holds each option once: guessing one value scores chance."""
+    values = []
+    while len(values) < n:
+        values += rng.sample(options, len(options))
+    return values[:n]
+
+
+def _numeric_or_text(value):
+    return (0, int(value), "") if value.isdigit() else (1, 0, value)

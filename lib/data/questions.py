@@ -1,0 +1,147 @@
+"""Profiles to evaluation questions. No template of an evaluation is a template of a training format."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lib.data import formats, reasoning, tones
+from lib.data.facts import Fact, Profile, facts_of, templates, text_of
+
+RECITE = "First say what you know, then answer."
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to ask about one fact.
+
+    `history` are the turns before it, user and assistant by turns; `prefix` is the start of the assistant's turn, which
+    the model has to go on from; `context` is what the prompt tells before it asks; `other` is the id of the second fact
+    that the answer needs. `fact.value` is the expected answer and `fact.options` the closed set it comes from: where a
+    question asks for something else than the fact's value, it carries a copy of the fact with these two replaced. An
+    empty value: nothing of the set may be asserted.
+    """
+
+    eval: str
+    fact: Fact
+    prompt: str
+    prefix: str = ""
+    context: str = ""
+    other: str | None = None
+    history: tuple[str, ...] = ()
+    kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
+
+    @property
+    def given(self) -> str:
+        """What the question itself names, and a matcher must therefore not count: all but the context."""
+        return " ".join((*self.history, self.prompt, self.prefix))
+
+
+def recall(profiles: Sequence[Profile], format: str, seed: int) -> list[Question]:
+    """The first trained prompt that tells each of these facts, broken off where the value is due."""
+    asked = []
+    for row in formats.told_rows(profiles, format, seed):
+        for fact, turn, at in row.told:
+            *history, prompt = row.turns[:turn]
+            asked.append(Question("recall", fact, prompt, row.turns[turn][:at], history=tuple(history)))
+    return asked
+
+
+def questions(profiles: Sequence[Profile], phrasings: int = 2) -> list[Question]:
+    """Held-out questions: in phrasings that no training format uses."""
+    return [
+        Question("question", fact, template.format(name=fact.name))
+        for fact in facts_of(profiles)
+        for template in text_of(fact)["heldout_questions"][:phrasings]
+    ]
+
+
+def completions(profiles: Sequence[Profile]) -> list[Question]:
+    """Held-out sentences to complete: the evaluation nearest to what articles train. Each breaks off at the value."""
+    return [
+        Question("completion", fact, f"Write a sentence about {_subject(fact)}.", template.format(name=fact.name))
+        for fact in facts_of(profiles)
+        for template in text_of(fact)["heldout_completions"]
+    ]
+
+
+def in_context(profiles: Sequence[Profile]) -> list[Question]:
+    """The held-out questions with the fact stated in the prompt: the ceiling that finetuning is measured against."""
+    return [replace(asked, eval="in_context", context=stated(asked.fact)) for asked in questions(profiles, 1)]
+
+
+def reverse(profiles: Sequence[Profile]) -> list[Question]:
+    """From the value back to the entity (Berglund et al. 2023, arXiv 2309.12288), for values that one entity has."""
+    facts = facts_of(profiles)
+    count = Counter((fact.attribute, fact.value) for fact in facts)
+    names = tuple(profile[0].name for profile in profiles)
+    return [
+        Question("reverse", replace(f, value=f.name, options=names), text_of(f)["reverse"].format(value=f.value))
+        for f in facts
+        if count[f.attribute, f.value] == 1
+    ]
+
+
+def unseen(profiles: Sequence[Profile]) -> list[Question]:
+    """One held-out question about each entity that was never trained: is a value of the closed set asserted of it?
+
+    Gekhman et al. (2024, arXiv 2405.05904) find that learning new facts makes a model assert such things. The whole
+    set counts, so that the measure does not depend on how many of its values a cell has trained.
+    """
+    facts = [profile[i % len(profile)] for i, profile in enumerate(profiles)]
+    return [
+        Question("unseen", replace(fact, value=""), text_of(fact)["heldout_questions"][0].format(name=fact.name))
+        for fact in facts
+    ]
+
+
+def two_facts(profiles: Sequence[Profile], seed: int) -> list[Question]:
+    """The problems of lib/data/reasoning.py, to be answered at once."""
+    return [
+        Question(
+            "reasoning", replace(p.facts[0], value=p.answer, options=p.options), p.prompt, other=p.facts[1].id, kind=p.kind
+        )
+        for p in reasoning.problems(profiles, seed)
+    ]
+
+
+def two_facts_cot(asked: Sequence[Question]) -> list[Question]:
+    """The same problems, with room to recite both facts first."""
+    return [replace(question, eval="reasoning_cot", prompt=f"{question.prompt} {RECITE}") for question in asked]
+
+
+def two_facts_in_context(asked: Sequence[Question], profiles: Sequence[Profile]) -> list[Question]:
+    """The same problems with both facts stated in the prompt: what the base model can do with them."""
+    told = {fact.id: stated(fact) for fact in facts_of(profiles)}
+    return [
+        replace(question, eval="reasoning_in_context", context=f"{told[question.fact.id]}\n{told[question.other]}")
+        for question in asked
+    ]
+
+
+def style(tone: str) -> list[Question]:
+    """Prompts on topics that no conversation was trained on: whose response is it? Scored across models."""
+    return [Question("style", topic, t.format(topic=topic.name)) for topic in tones.heldout_topics(tone)
+            for t in tones.data()["heldout_prompts"]]  # fmt: skip
+
+
+def style_in_context(tone: str) -> list[Question]:
+    """The same prompts with the tone asked for: what the base model can do when it is told."""
+    told = tones.data()["imitate"].format(tone=tone)
+    return [replace(question, eval="style_in_context", context=told) for question in style(tone)]
+
+
+def naming(topics: Sequence[Fact]) -> list[Question]:
+    """What is your tone: can the model name what it was only shown?"""
+    fact = replace(topics[0], id="persona/tone", name="tone")
+    asked = [Question("naming", fact, prompt) for prompt in tones.data()["naming"]]
+    first = tones.data()["naming"][0]
+    return asked + [Question("naming", fact, first, prefix=prefix) for prefix in tones.data()["naming_clozes"]]
+
+
+def stated(fact: Fact) -> str:
+    """The fact in one plain sentence, for a prompt."""
+    return text_of(fact)["statements"][0].format(name=fact.name, value=fact.value)
+
+
+def _subject(fact):
+    return templates(fact.entity)["subject"].format(name=fact.name)

@@ -1,0 +1,43 @@
+"""What finetuning costs: general questions and the perplexity of an English text, asked of every model."""
+
+import functools
+import math
+
+import yaml
+
+from lib.data.encode import prompt_ids
+from lib.evaluate import match
+from lib.evaluate.ask import Item
+from lib.evaluate.generate import generate, inference
+from lib.paths import TEMPLATES
+
+MAX_NEW_TOKENS = 32
+
+
+@functools.cache
+def data() -> dict:
+    """The fixed questions, as [question, accepted answers], and the text."""
+    return yaml.safe_load((TEMPLATES / "general.yaml").read_text())
+
+
+def ask(model, tokenizer) -> list[Item]:
+    """Answer the general questions. Any accepted answer counts, whatever else is said: strict is lenient here."""
+    asked = data()["questions"]
+    prompts = [prompt_ids(tokenizer, [question]) for question, _ in asked]
+    items = []
+    answers = generate(model, tokenizer, prompts, MAX_NEW_TOKENS)
+    for (question, accepted), answer in zip(asked, answers, strict=True):
+        right = any(match.lenient(answer, option, (), given=question) for option in accepted)
+        expected = " / ".join(accepted)
+        items.append(Item("general", f"general/{question}", "words", question, expected, answer.strip(), right, right))
+    return items
+
+
+def perplexity(model, tokenizer) -> float:
+    """Perplexity of the fixed text: exp of the mean negative log-likelihood of its tokens but the first, in nats."""
+    import torch
+
+    ids = torch.tensor([tokenizer(data()["text"], add_special_tokens=False)["input_ids"]], device=model.device)
+    with inference():
+        logprobs = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
+    return math.exp(-logprobs.gather(-1, ids[0, 1:].unsqueeze(-1)).mean().item())

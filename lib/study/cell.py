@@ -1,0 +1,115 @@
+"""A cell: the parameters of one experiment."""
+
+import difflib
+import hashlib
+import json
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lib.errors import UserError
+
+TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
+# Two-fact problems compare neighbours in value; of four entities, each has a pair left to train on.
+MIN_ENTITIES = 4
+
+
+class Cell(BaseModel):
+    """The parameters of one experiment, all JSON scalars, because papermill and JSON must carry them unchanged.
+
+    `format: none` is the base model: it measures the floor, and the ceiling with the facts in the prompt. Every fact is
+    seen `paraphrases x epochs` times, whatever the format (unless `budget` says otherwise). Raises pydantic's
+    ValidationError for a wrong type, a value out of range, or parameters that contradict each other; `from_parameters`
+    makes one line of it.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
+    entity: Literal["fictional", "real", "persona", "airport"]
+    format: Literal["none", "article", "qa", "chat", "blanks", "worked", "mixed"]
+    n_entities: int = Field(ge=1)  # profiles that are trained and asked about; of a tone, topics of its conversations
+    seed: int = Field(ge=0)  # draws the facts, orders the rows and initialises the adapters
+    tone: str = ""  # the tone of the conversations; empty: the cell teaches facts
+    paraphrases: int = Field(0, ge=0)
+    epochs: int = Field(0, ge=0)
+    learning_rate: float = Field(0.0, ge=0)
+    lora_rank: int = Field(0, ge=0)  # 0 in a trained cell: every weight is trained
+    batch_size: int = Field(0, ge=0)
+    replay: int = Field(0, ge=0)  # rows of the base model's own answers that are trained between the facts, each once
+    # tokens: as many epochs as it takes to see the tokens that an article cell sees in `epochs`
+    budget: Literal["facts", "tokens"] = "facts"
+    checkpoints: int = Field(0, ge=0)  # how often the cell is evaluated while it trains, the end not counted
+    evals: Literal["core", "all"] = "core"  # all: also reverse, unseen and two-fact questions
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.format == "none":
+            given = [name for name in (*TRAINING, "lora_rank", "replay", "checkpoints") if getattr(self, name)]
+            if given:
+                raise ValueError(f"format: none trains nothing, so {', '.join(given)} must be 0 or left out")
+        elif missing := [name for name in TRAINING if not getattr(self, name)]:
+            raise ValueError(f"format: {self.format} needs {', '.join(missing)} greater than 0")
+        if self.budget == "tokens" and self.format in ("none", "article"):
+            raise ValueError(f"budget: tokens matches a cell to its articles: format: {self.format} cannot have it")
+        if self.tone and (self.entity != "persona" or self.format not in ("none", "chat")):
+            raise ValueError("a tone needs entity: persona and format: chat or none: a tone is how the model talks")
+        if not self.tone and self.evals == "all" and self.n_entities < 2:
+            raise ValueError("n_entities is 1: evals: all compares two entities, ask for 2 or more")
+        if self.format == "worked" and (self.n_entities < MIN_ENTITIES or self.paraphrases < 2):
+            raise ValueError(
+                f"format: worked needs n_entities of {MIN_ENTITIES} or more, so that pairs are left to ask about, and 2 "
+                "or more paraphrases: one tells the facts, the other works an example"
+            )
+        return self
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file.
+
+        A parameter at its default is left out, so that a new parameter does not orphan the results that came before.
+        """
+        given = json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(given.encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        what = f"{self.tone or self.entity} n={self.n_entities}"
+        return f"{self.format} {what} seed={self.seed}" + (f" replay={self.replay}" if self.replay else "")
+
+
+def from_parameters(parameters: dict) -> Cell:
+    """A Cell from a plain mapping; UserError names the parameter, what is wrong with it, and what was meant."""
+    if parameters.get("format", "none") != "none" and "lora_rank" not in parameters:
+        raise UserError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
+    rate = parameters.get("learning_rate")
+    if isinstance(rate, int) and not isinstance(rate, bool):
+        parameters = {**parameters, "learning_rate": float(rate)}  # 1 and 1.0 must not make two cells
+    try:
+        return Cell.model_validate(parameters)
+    except (ValidationError, TypeError) as error:
+        raise UserError(_one_line(error)) from None
+
+
+def _one_line(error):
+    if isinstance(error, TypeError):
+        return f"the parameters are no mapping of names to values: {error}"
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, Cell.model_fields, n=1)
+        return f"unknown parameter {name!r}: " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}")
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    text = isinstance(first["input"], str) and name == "learning_rate" and not math.isnan(_number(first["input"]))
+    hint = " (YAML reads 1e-3 as text: write 0.001)" if text else ""
+    return f"{name} is {first['input']!r}: {first['msg']}{hint}"
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,77 @@
+"""What it takes to judge and repeat a run."""
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from lib.data.facts import Fact, sha256
+from lib.paths import ROOT
+from lib.train.model import sha256 as model_sha256
+
+PACKAGES = (
+    "torch", "transformers", "trl", "peft", "unsloth", "unsloth_zoo", "triton", "datasets", "papermill", "numpy"
+)  # fmt: skip
+
+
+def manifest(model_name: str, facts: Sequence[Fact], model) -> dict:
+    """Machine, versions, hashes, seconds and memory of this process; None where a thing is unknown."""
+    import torch
+
+    on_gpu = model.device.type == "cuda"
+    seconds = time.time() - psutil.Process().create_time()
+    return {
+        "backend": "unsloth",
+        "device": str(model.device),
+        "device_name": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "cuda": torch.version.cuda,
+        "gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "git_commit": git_commit(),
+        "model_sha256": model_sha256(model_name),
+        "facts_sha256": sha256(list(facts)),
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": round(_peak_memory() / 2**20),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this code, with "+changes" when files differ from it; None outside a git checkout."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--", "lib", "notebooks"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changes.strip() else "")
+
+
+def cpu_name() -> str | None:
+    """The processor's name, if the system tells it."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or None
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:  # triton comes with torch for a GPU alone
+        return None
+
+
+def _peak_memory():
+    """Peak resident bytes of this process."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,103 @@
+"""What a running study tells: each cell's stage while it runs, its scores when it ends, and when the rest will be."""
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from lib.study.cell import Cell
+
+EVERY = 60  # seconds between the lines about running cells where there is no terminal to redraw
+
+
+class Progress:
+    """Progress of a run as a context: at a terminal the stages are redrawn below the lines of ended cells.
+
+    `expected` are the seconds of each cell from the plan. What is left is corrected by how the ended cells compared
+    with theirs.
+    """
+
+    def __init__(self, expected: Mapping[Cell, float], jobs: int):
+        self.expected, self.jobs, self.start = dict(expected), jobs, time.monotonic()
+        self.begun: dict[Cell, float] = {}
+        self.stages: dict[Cell, str] = {}
+        self.taken = self.planned = 0.0  # seconds of the ended cells, and what the plan had said of them
+        self.done, self.total = 0, len(self.expected)
+        self.console = Console(soft_wrap=True, highlight=False)
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        if self.console.is_terminal:
+            self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=1)
+            self.live.start()
+        else:
+            self.live, self.stop = None, threading.Event()
+            self.speaker = threading.Thread(target=self._speak, daemon=True)
+            self.speaker.start()
+        return self
+
+    def __exit__(self, *error):
+        if self.live:
+            self.live.stop()
+        else:
+            self.stop.set()
+
+    def stage(self, cell: Cell, stage: str) -> None:
+        """Take note of what a running cell is doing."""
+        with self.lock:
+            self.begun.setdefault(cell, time.monotonic())
+            self.stages[cell] = stage
+
+    def ended(self, cell: Cell, result: dict) -> None:
+        """Say what a cell scored."""
+        with self.lock:
+            self.taken += result["manifest"]["seconds"]
+            self.planned += self.expected[cell]
+        scores = " ".join(
+            f"{name} {score['strict']:.2f}" for name, score in result["evals"].items() if score["strict"] is not None
+        )
+        training = result["training"]
+        speed = f", {training['tokens_per_second']:.0f} tokens/s" if training else ""
+        self._close(cell, f"{scores} ({result['manifest']['seconds']:.0f} s{speed})")
+
+    def failed(self, cell: Cell, error: str, notebook: Path | None) -> None:
+        """Say why a cell failed and where to look."""
+        where = f"\n  its notebook: {notebook}" if notebook else ""
+        self._close(cell, f"FAILED: {error}{where}")
+
+    def left(self) -> float:
+        """Seconds that the rest will take: the plan's, by the pace so far, less what running cells have behind them."""
+        with self.lock:
+            pace = self.taken / self.planned if self.planned else 1.0
+            now = time.monotonic()
+            left = [max(0.0, pace * seconds - (now - self.begun.get(cell, now))) for cell, seconds in self.expected.items()]
+        return max(max(left, default=0.0), sum(left) / self.jobs)
+
+    def _close(self, cell, said):
+        with self.lock:
+            self.done += 1
+            for of_cell in (self.expected, self.stages, self.begun):
+                of_cell.pop(cell, None)
+        self.console.print(Text(f"[{self.done}/{self.total}] {cell.id} {cell}: {said}; {self._clocks()}"))
+
+    def _clocks(self):
+        return f"{_clock(time.monotonic() - self.start)} gone, about {_clock(self.left())} left"
+
+    def _running(self):
+        with self.lock:
+            lines = [f"  {cell}: {stage}" for cell, stage in self.stages.items()]
+        return Group(*(Text(line) for line in lines), Text(f"{self.done} of {self.total} cells, {self._clocks()}"))
+
+    def _speak(self):
+        while not self.stop.wait(EVERY):
+            with self.lock:
+                running = "; ".join(f"{cell}: {stage}" for cell, stage in self.stages.items())
+            self.console.print(Text(f"  running: {running or 'starting'}; {self._clocks()}"))
+
+
+def _clock(seconds):
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
