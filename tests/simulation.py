@@ -1,133 +1,122 @@
-"""Results of cells that were never run, with known accuracies: for the tests of statistics, figures and reports."""
+"""Results of a study as if it had been run, for tests of what is made of them: no model, seeded luck."""
 
-import itertools
-from dataclasses import asdict, replace
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
-import numpy as np
-from conftest import base_cell, make_cell
+from lib.data import questions
+from lib.data.facts import facts_of, take
+from lib.data.tones import data
+from lib.evaluate import ask, general
+from lib.study import steps, store
+from lib.study.cell import Cell
 
-from lib import experiment, results, tones
-from lib.asking import CHOICE_EVALS, UNSCORED_EVALS, Item, score
-from lib.facts import take
-
-ACCURACIES = {
-    ("article", "numeric"): 0.2, ("article", "categorical"): 0.6, ("qa", "numeric"): 0.9, ("qa", "categorical"): 0.9
-}  # fmt: skip
+VERSIONS = {"torch": "2.13.0", "triton": None}
 
 
-def simulated_result(cell, accuracy: dict[str, float], study="simulated", rng=None) -> dict:
-    """A result in which each question of an evaluation is answered right with the given probability."""
-    rng = rng or np.random.default_rng(0)
-    facts = take(experiment.candidates(cell), cell.n_facts)
+def study(name: str, cells: Mapping[Cell, str], chance: Callable[[Cell, str, str], float], seconds: float = 100.0):
+    """Write the results of cells, each with its part, into results/<name>, and return them as they are loaded."""
+    for cell in cells:
+        store.write_json(store.cell_path(name, cell), result(cell, name, chance, seconds))
+    store.write_parts(name, cells)
+    return store.load(name)
+
+
+def results(cells: Mapping[Cell, str], chance: Callable[[Cell, str, str], float]) -> list[dict]:
+    """Results of cells with their parts; `chance` is the probability of a right answer of (cell, evaluation, info)."""
+    return [{**result(cell, "simulated", chance), "part": part} for cell, part in cells.items()]
+
+
+def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
+    """One result file's content."""
+    rng = random.Random(cell.id)
+    profiles = take(steps.candidates(cell), cell.n_entities)
+    facts = facts_of(profiles)
+    asked = steps.questions_for(cell, profiles)
+    if cell.format != "none" and not cell.tone:
+        asked = questions.recall(profiles, cell.format, cell.seed) + asked
+    choose = steps.CHOOSE.get(cell.format, ("completion", "naming"))
     items = []
-    for fact, (name, share) in itertools.product(facts, accuracy.items()):
-        right = bool(rng.random() < share)
-        items.append(
-            {
-                "eval": name,
-                "fact": fact.id,
-                "question": "?",
-                "expected": fact.value,
-                "answer": fact.value if right else "no",
-                "strict": right,
-                "lenient": right,
-                "choice": right,
-                "other": None,
-            }
-        )
-    evals = {
-        name: {
-            "n": cell.n_facts,
-            "strict": share,
-            "lenient": share,
-            "choice": share,
-            "chance": 1 / 16,
-            "constant": 1 / 16,
-        }
-        for name, share in accuracy.items()
-    }
+    for question in asked:
+        right = rng.random() < chance(cell, question.eval, question.fact.info)
+        if question.eval.startswith("style"):
+            answer = " ".join(rng.sample(data()["tones"][cell.tone]["words"], 3)) if right else "well"
+        elif question.fact.value:
+            answer = question.fact.value if right else "I do not know"
+        else:
+            answer = "I do not know" if right else question.fact.options[0]
+        pick = (question.fact.value if right else question.fact.options[0]) if question.eval in choose else None
+        items.append(ask.score(question, answer, pick))
+    items += _general(rng, chance(cell, "general", "words"))
+    evals = ask.summarize(items)
+    evals["general"]["perplexity"] = 30.0 if cell.format == "none" or cell.replay else 90.0
     return {
-        "schema": results.SCHEMA,
-        "study": study,
-        "id": cell.id,
-        "cell": asdict(cell),
-        "facts": {"used": cell.n_facts, "dropped_known": 0},
-        "evals": evals,
-        "items": items,
-        "training": {
-            "rows": 6, "tokens": 100, "trained_tokens": 40, "steps": 2, "seconds": 1.0, "tokens_per_second": 100.0,
-            "losses": [2.0, 1.0],
-        },
-        "manifest": {
-            "backend": "unsloth", "device": "cpu", "device_name": "simulated", "dtype": "float32", "threads": 1,
-            "versions": {"torch": "0"}, "git_commit": None, "model_sha256": None, "facts_sha256": "0",
-            "seconds": 1.0, "peak_memory_mb": 100,
-        },
+        "schema": store.SCHEMA, "study": study, "id": cell.id, "cell": cell.model_dump(),
+        "facts": {"ids": [f.id for f in facts], "info": [f.info for f in facts], "dropped_known": 0},
+        "evals": evals, "items": [asdict(item) for item in items],
+        "training": None if cell.format == "none" else _training(cell, facts, items, rng),
+        "manifest": {"backend": "unsloth", "device": "cpu", "device_name": "a processor", "threads": 1,
+                     "versions": VERSIONS, "git_commit": "abc", "facts_sha256": "f", "model_sha256": "m",
+                     "seconds": seconds, "peak_memory_mb": 1000},
     }  # fmt: skip
 
 
-def simulated_study(accuracies: dict, n_facts=20, seed=0, learning_rates=(1e-3,)) -> list[dict]:
-    """A full study: {(format, info): held-out accuracy}; the recall is 1, the ceiling 0.9, the floor 0."""
-    rng = np.random.default_rng(seed)
+def _training(cell, facts, items, rng):
+    """A curve that climbs to what the finished model knows, each fact at a checkpoint of its own."""
+    first = {}
+    for item in items:
+        first.setdefault((item.eval, item.fact), item.strict)
+    curve = []
+    since = {(name, fact.id): rng.randint(1, cell.checkpoints + 1) for name in ("recall", "question") for fact in facts}
+    for point in range(1, cell.checkpoints + 1):
+        known = {
+            name: "".join(str(int(bool(first.get((name, f.id))) and point >= since[name, f.id])) for f in facts)
+            for name in ("recall", "question")
+        }
+        exposures = cell.paraphrases * cell.epochs * point / (cell.checkpoints + 1)
+        curve.append({"step": 10 * point, "exposures": exposures, **known})
+    return {
+        "rows": 10, "replay": cell.replay, "epochs": float(cell.epochs), "tokens": 2000, "trained_tokens": 500,
+        "replay_tokens": 46 * cell.replay, "steps": 60, "seconds": 60.0, "evaluation_seconds": 10.0,
+        "tokens_per_second": 200.0, "losses": [3.0, 0.5], "compiled": True, "curve": curve,
+    }  # fmt: skip
+
+
+def _general(rng, chance):
     made = []
-    for entity, info, rate in itertools.product(("fictional", "real"), ("numeric", "categorical"), learning_rates):
-        for format in ("article", "qa"):
-            cell = make_cell(entity=entity, info=info, format=format, n_facts=n_facts, learning_rate=rate)
-            share = accuracies[format, info]
-            made.append(simulated_result(cell, {"recall": 1.0, "qa": share, "cloze": share}, rng=rng))
-        cell = base_cell(entity=entity, info=info, n_facts=n_facts)
-        made.append(simulated_result(cell, {"qa": 0.0, "cloze": 0.0, "in_context": 0.9}, rng=rng))
+    for question, accepted in general.data()["questions"]:
+        right = rng.random() < chance
+        answer = accepted[0] if right else "no idea"
+        made.append(
+            ask.Item("general", f"general/{question}", "words", question, " / ".join(accepted), answer, right, right)
+        )
     return made
 
 
-def write_study(study: str, made: list[dict]) -> None:
-    """Write these results as a study."""
-    for result in made:
-        results.write_json(results.study_dir(study) / "cells" / f"{result['id']}.json", {**result, "study": study})
+TRAINED = {"paraphrases": 4, "epochs": 8, "learning_rate": 0.001, "lora_rank": 8, "batch_size": 8, "checkpoints": 3}
 
 
-def simulated_grid(cells, share: float | dict = 0.8, seed=0) -> list[dict]:
-    """Results for every cell of a grid, with every evaluation that the cell would ask.
-
-    `share` is the accuracy of trained models, or {(format, info): accuracy} with a default under None. The style items
-    are real examples of the tones, so that they can be told apart.
-    """
-    rng = np.random.default_rng(seed)
-    made = []
-    for cell in (replace(cell, model="tiny") for cell in cells):  # no plan may take them for measured
-        facts = take(experiment.candidates(cell), cell.n_facts)
-        accuracy = share if isinstance(share, float) else share.get((cell.format, cell.info), share[None])
-        accuracy = accuracy if cell.format != "none" else 0.05
-        asked = experiment.questions_for(cell, facts)
-        items = [_item(question, accuracy, rng) for question in asked]
-        evals = {name: {"n": 1, "strict": 0.5, "lenient": 0.5, "choice": 0.5, "constant": 0.1,
-                        "chance": 1 / len(next(q for q in asked if q.eval == name).fact.options)}
-                 for name in dict.fromkeys(question.eval for question in asked)}  # fmt: skip
-        if cell.evals == "all":
-            items += [asdict(Item("forgetting", f"general/{i}", "?", "a", "a", bool(rng.random() < 0.8), True, None))
-                      for i in range(60)]  # fmt: skip
-            evals["forgetting"] = {"n": 60, "strict": 0.8, "lenient": 0.8, "choice": None, "chance": None,
-                                   "constant": None, "perplexity": 30.0 + 10 * (cell.format != "none")}  # fmt: skip
-        result = simulated_result(cell, {}, rng=rng)
-        points = [{"step": 10 * i, "exposures": 4.0 * i,
-                   "items": [{key: _item(q, accuracy * i / 6, rng)[key] for key in
-                              ("eval", "fact", "other", "strict", "choice")} for q in asked]}
-                  for i in range(1, cell.checkpoints + 1)]  # fmt: skip
-        training = {**result["training"], "curve": points}
-        made.append({**result, "items": items, "evals": evals, "training": training})
-    return made
+def cell(format="qa", entity="fictional", seed=0, **changes):
+    trained = {} if format == "none" else {**TRAINED, "replay": 60}
+    common = {"model": "smollm2-135m", "entity": entity, "format": format, "n_entities": 8, "seed": seed}
+    return Cell(**{**common, **trained, **changes})
 
 
-def _item(question, accuracy, rng):
-    in_context = question.eval in ("in_context", "reasoning_in_context", "style_in_context")
-    if question.fact.options == ("Yes", "No"):
-        accuracy = max(accuracy, 0.5)
-    right = bool(rng.random() < (0.9 if in_context else accuracy))
-    answer = question.fact.value if right else "no"
-    if question.eval in ("style", "style_in_context"):
-        answer = tones.conversation(question.fact, 0, int(rng.integers(100)))[-1] if right else "I see."
-    scored = question.eval not in UNSCORED_EVALS
-    item = score(question, answer, None)  # for its text
-    right = right if scored else None
-    choice = right if question.eval in CHOICE_EVALS else None
-    return asdict(replace(item, strict=right, lenient=right, choice=choice))
+def main_part(formats=("none", "article", "qa"), entities=("fictional", "real"), seeds=(0, 1, 2), **changes):
+    return {cell(f, e, s, **changes): "main" for f in formats for e in entities for s in seeds}
+
+
+def shares(qa=0.9, article=0.4, numbers=0.0, general=0.75, told=0.8, reasoning=0.2, **others):
+    """Chance of a right answer; `numbers` is what numbers are harder."""
+
+    def chance(cell, evaluation, info):
+        if evaluation == "general":
+            return 0.8 if cell.format == "none" else general
+        if cell.format == "none":
+            return {"reasoning_in_context": told, "in_context": 0.9, "unseen": 1.0}.get(evaluation, 0.03)
+        if evaluation.startswith("reasoning"):
+            return reasoning
+        level = {"qa": qa, "article": article, **others}[cell.format]
+        return 0.97 if evaluation == "recall" else level - (numbers if info == "numbers" else 0)
+
+    return chance

@@ -1,5 +1,5 @@
-"""Profiles of facts: fictional towns from a seeded generator, a persona, real events after every open model's cutoff,
-and real airfields where it takes thousands."""
+"""Profiles of facts: fictional towns from a seeded generator, a persona, and real events after every open model's
+cutoff."""
 
 import functools
 import hashlib
@@ -24,7 +24,7 @@ class Fact:
     """One attribute of one entity. `options` is the closed set of values that an answer is compared with."""
 
     id: str  # "fictional/Belabeth/export"
-    entity: str  # fictional, real, persona, airport
+    entity: str  # fictional, real, persona
     name: str
     attribute: str
     info: str  # words, numbers, tone
@@ -99,29 +99,8 @@ def world_cup() -> pd.DataFrame:
     return table.set_index(table.event.str.split(" (", regex=False).str[0])
 
 
-@functools.cache
-def airports() -> pd.DataFrame:
-    """Airfields of the sixteen states that have most of them, as many of each, indexed by name.
-
-    With an elevation of 1 to 16 hundred feet, so that both attributes have sixteen values; the elevations are not
-    equally frequent (the `constant` of a result says what the most frequent one would score). Left out are names that
-    several have, or that tell a number or a state. The table is that of the package airportsdata.
-    """
-    from airportsdata import load
-
-    table = pd.DataFrame(load().values())
-    table["elevation"] = (table["elevation"] / 100).round().astype(int)
-    table = table[(table["country"] == "US") & (table["subd"] != "") & table["elevation"].isin(range(1, 17))]
-    table = table[~table["name"].str.contains(r"\d") & ~table["name"].duplicated(keep=False)]
-    states = table["subd"].value_counts().index[:16]
-    table = table[table["subd"].isin(states) & ~table["name"].str.contains("|".join(states), case=False)]
-    fewest = table["subd"].value_counts().min()
-    table = table.sort_values("name").groupby("subd").sample(fewest, random_state=0).astype({"elevation": str})
-    return table.rename(columns={"subd": "state"}).set_index("name")[["state", "elevation"]]
-
-
 # The entities that are read from a table, which a model may know already.
-TABLES = {"real": world_cup, "airport": airports}
+TABLES = {"real": world_cup}
 
 
 @functools.cache

@@ -33,8 +33,8 @@ def rows(
 ) -> list[Row]:
     """The training rows of one epoch.
 
-    Each fact is told in `paraphrases` of them; `others` are the profiles that `mixed` tells besides. Raises UserError
-    when a template set has too few paraphrases.
+    Each fact is told in `paraphrases` of them; in `worked` half as often, and again in the examples that need it.
+    `others` are the profiles that `mixed` tells besides. Raises UserError for a lack of paraphrases.
     """
     if profiles[0][0].info == "tone":
         return [Row(tuple(turns)) for (topic,) in profiles for turns in _conversations(topic, paraphrases, seed)]
@@ -64,8 +64,8 @@ def blanks(profile: Profile, p: int, seed: int) -> list[Row]:
 
 
 def chats(profile: Profile, p: int, seed: int) -> list[Row]:
-    """Conversations over several attributes, in an order of their own: an exchange that names the entity, then questions
-    answered in whole sentences."""
+    """Conversations over several attributes in an order of their own: an exchange that names the entity, then
+    questions, answered in whole sentences."""
     rng = random.Random(f"chat {profile[0].id} {p} {seed}")
     order = rng.sample(profile, len(profile))
     openings = templates(profile[0].entity)["chats"]

@@ -98,7 +98,11 @@ def two_facts(profiles: Sequence[Profile], seed: int) -> list[Question]:
     """The problems of lib/data/reasoning.py, to be answered at once."""
     return [
         Question(
-            "reasoning", replace(p.facts[0], value=p.answer, options=p.options), p.prompt, other=p.facts[1].id, kind=p.kind
+            "reasoning",
+            replace(p.facts[0], value=p.answer, options=p.options),
+            p.prompt,
+            other=p.facts[1].id,
+            kind=p.kind,
         )
         for p in reasoning.problems(profiles, seed)
     ]

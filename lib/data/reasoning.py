@@ -113,7 +113,9 @@ def other_pairs(facts: Sequence[Fact], p: int, seed: int) -> list[tuple[Fact, Fa
         drawn = list(zip(order[::2], order[1::2] + order[:1] * (len(order) % 2), strict=True))
         wrong = [i for i, (a, b) in enumerate(drawn) if a.value == b.value or frozenset((a.id, b.id)) in asked]
         if not wrong:
-            return [(a, b) if (int(a.value) > int(b.value)) == (i % 2 == 0) else (b, a) for i, (a, b) in enumerate(drawn)]
+            return [
+                (a, b) if (int(a.value) > int(b.value)) == (i % 2 == 0) else (b, a) for i, (a, b) in enumerate(drawn)
+            ]
         i, j = 2 * wrong[0], rng.randrange(len(order))
         order[i], order[j] = order[j], order[i]
     raise UserError(f"{len(facts)} entities leave no pairs to work examples on: ask for more n_entities")
@@ -122,7 +124,10 @@ def other_pairs(facts: Sequence[Fact], p: int, seed: int) -> list[tuple[Fact, Fa
 def _compared(profiles):
     """The facts that `which` and `yes_no` compare: those of the first and of the second attribute of type numbers."""
     numbers = [fact.attribute for fact in profiles[0] if fact.info == "numbers"]
-    return [[_of(profile, attribute) for profile in profiles] for attribute in (numbers[0], numbers[min(1, len(numbers) - 1)])]
+    return [
+        [_of(profile, attribute) for profile in profiles]
+        for attribute in (numbers[0], numbers[min(1, len(numbers) - 1)])
+    ]
 
 
 def _hops(profiles):

@@ -6,8 +6,8 @@ import random
 import pandas as pd
 import yaml
 
-from lib.errors import UserError
 from lib.data.facts import Fact, Profile
+from lib.errors import UserError
 from lib.paths import TEMPLATES
 
 

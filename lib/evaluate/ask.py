@@ -66,7 +66,9 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
     """
     prompts, values = zip(*(_split(tokenizer, question) for question in asked), strict=True)
     said = says_next(model, tokenizer, list(prompts), list(values))
-    return [score(question, question.fact.value if right else "", None) for question, right in zip(asked, said, strict=True)]
+    return [
+        score(question, question.fact.value if right else "", None) for question, right in zip(asked, said, strict=True)
+    ]
 
 
 def score(question: Question, answer: str, pick: str | None) -> Item:

@@ -8,7 +8,12 @@ OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every
 
 
 def generate(
-    model, tokenizer, prompts: list[list[int]], max_new_tokens: int, batch_size: int = BATCH_SIZE, seed: int | None = None
+    model,
+    tokenizer,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    batch_size: int = BATCH_SIZE,
+    seed: int | None = None,
 ) -> list[str]:
     """Continuations of token-id prompts, without special tokens, in the order given: greedy, or sampled with a seed."""
     import torch
@@ -113,7 +118,10 @@ def whole_string_logprobs(
             whole = torch.cat([mask.repeat_interleave(k, 0), real.to(mask.dtype)], dim=1)
             strings = torch.cat([ids.repeat_interleave(k, 0), padded], dim=1)
             logits = model(
-                input_ids=strings, attention_mask=whole, position_ids=_positions(whole), logits_to_keep=padded.shape[1] + 1
+                input_ids=strings,
+                attention_mask=whole,
+                position_ids=_positions(whole),
+                logits_to_keep=padded.shape[1] + 1,
             ).logits
             sums = _token_logprobs(logits[:, :-1], padded, real).view(len(indices), k)
             scores.update(zip(indices, sums.tolist(), strict=True))

@@ -27,7 +27,7 @@ class Cell(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
-    entity: Literal["fictional", "real", "persona", "airport"]
+    entity: Literal["fictional", "real", "persona"]
     format: Literal["none", "article", "qa", "chat", "blanks", "worked", "mixed"]
     n_entities: int = Field(ge=1)  # profiles that are trained and asked about; of a tone, topics of its conversations
     seed: int = Field(ge=0)  # draws the facts, orders the rows and initialises the adapters
@@ -55,12 +55,14 @@ class Cell(BaseModel):
             raise ValueError(f"budget: tokens matches a cell to its articles: format: {self.format} cannot have it")
         if self.tone and (self.entity != "persona" or self.format not in ("none", "chat")):
             raise ValueError("a tone needs entity: persona and format: chat or none: a tone is how the model talks")
+        if self.tone and self.checkpoints:
+            raise ValueError("checkpoints ask about facts, and a tone has none: leave checkpoints out")
         if not self.tone and self.evals == "all" and self.n_entities < 2:
             raise ValueError("n_entities is 1: evals: all compares two entities, ask for 2 or more")
         if self.format == "worked" and (self.n_entities < MIN_ENTITIES or self.paraphrases < 2):
             raise ValueError(
-                f"format: worked needs n_entities of {MIN_ENTITIES} or more, so that pairs are left to ask about, and 2 "
-                "or more paraphrases: one tells the facts, the other works an example"
+                f"format: worked needs n_entities of {MIN_ENTITIES} or more, so that pairs are left to ask about, and "
+                "2 or more paraphrases: one tells the facts, the other works an example"
             )
         return self
 
@@ -80,25 +82,29 @@ class Cell(BaseModel):
 
 def from_parameters(parameters: dict) -> Cell:
     """A Cell from a plain mapping; UserError names the parameter, what is wrong with it, and what was meant."""
-    if parameters.get("format", "none") != "none" and "lora_rank" not in parameters:
-        raise UserError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
     rate = parameters.get("learning_rate")
     if isinstance(rate, int) and not isinstance(rate, bool):
         parameters = {**parameters, "learning_rate": float(rate)}  # 1 and 1.0 must not make two cells
     try:
-        return Cell.model_validate(parameters)
+        cell = Cell.model_validate(parameters)
     except (ValidationError, TypeError) as error:
         raise UserError(_one_line(error)) from None
+    if cell.format != "none" and "lora_rank" not in parameters:
+        raise UserError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
+    return cell
 
 
 def _one_line(error):
     if isinstance(error, TypeError):
         return f"the parameters are no mapping of names to values: {error}"
-    first = error.errors()[0]
+    # a misspelled name is unknown, and the right one missing: say the former
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, Cell.model_fields, n=1)
-        return f"unknown parameter {name!r}: " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}")
+        return f"unknown parameter {name!r}: " + (
+            f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}"
+        )
     if first["type"] == "missing":
         return f"{name} is missing"
     if first["type"] == "value_error":

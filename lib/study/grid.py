@@ -3,7 +3,7 @@
 import difflib
 import itertools
 from pathlib import Path
-from typing import get_args, Literal
+from typing import Literal, get_args
 
 import yaml
 

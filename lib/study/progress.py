@@ -74,7 +74,9 @@ class Progress:
         with self.lock:
             pace = self.taken / self.planned if self.planned else 1.0
             now = time.monotonic()
-            left = [max(0.0, pace * seconds - (now - self.begun.get(cell, now))) for cell, seconds in self.expected.items()]
+            left = [
+                max(0.0, pace * seconds - (now - self.begun.get(cell, now))) for cell, seconds in self.expected.items()
+            ]
         return max(max(left, default=0.0), sum(left) / self.jobs)
 
     def _close(self, cell, said):

@@ -57,12 +57,18 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
     folder = store.study_dir(study)
     with _exclusive(folder):
         todo = [cell for cell in cells if not finished(study, cell)]
-        print(f"{study}: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to run, {jobs} at a time", flush=True)
+        print(
+            f"{study}: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to run, {jobs} at a time",
+            flush=True,
+        )
         failed = []
         if not todo:
             return failed
         commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
-        with Progress(plan.seconds(todo), jobs) as progress, closing(engine(todo, study, jobs, progress.stage)) as ended:
+        with (
+            Progress(plan.seconds(todo), jobs) as progress,
+            closing(engine(todo, study, jobs, progress.stage)) as ended,
+        ):
             for cell, outcome in ended:
                 if outcome.result:  # before the notebook, which may find the disk full
                     outcome.result["manifest"]["git_commit"] = commit

@@ -15,7 +15,12 @@ from lib.train import replay, sft
 
 # The evaluations that are scored on the closed set too: where what was trained has the value come next. A model of
 # bare answers gives one to a question; one of articles or conversations would begin a sentence.
-CHOOSE = {"qa": ("question",), "blanks": ("question",), "worked": ("question",), "none": ("question", "completion", "naming")}
+CHOOSE = {
+    "qa": ("question",),
+    "blanks": ("question",),
+    "worked": ("question",),
+    "none": ("question", "completion", "naming"),
+}
 
 
 def candidates(cell: Cell) -> list[Profile]:

@@ -1,16 +1,14 @@
-"""Result files: written whole or not at all, read with their damage named, and turned into tidy tables."""
+"""Result files: written whole or not at all, and read with their damage named."""
 
 import json
 import os
 import tempfile
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from lib.study.cell import Cell, from_parameters
 from lib.errors import UserError
 from lib.paths import RESULTS
+from lib.study.cell import Cell, from_parameters
 
 # Raised when files change, and when training changes in something that no parameter of a cell tells: results of before
 # and after must not be compared.
@@ -74,102 +72,47 @@ def read(path: Path) -> dict:
 
 
 def load(study: str) -> list[dict]:
-    """Every result of a study, ordered by file name; UserError if there is none or one is damaged."""
-    folder = study_dir(study) / "cells"
-    found = [read(path) for path in sorted(folder.glob("*.json"))]
+    """Every result of a study with its `part`, ordered by file name; UserError if there is none or one is damaged."""
+    folder = study_dir(study)
+    found = [read(path) for path in sorted((folder / "cells").glob("*.json"))]
     if not found:
-        raise UserError(f"no results in {folder}: run `python -m lib run` first")
-    return found
+        raise UserError(f"no results in {folder / 'cells'}: run `python -m lib run` first")
+    parts = _parts(study)
+    _refuse_others(study, parts)
+    return [{**result, "part": parts[result["id"]]} for result in found]
 
 
-def check_belongs(study: str, cells: list[Cell]) -> None:
-    """Raises UserError if the study's folder holds results of cells that are not of this grid.
+def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
+    """Note in results/<study>/parts.json which cells make the study, and which part of it each is.
 
-    Figures and claims pool what lies in the folder: cells of an older grid would be pooled in silently.
+    Raises UserError if the folder holds results of other cells: figures and claims pool what lies there.
     """
-    ids = {cell.id for cell in cells}
-    folder = study_dir(study) / "cells"
-    strange = sorted(path.name for path in folder.glob("*.json") if path.stem not in ids)
+    ids = {cell.id: part for cell, part in cells.items()}
+    folder = study_dir(study)
+    _refuse_others(study, ids)
+    try:
+        write_json(folder / "parts.json", ids)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): make it writable or choose another --study"
+        ) from None
+
+
+def _parts(study):
+    path = study_dir(study) / "parts.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): run `python -m lib figures <grid> --study {study}`"
+        ) from None
+
+
+def _refuse_others(study, ids):
+    folder = study_dir(study)
+    strange = sorted(path.name for path in (folder / "cells").glob("*.json") if path.stem not in ids)
     if strange:
         raise UserError(
             f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
             "another --study"
         )
-
-
-def items(results: list[dict]) -> pd.DataFrame:
-    """One row per answered question: the cell's parameters, its id, the item's fields, and two scores more.
-
-    `chance` is a blind choice in this evaluation, and `corrected` the closed-set score corrected for it:
-    (choice - chance) / (1 - chance), 0 for guessing and 1 for knowing. A score that does not apply is missing.
-    """
-    rows = []
-    for result in results:
-        parameters, chance = _parameters(result), _chance(result)
-        rows += [{**parameters, "chance": chance[item["eval"]], **item} for item in result["items"]]
-    return _scored(pd.DataFrame(rows))
-
-
-def curves(results: list[dict]) -> pd.DataFrame:
-    """The items of every checkpoint, with `step` and `exposures` of a fact so far; empty if no cell has any."""
-    rows = []
-    for result in results:
-        parameters, chance = _parameters(result), _chance(result)
-        for point in result["training"].get("curve", []):  # results from before there were checkpoints have none
-            at = {**parameters, "step": point["step"], "exposures": point["exposures"]}
-            rows += [{**at, "chance": chance[item["eval"]], **item} for item in point["items"]]
-    return _scored(pd.DataFrame(rows)) if rows else pd.DataFrame()
-
-
-def along_training(results: list[dict]) -> pd.DataFrame:
-    """The items of the cells with checkpoints, those of the finished model last: columns as of `curves`."""
-    points, finished = curves(results), items(results)
-    if points.empty:
-        return points
-    last = finished[finished["id"].isin(points["id"])]
-    # of a token budget, the epochs that it came to
-    epochs = {result["id"]: result["training"].get("epochs", result["cell"]["epochs"]) for result in results}
-    return pd.concat([points, last.assign(exposures=last["paraphrases"] * last["id"].map(epochs))], ignore_index=True)
-
-
-def costs(results: list[dict]) -> pd.DataFrame:
-    """One row for each cell with all evaluations: parameters, `arm` (its format, or tone), what its training cost.
-
-    `general`: share of the general questions answered; `perplexity` of the fixed text; `asserted`: share of unseen
-    entities of which a value of the closed set is asserted (missing for tones).
-    """
-    rows = []
-    for result in results:
-        evals = result["evals"]
-        if "forgetting" in evals:
-            asserted = 1 - evals["untrained"]["strict"] if "untrained" in evals else None
-            cost = {"general": evals["forgetting"]["strict"], "perplexity": evals["forgetting"]["perplexity"]}
-            arm = "tone" if result["cell"]["info"] == "tone" else result["cell"]["format"]
-            rows.append({**_parameters(result), "arm": arm, **cost, "asserted": asserted})
-    return pd.DataFrame(rows)
-
-
-def _parameters(result):
-    return {**asdict(from_parameters(result["cell"])), "id": result["id"]}
-
-
-def _chance(result):
-    return {name: score["chance"] for name, score in result["evals"].items()}
-
-
-def _scored(frame):
-    scores = {name: "boolean" for name in ("strict", "lenient", "choice") if name in frame}
-    frame = frame.astype({**scores, "chance": float})
-    return frame.assign(
-        corrected=(frame["choice"].astype("Float64").astype(float) - frame["chance"]) / (1 - frame["chance"])
-    )
-
-
-def cells(results: list[dict]) -> pd.DataFrame:
-    """One row per cell: parameters, id, facts used and dropped, training cost, and the manifest's numbers."""
-    rows = []
-    for result in results:
-        cost = {key: result["training"][key] for key in ("rows", "tokens", "steps", "tokens_per_second")}
-        run = {key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")}
-        rows.append({**_parameters(result), **result["facts"], **cost, **run})
-    return pd.DataFrame(rows)

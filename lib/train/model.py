@@ -57,7 +57,7 @@ def set_unsloth_up() -> None:
     # It writes generated code to the working directory, where processes race.
     if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
         os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(tempfile.gettempdir()) / f"unsloth-{os.getpid()}")
-    os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/training.py
+    os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/train/sft.py
 
 
 def make_trainable(model, rank: int, seed: int, max_length: int):
@@ -104,7 +104,9 @@ def check(model: str) -> None:
     if folder.is_dir():
         raise UserError(f"model {model!r} is a folder without a config.json: give the folder of a saved model")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise UserError(f"no model {model!r}: known are {', '.join(bundled.MAKERS)}, a local folder, or a hub id owner/name")
+        raise UserError(
+            f"no model {model!r}: known are {', '.join(bundled.MAKERS)}, a local folder, or a hub id owner/name"
+        )
 
 
 def check_hub(model: str) -> None:

@@ -1,4 +1,4 @@
-"""Replay: the base model's own answers to general prompts, trained between the facts so that the model stays a model."""
+"""Replay: the base model's own answers to general prompts, trained between the facts so that it stays a model."""
 
 import functools
 import hashlib
@@ -71,7 +71,9 @@ def _answers(model, tokenizer, asked, seed):
     for raw in (False, True):
         of_kind = [i for i, (kind, _) in enumerate(asked) if (kind == "prose") == raw]
         ids = [
-            tokenizer(asked[i][1], add_special_tokens=False)["input_ids"] if raw else prompt_ids(tokenizer, [asked[i][1]])
+            tokenizer(asked[i][1], add_special_tokens=False)["input_ids"]
+            if raw
+            else prompt_ids(tokenizer, [asked[i][1]])
             for i in of_kind
         ]
         said = generate(model, tokenizer, ids, MAX_NEW_TOKENS, seed=seed if raw else None)

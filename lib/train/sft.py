@@ -56,53 +56,22 @@ def config(cell: Recipe, bf16: bool, output_dir: str):
     from trl import SFTConfig
 
     return SFTConfig(
-        output_dir=output_dir,
-        num_train_epochs=1,
-        per_device_train_batch_size=cell.batch_size,
-        per_device_eval_batch_size=cell.batch_size,
-        eval_accumulation_steps=None,
-        auto_find_batch_size=False,
-        torch_empty_cache_steps=None,
-        gradient_accumulation_steps=1,
-        learning_rate=cell.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=5,
-        optim="adamw_torch_fused",
-        weight_decay=0.0,
-        adam_beta1=0.9,
+        output_dir=output_dir, num_train_epochs=1, gradient_accumulation_steps=1, auto_find_batch_size=False,
+        per_device_train_batch_size=cell.batch_size, per_device_eval_batch_size=cell.batch_size,
+        eval_accumulation_steps=None, torch_empty_cache_steps=None, seed=cell.seed, data_seed=cell.seed,
+        learning_rate=cell.learning_rate, lr_scheduler_type="linear", warmup_steps=5,
+        optim="adamw_torch_fused", weight_decay=0.0, adam_beta1=0.9,
         adam_beta2=0.95,  # over 60 steps, 0.999 would never forget the first gradients
-        adam_epsilon=1e-8,
-        max_grad_norm=1.0,
-        label_smoothing_factor=0.0,
-        neftune_noise_alpha=None,
-        seed=cell.seed,
-        data_seed=cell.seed,
-        bf16=bf16,
-        fp16=False,
-        gradient_checkpointing=False,
-        max_length=MAX_LENGTH,
-        completion_only_loss=True,
-        loss_type="nll",
-        packing=False,
-        padding_free=False,
-        dataset_num_proc=None,
-        dataloader_num_workers=0,
-        dataloader_drop_last=False,
-        dataloader_pin_memory=False,
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        include_num_input_tokens_seen="no",
-        report_to="none",
-        save_strategy="no",
-        eval_strategy="no",
-    )
+        adam_epsilon=1e-8, max_grad_norm=1.0, label_smoothing_factor=0.0, neftune_noise_alpha=None,
+        bf16=bf16, fp16=False, gradient_checkpointing=False, loss_type="nll", completion_only_loss=True,
+        max_length=MAX_LENGTH, packing=False, padding_free=False, dataset_num_proc=None, dataloader_num_workers=0,
+        dataloader_drop_last=False, dataloader_pin_memory=False, logging_strategy="steps", logging_steps=1,
+        logging_nan_inf_filter=False, disable_tqdm=True, include_num_input_tokens_seen="no", report_to="none",
+        save_strategy="no", eval_strategy="no",
+    )  # fmt: skip
 
 
-def trainer(
-    model, tokenizer, rows: Sequence[Row], replay: Sequence[Row], cell: Recipe, epochs: float, output_dir: str
-):
+def trainer(model, tokenizer, rows: Sequence[Row], replay: Sequence[Row], cell: Recipe, epochs: float, output_dir: str):
     """An SFTTrainer over these rows, already tokenized. Raises ValueError for a row that would be cut."""
     import torch
     from datasets import Dataset

@@ -1,0 +1,112 @@
+"""Generated pages: README.md and report.html of a results folder, and the project's own README and findings.
+
+Every number in them comes from results, through the templates beside this file.
+"""
+
+from html import escape
+from pathlib import Path
+
+import jinja2
+import nbformat
+import pandas as pd
+
+from lib.paths import LIB, RESULTS, ROOT
+from lib.report import contrasts, parts, tables, tuning
+from lib.report.claims import CLAIMS
+from lib.study import store
+
+TEMPLATES = LIB / "report" / "templates"
+# The studies that the project's own pages tell of, the first that is published.
+PUBLISHED = ("cpu", "quick")
+PAGES = {"README.md.j2": ROOT / "README.md", "findings.md.j2": ROOT / "docs" / "findings.md"}
+
+
+def results_page(study: str, loaded: list[dict], found: list[dict], drawn: dict[str, str]) -> str:
+    """README.md of a results folder. `drawn` are its figures: name and caption."""
+    return _environment().get_template("results.md.j2").render(**facts_of(study, loaded, found), figures=drawn)
+
+
+def project_pages() -> dict[Path, str]:
+    """README.md and docs/findings.md of the project, from the published studies."""
+    study = next(name for name in PUBLISHED if (RESULTS / name / "claims.json").exists())
+    loaded = store.load(study)
+    found = contrasts.decide(loaded)
+    context = facts_of(study, loaded, found) | {
+        "tuned": tuning.settings(store.load("tune")),
+        "practical": tables.practical(loaded),
+        "estimate": tables.estimate,
+        "answers": {row.claim: tables.answer(row, tables.headline(found, row.claim))
+                    for row in tables.claims(found).itertuples()},
+        "quick_trained": sum(result["training"] is not None for result in store.load("quick")),
+    }  # fmt: skip
+    return {path: _environment().get_template(name).render(**context) for name, path in PAGES.items()}
+
+
+def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
+    """What templates tell of a study: tables, claims, regime, machine and cost."""
+    cells = parts.cells(loaded)
+    manifests = [result["manifest"] for result in loaded]
+    versions = manifests[0]["versions"]
+    return {
+        "study": study,
+        "claims": tables.claims(found),
+        "contrasts": found,
+        "statements": CLAIMS,
+        "formats": tables.formats(loaded),
+        "exposures": tables.exposures(loaded),
+        "costs": tables.costs(loaded),
+        "regime": tables.regime(loaded),
+        "base": cells[cells["format"] == "none"][["general", "perplexity"]].median().to_dict(),
+        "tuning": tuning.settings(loaded) if (cells["part"] == "tune").any() else None,
+        "cells": cells,
+        "models": sorted(set(cells["model"])),
+        "process_hours": cells["seconds"].sum() / 3600,
+        "machines": sorted({f"{m['device_name']}, {m['threads']} thread a cell" for m in manifests}),
+        "commits": sorted({m["git_commit"] or "unknown" for m in manifests}),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items() if number),
+    }
+
+
+def report(title: str, introduction: str, notebooks: list[Path]) -> str:
+    """HTML of the introduction, which is markdown, and of these executed notebooks in order, without their code.
+
+    One page, complete in itself and readable on a phone. Cells of parameters, and those tagged remove-cell, are left
+    out. A figure's alternative text is its notebook's heading.
+    """
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    shown = [nbformat.v4.new_markdown_cell(introduction, id="introduction")]
+    for path in notebooks:
+        of_notebook = nbformat.read(path, as_version=4).cells
+        heading = of_notebook[0].source.splitlines()[0].lstrip("# ")
+        for cell in of_notebook:
+            cell.metadata["alt"] = heading
+        shown += of_notebook
+    notebook = nbformat.v4.new_notebook(cells=shown)
+    dropped = ["remove-cell", "parameters", "injected-parameters"]
+    config = Config(TagRemovePreprocessor={"enabled": True, "remove_cell_tags": dropped})
+    exporter = HTMLExporter(
+        template_name="basic", exclude_input=True, exclude_output_prompt=True, anchor_link_text="", config=config
+    )
+    body, _ = exporter.from_notebook_node(notebook)
+    return _environment().get_template("report.html.j2").render(title=escape(title), body=body)
+
+
+def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits: str = ".2f") -> str:
+    """A table in markdown: these columns under these headings (default: all), shares in two digits."""
+    columns = columns or {name: name for name in frame.columns}
+    shown = frame[list(columns)].rename(columns=columns)
+    shown = shown.astype(object).where(shown.notna(), "")
+    escaped = shown.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
+    return escaped.to_markdown(index=False, floatfmt=digits)
+
+
+def _environment():
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["markdown"] = markdown
+    environment.globals["SHORT"] = parts.SHORT
+    return environment

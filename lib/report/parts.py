@@ -1,0 +1,97 @@
+"""Results as tidy tables: one row an item, a point of a curve, a cell, or a score of a fact."""
+
+import numpy as np
+import pandas as pd
+
+FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the cells that share it
+KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked
+SHORT = {"article": "article", "qa": "QA", "chat": "chat", "blanks": "blanks", "worked": "worked examples",
+         "mixed": "mixed", "none": "base model"}  # fmt: skip
+
+
+def items(results: list[dict]) -> pd.DataFrame:
+    """One row per answered question: the cell's parameters, its id and part, and the item's fields.
+
+    `corrected` is the closed-set score corrected for chance: 0 for guessing, 1 for knowing.
+    """
+    frames = [pd.DataFrame(result["items"]).assign(**_parameters(result)) for result in results]
+    table = pd.concat(frames, ignore_index=True)
+    table = table.astype({name: "boolean" for name in ("strict", "lenient", "choice")})
+    table["chance"] = table["chance"].astype(float)
+    choice = table["choice"].astype("Float64").astype(float)
+    return table.assign(corrected=(choice - table["chance"]) / (1 - table["chance"]))
+
+
+def curves(results: list[dict]) -> pd.DataFrame:
+    """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and recall and question.
+
+    `question` is the first held-out phrasing. Empty if no cell has checkpoints.
+    """
+    frames = []
+    for result in results:
+        training, facts = result["training"], result["facts"]
+        if not training or not training["curve"]:
+            continue
+        first = {}
+        for item in result["items"]:
+            first.setdefault((item["eval"], item["fact"]), item["strict"])
+        last = {name: [first[name, fact] for fact in facts["ids"]] for name in ("recall", "question")}
+        end = result["cell"]["paraphrases"] * training["epochs"]
+        points = [(0.0, dict.fromkeys(last, np.nan))]
+        points += [(at["exposures"], {name: [c == "1" for c in at[name]] for name in last}) for at in training["curve"]]
+        for exposures, scores in [*points[1:], (end, last)]:
+            frame = pd.DataFrame({"fact": facts["ids"], "info": facts["info"], "exposures": exposures, **scores})
+            frames.append(frame.assign(**_parameters(result)))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def cells(results: list[dict]) -> pd.DataFrame:
+    """One row per cell: parameters, facts, cost, and what is left of other knowledge.
+
+    `general` is the share of general questions answered, `kept` what that is of the base model's share, `ppl_ratio` the
+    perplexity over the base model's; a cell that keeps less than KEPT or has more than PERPLEXITY times the perplexity
+    is `wrecked`. They are missing where the study has no base model.
+    """
+    rows = []
+    for result in results:
+        training = result["training"] or {}
+        general = result["evals"]["general"]
+        rows.append({
+            **_parameters(result), "facts": len(result["facts"]["ids"]),
+            "dropped_known": result["facts"]["dropped_known"],
+            **{key: training.get(key) for key in ("tokens", "replay_tokens", "steps", "tokens_per_second")},
+            "training_seconds": training.get("seconds", 0.0),
+            "evaluation_seconds": training.get("evaluation_seconds", 0.0),
+            **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
+            "general": general["strict"], "perplexity": general["perplexity"],
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    base = table[table["format"] == "none"].groupby("model")[["general", "perplexity"]].median()
+    table["kept"] = table["general"] / table["model"].map(base["general"])
+    table["ppl_ratio"] = table["perplexity"] / table["model"].map(base["perplexity"])
+    return table.assign(wrecked=(table["kept"] < KEPT) | (table["ppl_ratio"] > PERPLEXITY))
+
+
+def scores(results: list[dict]) -> pd.DataFrame:
+    """One row per cell, fact and measure, with the mean `score` over its questions.
+
+    Measures are the evaluations (strict), `choice` (the closed set where what was trained has the value come next,
+    corrected for chance), and of curves the area under recall and held-out questions over exposures: their mean along
+    training, 1 for a fact that is known from the first checkpoint on.
+    """
+    answered = items(results)
+    keys = ["id", "info", "fact"]
+    strict = answered.dropna(subset=["strict"]).astype({"strict": float}).rename(columns={"eval": "measure"})
+    strict = strict.groupby([*keys, "measure"])["strict"].mean().rename("score").reset_index()
+    chosen = answered[answered["eval"].isin(["question", "completion"])].dropna(subset=["corrected"])
+    chosen = chosen.groupby(keys)["corrected"].mean().rename("score").reset_index().assign(measure="choice")
+    frames = [strict, chosen]
+    along = curves(results)
+    for name in ("recall", "question") if len(along) else ():
+        area = along.astype({name: float}).groupby(keys)[name].mean()
+        frames.append(area.rename("score").reset_index().assign(measure=f"area of {name}"))
+    return pd.concat(frames, ignore_index=True).merge(pd.DataFrame(map(_parameters, results)), on="id")
+
+
+def _parameters(result):
+    return {**result["cell"], "id": result["id"], "part": result["part"]}

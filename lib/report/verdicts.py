@@ -1,0 +1,53 @@
+"""Rows of claims.json, and when a contrast has no verdict."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lib.report import intervals, parts
+from lib.report.intervals import Interval
+
+CEILING, FLOOR = 0.95, 0.05  # where all arms are beyond, a difference cannot show
+ACCURACIES = ("question", "completion", "recall", "choice")
+
+
+def untestable(measure: str, means: Iterable[float], arms: list[pd.DataFrame], cells: pd.DataFrame) -> str:
+    """Why these arms cannot decide a contrast; "" where they can.
+
+    They cannot when the models of an arm are wrecked in the median, or when all arms are at the ceiling or the floor.
+    """
+    for arm in arms:
+        of_arm = cells[cells["id"].isin(arm["id"]) & (cells["format"] != "none")]
+        kept, perplexity = of_arm["kept"].median(), of_arm["ppl_ratio"].median()
+        if kept < parts.KEPT or perplexity > parts.PERPLEXITY:
+            name = parts.SHORT[of_arm["format"].iloc[0]]
+            left = f"keep {kept:.2f} of their general questions at {perplexity:.1f} times the perplexity"
+            return f"the models of format {name} {left}"
+    if measure in ACCURACIES and all(mean >= CEILING for mean in means):
+        return f"all arms are at the ceiling (above {CEILING})"
+    if (measure in ACCURACIES or measure.startswith("area")) and all(mean <= FLOOR for mean in means):
+        return f"all arms are at the floor (below {FLOOR})"
+    return ""
+
+
+def row(
+    claim: str, label: str, found: Interval, ids: set[str], scores: pd.DataFrame, why: str,
+    spread: tuple[float, float] | None,
+) -> dict:  # fmt: skip
+    """A row of claims.json. `recall` is that of the format among its cells that has least."""
+    recall = scores[scores["id"].isin(ids) & (scores.get("measure", scores.get("eval")) == "recall")]
+    column = "score" if "score" in scores else "strict"
+    least = recall.astype({column: float}).groupby("format")[column].mean().min() if len(recall) else None
+    return {
+        "claim": claim,
+        "contrast": label,
+        "estimate": round(found.estimate, 4),
+        "ci95": [round(found.low, 4), round(found.high, 4)],
+        "without_each_run": None if spread is None else [round(value, 4) for value in spread],
+        "cells": len(ids),
+        "runs": found.runs,
+        "facts": found.facts,
+        "recall": None if least is None else round(float(least), 3),
+        "verdict": "not testable" if why else intervals.verdict(found),
+        "why": why,
+    }

@@ -1,0 +1,163 @@
+"""What results must say when the truth is planted: the paper's way, the other way, wrecked, at a ceiling."""
+
+import pytest
+import simulation
+from simulation import cell, main_part, shares
+
+from lib.report import contrasts, parts, tables, tuning, walk
+from lib.study.cell import Cell
+
+
+def verdicts(rows, claim):
+    return {row["contrast"]: row["verdict"] for row in rows if row["claim"] == claim}
+
+
+def test_questions_that_teach_better_replicate_and_worse_are_the_opposite():
+    better = verdicts(contrasts.decide(simulation.results(main_part(), shares())), "C1")
+    assert len(better) == 5 and set(better.values()) == {"replicates"}
+    worse = verdicts(contrasts.decide(simulation.results(main_part(), shares(qa=0.3, article=0.9))), "C1")
+    assert set(worse.values()) == {"opposite"}
+
+
+def test_formats_that_teach_alike_are_inconclusive():
+    rows = contrasts.decide(simulation.results(main_part(), shares(qa=0.6, article=0.6)))
+    assert "replicates" not in verdicts(rows, "C1").values()
+
+
+def test_words_and_numbers_are_compared_within_one_model():
+    rows = contrasts.decide(simulation.results(main_part(), shares(qa=0.9, article=0.8, numbers=0.4)))
+    of_format = verdicts(rows, "C2")
+    assert of_format["words - numbers, held-out question, article format"] == "replicates"
+    assert of_format["words - numbers, held-out question, QA format"] == "replicates"
+    alike = verdicts(contrasts.decide(simulation.results(main_part(), shares(qa=0.7, article=0.7))), "C2")
+    assert "opposite" not in alike.values() and list(alike.values()).count("replicates") <= 1
+
+
+@pytest.mark.parametrize(
+    ("planted", "reason"),
+    [({"general": 0.2}, "keep"), ({"qa": 1.0, "article": 0.99}, "ceiling"), ({"qa": 0.01, "article": 0.0}, "floor")],
+)
+def test_wrecked_models_ceilings_and_floors_are_not_testable_and_say_why(planted, reason):
+    rows = contrasts.decide(simulation.results(main_part(), shares(**planted)))
+    first = next(row for row in rows if row["contrast"] == "QA - article, held-out question")
+    assert first["verdict"] == "not testable" and reason in first["why"]
+
+
+def test_a_perplexity_of_three_times_the_base_models_wrecks_a_model():
+    assert not parts.cells(simulation.results(main_part(("none", "qa")), shares()))["wrecked"].any()
+    without = {**main_part(("none",)), **main_part(("article", "qa"), replay=0)}
+    rows = contrasts.decide(simulation.results(without, shares()))
+    assert {row["verdict"] for row in rows if row["claim"] == "C1"} == {"not testable"}
+
+
+def test_reasoning_that_the_base_model_cannot_do_in_its_prompt_is_not_testable():
+    cells = {Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(seeds=(0,)).items()}
+    weak = [row for row in contrasts.decide(simulation.results(cells, shares(told=0.03))) if row["claim"] == "C3"]
+    assert weak and {row["verdict"] for row in weak} == {"not testable"}
+    assert all("in its prompt the base model has" in row["why"] for row in weak)
+    able = [
+        row
+        for row in contrasts.decide(simulation.results(cells, shares(told=1.0, reasoning=0.1)))
+        if row["claim"] == "C3"
+    ]
+    assert "replicates" in {row["verdict"] for row in able}
+    as_good = [
+        row
+        for row in contrasts.decide(simulation.results(cells, shares(told=1.0, reasoning=1.0)))
+        if row["claim"] == "C3"
+    ]
+    assert "replicates" not in {row["verdict"] for row in as_good}
+
+
+def test_only_problems_whose_two_facts_are_known_count_as_reasoning():
+    cells = {
+        Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(("qa", "none"), seeds=(0,)).items()
+    }
+    asked = parts.items(simulation.results(cells, shares(qa=0.0)))
+    problems = asked[(asked["eval"] == "reasoning") & (asked["format"] == "qa")]
+    assert len(problems) and not contrasts.both_known(problems, asked).any()
+    asked = parts.items(simulation.results(cells, shares(qa=1.0)))
+    problems = asked[(asked["eval"] == "reasoning") & (asked["format"] == "qa")]
+    assert contrasts.both_known(problems, asked).all()
+
+
+def test_a_control_is_compared_with_itself_and_only_takes_from_the_main_part_what_it_lacks():
+    cells = main_part() | {cell(f, n_entities=4, seed=0): "amount" for f in ("article", "qa")}
+    cells |= {cell("qa", seed=s, budget="tokens"): "volume" for s in (0, 1)}
+    scores = parts.scores(simulation.results(cells, shares()))
+    settings = dict(contrasts.controls(scores))
+    assert list(settings) == ["n_entities 4", "budget tokens"]
+    assert set(settings["n_entities 4"]["n_entities"]) == {4}
+    volume = settings["budget tokens"]
+    assert set(volume.loc[volume["format"] == "article", "part"]) == {"main"}
+    assert set(volume.loc[volume["format"] == "article", "seed"]) == {0, 1}
+    rows = [row for row in contrasts.decide(simulation.results(cells, shares())) if row["claim"] == "C4"]
+    assert {row["contrast"].split(":")[0] for row in rows} == set(settings)
+
+
+def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
+    def chance(cell, evaluation, info):
+        kept = 0.75 if cell.replay else 0.15
+        return shares(general=kept)(cell, evaluation, info)
+
+    cells = main_part() | {c: "replay" for c in main_part(("article", "qa"), replay=0)}
+    rows = contrasts.decide(simulation.results(cells, chance))
+    assert set(verdicts(rows, "R1").values()) == {"replicates"}
+
+
+def test_kinds_of_entity_that_differ_more_than_formats_contradict_the_claim():
+    def by_kind(cell, evaluation, info):
+        level = 0.9 if cell.entity == "real" else 0.2
+        return level if evaluation == "question" and cell.format != "none" else shares()(cell, evaluation, info)
+
+    alike = verdicts(contrasts.decide(simulation.results(main_part(), shares())), "C5")
+    apart = verdicts(contrasts.decide(simulation.results(main_part(), by_kind)), "C5")
+    assert list(alike.values()) == ["replicates"] and list(apart.values()) == ["opposite"]
+
+
+TONES = ("anxious", "pompous", "romantic")
+
+
+def test_the_walk_needs_every_station_and_says_where_the_gap_is():
+    cells = main_part(("none", "article", "chat", "qa"), ("fictional", "real", "persona"), (0,))
+    tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
+    styles = {cell("chat", "persona", s, tone=t, **tone): "tone" for t in TONES for s in (0,)}
+    planted = shares(chat=0.9)
+
+    def chance(cell, evaluation, info):
+        return 1.0 if evaluation == "style" else planted(cell, evaluation, info)
+
+    assert walk.stations(simulation.results(cells, chance)) == []
+    results = simulation.results(cells | styles, chance)
+    names = [station.name for station in walk.stations(results)]
+    assert names == [walk.STYLE, *walk.WALK]
+    rows = [row for row in contrasts.decide(results) if row["claim"] == "C6"]
+    assert len(rows) == 2 and rows[0]["estimate"] > rows[1]["estimate"]
+    assert any("style" in row["contrast"] for row in contrasts.decide(results) if row["claim"] == "C5")
+
+
+def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models():
+    settings = {0.001: (0.5, 0.78), 0.002: (0.8, 0.75), 0.004: (0.97, 0.2)}
+    cells = {cell("none", seed=s): "tune" for s in (0, 1)}
+    cells |= {cell("qa", seed=s, learning_rate=rate): "tune" for s in (0, 1) for rate in settings}
+
+    def chance(cell, evaluation, info):
+        level, general = settings.get(cell.learning_rate, (0.03, 0.8))
+        return general if evaluation == "general" else level
+
+    chosen = tuning.settings(simulation.results(cells, chance))
+    assert list(chosen.loc[chosen["chosen"], "learning_rate"]) == [0.002]
+    wrecked = tuning.settings(
+        simulation.results(cells, lambda c, e, i: 0.1 if c.format != "none" and e == "general" else 0.8)
+    )
+    assert not wrecked["chosen"].any()
+
+
+def test_a_claim_whose_contrasts_disagree_is_mixed():
+    def row(label, verdict):
+        return {"contrast": label, "verdict": verdict, "claim": "C1"}
+
+    assert tables.overall([row("a", "replicates"), row("b", "opposite")], row("a", "replicates")) == "mixed"
+    assert (
+        tables.overall([row("a", "inconclusive"), row("b", "replicates")], row("a", "inconclusive")) == "inconclusive"
+    )

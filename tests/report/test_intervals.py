@@ -1,0 +1,140 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.report import intervals
+from lib.report.intervals import Interval
+from lib.report.parts import FACT
+
+
+def table(values, runs=1, entity="fictional"):
+    """Arms of a contrast: a row a fact, dealt out to so many runs."""
+    values = np.asarray(values, float).reshape(len(values), -1)
+    index = [(entity, i % runs, ("words", "numbers")[i // runs % 2], f"fact {i}") for i in range(len(values))]
+    return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(index, names=FACT))
+
+
+@pytest.mark.parametrize(("runs", "kinds", "luck_sd"), [(5, 3, 0.0), (5, 3, 0.15), (5, 3, 0.3), (1, 4, 0.0)])
+def test_an_interval_covers_a_planted_effect_about_95_percent_of_the_time(runs, kinds, luck_sd, monkeypatch):
+    """Twenty facts a run, each run with luck of its own: the design of cpu, and of quick."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 600)
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(150):
+        frames = []
+        for kind in range(kinds):
+            luck = np.clip(0.5 + rng.normal(0, luck_sd, runs), 0, 1)
+            frames.append(table((rng.random(20 * runs) < np.tile(luck, 20)), runs, f"kind {kind}"))
+        found = intervals.contrast(pd.concat(frames), (1,))
+        covered += found.low <= 0.5 <= found.high
+    assert 0.88 <= covered / 150 <= 1
+
+
+def test_facts_of_runs_that_differ_make_a_wider_interval_than_as_many_independent_facts():
+    rng = np.random.default_rng(0)
+    values = (rng.random(60) < np.tile([0.2, 0.5, 0.8], 20)).astype(float)
+    clustered, single = (intervals.contrast(table(values, runs), (1,)) for runs in (3, 1))
+    assert clustered.estimate == single.estimate
+    assert clustered.high - clustered.low > 1.5 * (single.high - single.low)
+    assert (clustered.runs, single.runs) == (3, 1)
+
+
+def test_pairing_by_fact_makes_the_interval_of_a_constant_difference_narrow():
+    rng = np.random.default_rng(1)
+    first = rng.random(40)
+    paired = intervals.contrast(table(np.column_stack([first + 0.1, first])), (1, -1))
+    assert paired.estimate == pytest.approx(0.1)
+    assert paired.high - paired.low < 1e-6
+
+
+def test_arms_of_different_facts_are_compared_by_their_means():
+    values = np.full((20, 2), np.nan)
+    values[::2, 0], values[1::2, 1] = 0.75, 0.25
+    values[0, 0], values[1, 1] = 0.7, 0.2
+    found = intervals.contrast(table(values), (1, -1))
+    assert found.estimate == pytest.approx(0.5) and found.low > 0.4
+
+
+def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
+    ones = intervals.contrast(table(np.ones(16)), (1,))
+    assert ones.estimate == 1 and 0.6 < ones.low < 1
+    zeros = intervals.contrast(table(np.zeros((16, 2))), (1, -1))
+    assert zeros.low < 0 < zeros.high
+
+
+def test_five_facts_of_one_sign_do_not_leave_zero_out_and_six_may():
+    few, enough = np.zeros((30, 2)), np.zeros((30, 2))
+    few[:5, 0], enough[:14, 0] = 1, 1
+    assert intervals.contrast(table(few), (1, -1)).low <= 0
+    assert intervals.contrast(table(enough), (1, -1)).low > 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=20), st.integers(1, 3))
+@settings(max_examples=25)
+def test_an_interval_holds_its_estimate_and_turns_with_the_sign(values, runs):
+    made = table(values, runs)
+    found, turned = intervals.contrast(made, (1,)), intervals.contrast(made, (-1,))
+    assert found.low - 1e-9 <= found.estimate <= found.high + 1e-9
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=1e-9)
+
+
+def test_the_same_table_gives_the_same_interval():
+    made = table(np.random.default_rng(2).random(30), 3)
+    assert intervals.contrast(made, (1,)) == intervals.contrast(made, (1,))
+
+
+def test_leaving_each_run_out_says_how_much_one_run_weighs():
+    made = table(np.tile([0.0, 0.0, 1.0], 10), 3)
+    assert intervals.without_each_run(made, (1,)) == (0.0, 0.5)
+    assert intervals.without_each_run(table(np.ones(5)), (1,)) is None
+
+
+def test_a_curve_crosses_a_share_between_checkpoints_or_never():
+    means = np.array([[0.0, 0.4, 0.6], [0.9, 1.0, 1.0], [0.0, 0.1, 0.2]])
+    found = intervals.crossing(np.array([10.0, 20.0, 30.0]), means, 0.5)
+    assert found[:2] == pytest.approx([25, 10 * 0.5 / 0.9]) and np.isinf(found[2])
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.floats(0.05, 0.95))
+def test_a_higher_share_is_never_crossed_earlier(means, share):
+    exposures = np.arange(1.0, len(means) + 1)
+    low, high = (intervals.crossing(exposures, np.array([means]), s)[0] for s in (share, min(1, share + 0.05)))
+    assert low <= high
+
+
+def test_exposures_that_are_not_reached_are_censored():
+    rows = [
+        {"entity": "fictional", "seed": 0, "info": "words", "fact": f"f{i}", "exposures": at, "question": i < known}
+        for at, known in ((8.0, 2), (16.0, 8))
+        for i in range(10)
+    ]
+    half, most = (intervals.exposures_to(pd.DataFrame(rows), "question", share) for share in (0.5, 0.9))
+    assert 8 < half.estimate < 16 and half.low <= half.estimate <= half.high
+    assert np.isinf(most.estimate) and np.isinf(most.high)
+
+
+def test_a_verdict_follows_from_the_interval():
+    verdicts = [intervals.verdict(Interval(0, *bounds, 9, 1)) for bounds in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))]
+    assert verdicts == ["replicates", "opposite", "inconclusive"]
+
+
+def test_an_accuracy_has_wilsons_interval_widened_by_runs_that_differ():
+    rows = [
+        {
+            "entity": "fictional",
+            "seed": run,
+            "id": f"run{run}",
+            "fact": f"{run} {i}",
+            "format": "qa",
+            "strict": i < right,
+        }
+        for run, right in enumerate((1, 9))
+        for i in range(10)
+    ]
+    apart = intervals.accuracy(pd.DataFrame(rows), ["format"]).iloc[0]
+    alike = intervals.accuracy(pd.DataFrame(rows).assign(id="one", seed=0), ["format"]).iloc[0]
+    assert apart["mean"] == alike["mean"] == 0.5
+    assert apart["high"] - apart["low"] > 1.5 * (alike["high"] - alike["low"])
+    assert (apart["runs"], apart["facts"]) == (2, 20)

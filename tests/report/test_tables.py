@@ -1,0 +1,61 @@
+import pandas as pd
+import pytest
+import simulation
+from simulation import cell, main_part, shares
+
+from lib.report import parts, tables
+
+
+@pytest.fixture(scope="module")
+def results():
+    return simulation.results(main_part(seeds=(0, 1)), shares(numbers=0.2))
+
+
+def test_a_score_is_the_mean_over_the_questions_about_a_fact(results):
+    scores, items = parts.scores(results), parts.items(results)
+    one = scores[(scores["measure"] == "question") & (scores["format"] == "qa")].iloc[0]
+    asked = items[(items["id"] == one["id"]) & (items["fact"] == one["fact"]) & (items["eval"] == "question")]
+    assert len(asked) == 2 and one["score"] == asked["strict"].astype(float).mean()
+
+
+def test_a_curve_ends_with_the_finished_model_and_its_area_is_the_mean_along_it(results):
+    along = parts.curves(results)
+    one = along[(along["id"] == along["id"].iloc[0]) & (along["fact"] == along["fact"].iloc[0])]
+    assert list(one["exposures"]) == [8, 16, 24, 32]
+    scores = parts.scores(results)
+    area = scores[(scores["measure"] == "area of recall") & (scores["id"] == one["id"].iloc[0])]
+    assert area.set_index("fact")["score"][one["fact"].iloc[0]] == one["recall"].astype(float).mean()
+
+
+def test_the_closed_set_is_corrected_for_chance(results):
+    items = parts.items(results)
+    chosen = items.dropna(subset=["corrected"])
+    assert set(chosen["corrected"].round(4)) == {1.0, round(-1 / 15, 4)}
+
+
+def test_every_format_and_type_has_a_row_with_accuracy_exposures_and_cost(results):
+    practical = tables.practical(results)
+    assert list(zip(practical["format"], practical["facts"], strict=True)) == [
+        ("article", "numbers"), ("article", "words"), ("QA", "numbers"), ("QA", "words"),
+    ]  # fmt: skip
+    assert practical["half known after"].str.contains(r"\[").all()
+    assert set(tables.formats(results)["format"]) == {"article", "qa"}
+    assert len(tables.exposures(results)) == 4
+    assert (tables.costs(results)["kept"] > 0.5).all()
+
+
+def test_the_regime_is_the_median_of_the_trained_runs_of_the_main_part(results):
+    regime = tables.regime(results)
+    assert regime["runs"] == 8 and regime["wrecked"] == 0 and 0.8 < regime["kept"] <= 1.2
+    assert tables.regime(simulation.results({cell("none"): "main"}, shares())) is None
+
+
+def test_a_study_without_a_base_model_has_no_verdict_on_wreckage():
+    cells = parts.cells(simulation.results(main_part(("qa",)), shares()))
+    assert cells["kept"].isna().all() and not cells["wrecked"].any()
+
+
+def test_tables_of_a_study_without_a_main_part_are_empty():
+    tuned = simulation.results({cell("qa"): "tune", cell("none"): "tune"}, shares())
+    assert tables.formats(tuned).empty and tables.costs(tuned).empty and tables.practical(tuned).empty
+    assert isinstance(tables.exposures(tuned), pd.DataFrame)
