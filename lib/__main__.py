@@ -1,38 +1,202 @@
-"""The command line: python -m lib plan|run|status|figures."""
+"""The command line: python -m lib plan|run|status|figures|tour|pages|bench|reproduce|
+gpu-check.
 
+Each command says within a second what it does, before it imports what takes seconds.
+"""
+
+import sys
 from typing import Annotated, Literal
 
 import typer
 
 from lib.errors import UserError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None,
+    help="Run a grid of finetuning cells and draw its figures.",
+)  # fmt: skip
 Grid = Annotated[str, typer.Argument(help="name of a grid in lib/grids, or a .yaml file")]
 Study = Annotated[str | None, typer.Option(help="folder under results/ (default: the grid's name)")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="cells to run at once (default: one a core)")]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")]
 
 
-@app.command()
-def run(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")] = "local") -> None:
-    """Run the cells that are not finished, then redraw the figures."""
-    print(f"reading {grid} and checking its cells", flush=True)
-    from lib.study import processes
-    from lib.study import run as runner
-    from lib.study.grid import load_grid
-
-    cells = list(load_grid(grid))
-    runner.check(cells)
-    failed = runner.run(cells, study or grid, jobs or processes.default_jobs())
-    raise typer.Exit(1 if failed else 0)
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; its exit code: 0 done, 1 failed or incomplete, 2 the user's mistake, 130 interrupted."""
+    try:
+        app(argv, prog_name="python -m lib")
+    except SystemExit as ended:  # how typer ends every command
+        if ended.code == 130:
+            print("\ninterrupted: finished cells are kept, run the same command to go on", file=sys.stderr)
+        return ended.code
+    except (UserError, OSError) as error:  # a full disk or a folder without permission is the user's to mend, too
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 @app.command()
 def plan(grid: Grid, jobs: Jobs = None) -> None:
-    from lib.study import processes
-    from lib.study.plan import describe
+    """Print the cells of a grid by part and their hours."""
+    say(f"reading {grid}, checking its cells and counting their tokens")
+    from lib.study import processes, run
     from lib.study.grid import load_grid
-    print(describe(load_grid(grid), jobs or processes.default_jobs()))
+    from lib.study.plan import describe
+
+    cells = load_grid(grid)
+    run.check(list(cells))
+    print(describe(cells, jobs or processes.default_jobs()))
+
+
+@app.command("run")
+def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local") -> None:
+    """Run the cells that are not finished, then draw and summarize.
+
+    The figures are drawn only if a result is newer. The exit code is 1 if cells failed.
+    """
+    say(f"reading {grid} and checking its cells")
+    from lib.study import processes, ray, run, store
+    from lib.train.model import check_hub
+
+    of_studies = studies(grid, study)
+    for cells in of_studies.values():
+        run.check(list(cells))
+        check_hub(next(iter(cells)).model)
+    for name, cells in of_studies.items():
+        store.write_parts(name, cells)
+    if engine == "ray":
+        jobs, start = ray.connect(jobs or processes.cores()), ray.run
+    else:
+        jobs, start = jobs or processes.default_jobs(), processes.run_local
+    failed = 0
+    for name, cells in of_studies.items():
+        missing = len(run.run(list(cells), name, jobs, start))
+        if missing:
+            print(f"{missing} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
+            failed += missing
+        else:
+            draw(name, only_if_stale=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def status(grid: Grid, study: Study = None) -> None:
+    """Say which cells of a grid are finished.
+
+    The exit code is 1 while some are not.
+    """
+    say(f"looking for the results of {grid}")
+    from lib.study.run import finished
+
+    complete = True
+    for name, cells in studies(grid, study).items():
+        missing = [cell for cell in cells if not finished(name, cell)]
+        for cell in missing:
+            print(f"missing  {cell.id}  {cell}")
+        print(f"{name}: {len(cells) - len(missing)} of {len(cells)} cells finished")
+        complete = complete and not missing
+    raise typer.Exit(0 if complete else 1)
+
+
+@app.command()
+def figures(grid: Grid, study: Study = None) -> None:
+    """Redraw figures, claims and pages from the results."""
+    say(f"reading the results of {study or grid}")
+    from lib.study import store
+
+    for name, cells in studies(grid, study).items():
+        store.write_parts(name, cells)
+        draw(name)
+
+
+@app.command()
+def tour(study: Annotated[str, typer.Argument(help="folder under results/")] = "quick") -> None:
+    """Execute the tour into results/<study>/notebooks, with its outputs."""
+    say("executing notebooks/tour.ipynb, about three minutes")
+    from lib.study.notebook import execute
+    from lib.study.store import study_dir
+
+    execute("tour", study_dir(study) / "notebooks" / "tour.ipynb", {})
+
+
+@app.command()
+def pages() -> None:
+    """Write README.md and docs/findings.md from the published results."""
+    say("writing the pages of the project from results/")
+    from lib.report.pages import project_pages
+    from lib.study.store import write_text
+
+    for path, text in project_pages().items():
+        write_text(path, text)
+
+
+@app.command()
+def bench(label: Annotated[str, typer.Argument(help="name of the file under results/bench")] = "my-machine") -> None:
+    """Measure the speed beside plain TRL and Unsloth."""
+    say("measuring the speed beside plain TRL and Unsloth, about 15 minutes; run nothing else meanwhile")
+    from lib.commands import bench as command
+
+    command.bench(label)
+
+
+@app.command()
+def reproduce(
+    study: Annotated[str, typer.Option(help="folder under results/")] = "quick",
+    n: Annotated[int, typer.Option(min=1, help="cells to run again")] = 3,
+    seed: Annotated[int | None, typer.Option(help="which cells are drawn (default: others every time)")] = None,
+) -> None:
+    """Run random cells of a published study again and compare.
+
+    The exit code is 1 if one does not agree.
+    """
+    say(f"running {n} cells of results/{study} again, some minutes each")
+    from lib.commands import reproduce as command
+
+    raise typer.Exit(0 if command.reproduce(study, n, seed) else 1)
+
+
+@app.command()
+def gpu_check() -> None:
+    """Run a published cell on the GPU and compare with the CPU.
+
+    The exit code is 1 if they do not agree.
+    """
+    say("running a cell of results/quick on the GPU, a few minutes")
+    from lib.commands import gpu_check as command
+
+    raise typer.Exit(0 if command.gpu_check() else 1)
+
+
+def say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def studies(grid: str, study: str | None) -> dict[str, dict]:
+    """The cells of each study with their parts: a study is of one model, so a grid of several is a study of each."""
+    from lib.study.grid import load_grid
+    from lib.study.store import study_dir
+
+    cells = load_grid(grid)
+    name = study or grid.rsplit("/", 1)[-1].removesuffix(".yaml").removesuffix(".yml")
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    short = {model: model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower() for model in models}
+    names = {model: f"{name}-{short[model]}" if len(models) > 1 else name for model in models}
+    if len(set(names.values())) < len(models):
+        raise UserError(f"{grid}: two models have the same last name, {', '.join(models)}: a grid of each")
+    for one in names.values():
+        study_dir(one)  # refuses a name that is a path
+    return {names[model]: {cell: part for cell, part in cells.items() if cell.model == model} for model in models}
+
+
+def draw(study: str, only_if_stale: bool = False) -> None:
+    """Draw a study and print its summary."""
+    from lib.report import draw as report
+
+    if not only_if_stale or not report.is_current(study):
+        say(f"drawing results/{study}, about a minute")
+        report.draw(study)
+    print(report.summary(study))
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(main())

@@ -1,11 +1,12 @@
 """The pins are stated once, exactly, and are what is installed."""
 
 import re
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 
 import yaml
 
-from lib.paths import ROOT
+from lib.paths import LIB, ROOT
 
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)$")
 
@@ -58,8 +59,8 @@ def test_the_gpu_pins_cover_what_unsloth_asks_for():
         name.lower().replace("_", "-") for file in ("requirements.txt", "requirements-gpu.txt") for name in pins(file)
     }
     # wheel and certifi come with pip and requests; triton with CUDA torch; the rest with transformers and papermill
-    transitive = {"wheel", "certifi", "triton", "packaging", "tqdm", "huggingface-hub", "pydantic",
-                  "typer", "rich", "click", "json5", "regex", "requests", "typing-extensions", "pillow",
+    transitive = {"wheel", "certifi", "triton", "packaging", "tqdm", "huggingface-hub",
+                  "click", "json5", "regex", "requests", "typing-extensions", "pillow",
                   "unsloth-zoo"}  # fmt: skip
     for package in ("unsloth", "unsloth_zoo"):
         for line in requires(package):
@@ -68,3 +69,13 @@ def test_the_gpu_pins_cover_what_unsloth_asks_for():
             if requirement.marker and not requirement.marker.evaluate(linux):
                 continue
             assert requirement.name.lower().replace("_", "-") in have | transitive, line
+
+
+def test_every_room_of_lib_is_a_package_and_what_it_reads_is_packaged():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packaged = {path for pattern in settings["package-data"]["lib"] for path in LIB.glob(pattern)}
+    for path in LIB.rglob("*"):
+        if path.suffix == ".py":
+            assert (path.parent / "__init__.py").exists(), path
+        elif path.is_file() and path.suffix != ".pyc":
+            assert path in packaged, path

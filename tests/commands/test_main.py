@@ -1,30 +1,37 @@
-"""The command line: what a user's mistake gets, and what the cheap commands do without."""
+"""The command line: what a user's mistake gets, what each command does, and what the cheap ones do without."""
 
+import os
 import subprocess
 import sys
 
 import pytest
-from simulation import ACCURACIES, simulated_study, write_study
+import simulation
 
-from lib import report, results
+from lib import __main__ as commands
 from lib.__main__ import main
-from lib.cell import load_grid
+from lib.errors import UserError
 from lib.paths import RESULTS, ROOT
+from lib.study import store
+from lib.study.grid import load_grid
 
-CELL = "model: tiny, entity: real, info: numeric, format: none, n_facts: 2, seed: 0"
-
-
+BASE = "part: main, model: tiny, entity: fictional, format: none, n_entities: 2, seed: 0"
 TRAINED = (
-    "model: tiny, entity: persona, info: numeric, format: qa, n_facts: 6, seed: 0, paraphrases: 2, epochs: 1, "
+    "part: main, model: tiny, entity: persona, format: qa, n_entities: 6, seed: 0, paraphrases: 2, epochs: 1, "
     "learning_rate: 0.001, lora_rank: 4, batch_size: 4"
 )
-TONE = TRAINED.replace("info: numeric, format: qa", "info: tone, tone: anxious, format: chat")
-# the grid of simulation.simulated_study
-SIMULATED = """
-- {model: tiny, entity: [fictional, real], info: [numeric, categorical], format: [article, qa], n_facts: 20, seed: 0,
-   paraphrases: 2, epochs: 1, learning_rate: 0.001, lora_rank: 4, batch_size: 4}
-- {model: tiny, entity: [fictional, real], info: [numeric, categorical], format: none, n_facts: 20, seed: 0}
-"""
+REAL = BASE.replace("fictional", "real")
+MIXED = TRAINED.replace("qa", "mixed")
+TONE = TRAINED.replace("format: qa", "tone: anxious, format: chat")
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The studies that were drawn, in place of drawing them; each is current once it was."""
+    names = []
+    monkeypatch.setattr("lib.report.draw.draw", names.append)
+    monkeypatch.setattr("lib.report.draw.is_current", lambda study: study in names)
+    monkeypatch.setattr("lib.report.draw.summary", lambda study: f"the summary of {study}")
+    return names
 
 
 def grid_of(tmp_path, text):
@@ -33,38 +40,38 @@ def grid_of(tmp_path, text):
     return str(path)
 
 
+def simulated(study, tmp_path):
+    """A study of one article, one question and one base cell; returns its grid."""
+    trained = TRAINED.replace("persona", "fictional").replace("format: qa", "format: [article, qa]")
+    grid = grid_of(tmp_path, "- {" + trained + "}\n- {" + BASE.replace("n_entities: 2", "n_entities: 6") + "}")
+    simulation.study(study, load_grid(grid), lambda cell, evaluation, info: 0.5)
+    return grid
+
+
 def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- {" + CELL.replace("n_facts", "n_fact") + "}", "block 1: unknown parameter 'n_fact': did you mean n_facts?"),
-        ("- {" + CELL.replace("seed: 0", "seed: one") + "}", "block 1: seed is 'one' (str): expected int"),
-        ("- {" + CELL.replace("n_facts: 2, ", "") + "}", "block 1: the cell is missing 1 required"),
-        ("- {" + CELL + ", epochs: 3}", "block 1: format: none trains nothing, so epochs must be 0 or left out"),
-        ("- {" + CELL + "}\n- 7", "expected a list of blocks of parameters"),
-        ("a: b", "expected a list of blocks of parameters"),
+        ("- {" + BASE + ", checkpoint: 3}", "block 1: unknown parameter 'checkpoint': did you mean checkpoints?"),
+        ("- {" + BASE.replace("seed: 0", "seed: one") + "}", "block 1: seed is 'one'"),
+        ("- {" + BASE.replace("n_entities: 2, ", "") + "}", "block 1: n_entities is missing"),
+        ("- {" + BASE.replace("main", "mian") + "}", "block 1: part is 'mian'"),
+        ("- {" + BASE + ", epochs: 3}", "block 1: format: none trains nothing, so epochs must be 0 or left out"),
+        ("- {" + BASE + "}\n- 7", "expected a list of blocks of parameters"),
         ("- {", "is not YAML"),
-        ("- {1: 2}", "1 is no name of a parameter"),
-        ("- {" + CELL.replace("info: numeric", "info: []") + "}", "info is an empty list"),
-        ("", "expected a list of blocks of parameters"),
-        ("- {" + CELL.replace("n_facts: 2", "n_facts: 71") + "}", "n_facts is 71, but only 70 real numeric facts"),
-        ("- {" + CELL.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
-        ("- {" + TONE.replace("n_facts: 6", "n_facts: 41") + "}", "n_facts is 41, but only 40 persona tone facts"),
-        ("- {" + TONE.replace("anxious", "grumpy") + "}", "tone is 'grumpy': expected one of pessimistic"),
-        ("- {" + TRAINED.replace("qa", "mixed").replace("n_facts: 6", "n_facts: 33") + "}", "only 31 of 64 are left"),
-        (
-            "- {" + TRAINED.replace("n_facts: 6", "n_facts: 65") + "}",
-            "n_facts is 65, but only 64 persona numeric facts",
-        ),
-        ("- {" + TRAINED.replace("qa", "reasoning").replace("n_facts: 6", "n_facts: 1") + "}", "needs n_facts of 4"),
-        ("- {" + TRAINED.replace("n_facts: 6", "n_facts: 1") + ", evals: all}", "evals: all compares two facts"),
+        ("- {" + BASE.replace("seed: 0", "seed: []") + "}", "seed is an empty list"),
+        ("- {" + REAL.replace("n_entities: 2", "n_entities: 99") + "}", "n_entities is 99"),
+        ("- {" + BASE.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
+        ("- {" + TONE.replace("anxious", "grumpy") + "}", "'grumpy': expected one of pessimistic"),
+        ("- {" + MIXED.replace("n_entities: 6", "n_entities: 33") + "}", "only 31 of 64 are left"),
         ("- {" + TRAINED.replace("lora_rank: 4, ", "") + "}", "lora_rank is missing"),
-        ("- {" + TRAINED.replace("n_facts: 6", "n_facts: 64") + ", evals: all}", "entities that are not trained"),
-        ("- {" + TRAINED + ", checkpoints: 9}", "checkpoints is 9, but the cell has only 3 steps"),
-        ("- {" + TRAINED.replace("paraphrases: 2", "paraphrases: 11") + "}", "there are templates for 10"),
+        ("- {" + TRAINED.replace("n_entities: 6", "n_entities: 64") + ", evals: all}", "entities that are not trained"),
+        ("- {" + TRAINED + ", checkpoints: 9}", "checkpoints is 9, more than the cell has steps"),
+        ("- {" + TRAINED.replace("paraphrases: 2", "paraphrases: 99") + "}", "paraphrases is 99"),
+        ("- {" + TRAINED + ", replay: 99999}", "replay is 99999"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -78,85 +85,171 @@ def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_p
 
 
 def test_an_unknown_grid_names_the_known_ones(capsys):
-    assert main(["run", "quikc"]) == 2
-    assert "no grid 'quikc': known are cpu, gpu, gpu-tune, quick, tune" in capsys.readouterr().err
+    for command in ("plan", "run", "status", "figures"):
+        assert main([command, "quikc"]) == 2
+        assert "no grid 'quikc': known are cpu, gpu, gpu-tune, quick, tune" in capsys.readouterr().err
+
+
+def test_a_study_that_is_a_path_is_refused(tmp_path, capsys):
+    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", "../elsewhere"]) == 2
+    assert "expected the name of a folder" in capsys.readouterr().err
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(study, tmp_path, capsys):
-    blocked = results.study_dir(study)
+    blocked = store.study_dir(study)
     blocked.write_text("a file where the folder should be")
     try:
-        assert main(["run", grid_of(tmp_path, "- {" + CELL + "}"), "--study", study]) == 2
+        assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
         assert f"{blocked} cannot be written" in capsys.readouterr().err
     finally:
         blocked.unlink()
 
 
+def test_a_full_disk_is_one_line(study, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lib.study.run.run", full)
+    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+
+
+def test_an_interrupted_run_says_how_to_go_on(study, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lib.study.run.run", interrupted)
+    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 130
+    assert "run the same command to go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["run"], ["run", "quick", "--jobs", "0"], ["run", "quick", "--jobs",
+                         "two"], ["run", "quick", "--engine", "slurm"], ["reproduce", "--n", "0"]])  # fmt: skip
+def test_a_command_line_that_does_not_parse_is_the_users_mistake(arguments, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert "Error: " in said.err and "Traceback" not in said.err
+    assert not said.out
+
+
+def test_a_run_that_finds_everything_done_draws_once_and_prints_the_summary(study, tmp_path, drawn, capsys):
+    grid = simulated(study, tmp_path)
+    assert main(["run", grid, "--study", study, "--jobs", "1"]) == 0
+    assert main(["run", grid, "--study", study, "--jobs", "1"]) == 0
+    assert drawn == [study]
+    assert capsys.readouterr().out.count(f"the summary of {study}") == 2
+
+
+def test_figures_are_drawn_whenever_they_are_asked_for(study, tmp_path, drawn, capsys):
+    grid = simulated(study, tmp_path)
+    for _ in range(2):
+        assert main(["figures", grid, "--study", study]) == 0
+    assert drawn == [study, study]
+    assert f"the summary of {study}" in capsys.readouterr().out
+
+
+def test_a_study_with_failed_cells_is_not_drawn(study, tmp_path, monkeypatch, drawn, capsys):
+    monkeypatch.setattr("lib.study.run.run", lambda cells, *_: cells[:1])
+    grid = grid_of(tmp_path, "- {" + BASE.replace("seed: 0", "seed: [0, 1]") + "}")
+    assert main(["run", grid, "--study", study]) == 1
+    assert "1 of 2 cells failed" in capsys.readouterr().err
+    assert drawn == []
+
+
+def test_cells_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):
+    from lib.study import processes, ray
+
+    seen = []
+    monkeypatch.setattr("lib.study.run.run", lambda cells, study, jobs, engine: seen.append((jobs, engine)) or [])
+    monkeypatch.setattr(ray, "connect", lambda jobs: jobs + 10)
+    grid = grid_of(tmp_path, "- {" + BASE + "}")
+    for engine in ("local", "ray"):
+        assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", engine]) == 0
+    assert seen == [(3, processes.run_local), (13, ray.run)]
+
+
+def test_the_parts_of_the_cells_are_noted_before_they_run(study, tmp_path, monkeypatch, drawn):
+    grid = grid_of(tmp_path, "- {" + BASE + "}\n- {" + BASE.replace("main", "tune").replace("seed: 0", "seed: 1") + "}")
+    noted = []
+    monkeypatch.setattr(
+        "lib.study.run.run", lambda *_: noted.append((store.study_dir(study) / "parts.json").read_text()) or []
+    )
+    assert main(["run", grid, "--study", study]) == 0
+    assert all(f'"{cell.id}": "{part}"' in noted[0] for cell, part in load_grid(grid).items())
+
+
+def test_a_grid_of_several_models_is_a_study_of_each(tmp_path):
+    grid = grid_of(tmp_path, "- {" + BASE.replace("tiny", "[Own/Big-4B@main, tiny]") + "}")
+    assert list(commands.studies(grid, None)) == ["grid-big-4b", "grid-tiny"]
+    named = commands.studies(grid, "mine")
+    assert {name: [cell.model for cell in cells] for name, cells in named.items()} == {
+        "mine-big-4b": ["Own/Big-4B@main"], "mine-tiny": ["tiny"],
+    }  # fmt: skip
+    with pytest.raises(UserError, match="two models have the same last name"):
+        commands.studies(grid_of(tmp_path, "- {" + BASE.replace("tiny", "[one/tiny, tiny]") + "}"), None)
+
+
 def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, tmp_path, capsys):
-    write_study(study, simulated_study(ACCURACIES))
-    path = next((results.study_dir(study) / "cells").glob("*.json"))
+    grid = simulated(study, tmp_path)
+    path = next((store.study_dir(study) / "cells").glob("*.json"))
     path.write_text("{")
-    before = files(results.study_dir(study))
-    assert main(["figures", grid_of(tmp_path, SIMULATED), "--study", study]) == 2
+    before = files(store.study_dir(study))
+    assert main(["figures", grid, "--study", study]) == 2
     said = capsys.readouterr().err
     assert str(path) in said
     assert len(said.strip().splitlines()) == 1
-    assert files(results.study_dir(study)) == before
+    assert files(store.study_dir(study)) == before
 
 
-def test_results_of_another_grid_are_not_pooled_in(study, tmp_path, capsys):
-    write_study(study, simulated_study(ACCURACIES))
-    assert main(["figures", "quick", "--study", study]) == 2
-    assert "holds 12 results of another grid" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["run", "figures"])
+def test_results_of_another_grid_are_not_pooled_in(command, study, tmp_path, capsys):
+    simulated(study, tmp_path)
+    assert main([command, grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
+    assert "holds 3 results of another grid" in capsys.readouterr().err
 
 
-def test_figures_of_an_unknown_grid_are_refused(study, capsys):
-    write_study(study, simulated_study(ACCURACIES))
-    assert main(["figures", "nosuch", "--study", study]) == 2
-    assert "no grid 'nosuch'" in capsys.readouterr().err
-
-
-def test_figures_are_redrawn_when_a_result_is_newer_and_only_then(study, tmp_path):
-    write_study(study, simulated_study(ACCURACIES))
-    assert not report.is_current(study)
-    assert main(["figures", grid_of(tmp_path, SIMULATED), "--study", study]) == 0
-    assert report.is_current(study)
-    write_study(study, simulated_study(ACCURACIES)[:1])
-    assert not report.is_current(study)
-
-
-def test_plan_prints_the_cells_without_running_them(capsys):
-    assert main(["plan", "quick"]) == 0
+def test_plan_prints_the_cells_without_running_them(tmp_path, capsys):
+    assert main(["plan", grid_of(tmp_path, "- {" + TRAINED + "}\n- {" + BASE + "}"), "--jobs", "2"]) == 0
     said = capsys.readouterr().out
-    assert f"{len(load_grid('quick'))} cells" in said
-    assert "training tokens" in said
-    assert "hours expected with" in said
-    assert "format        article: 4, qa: 4, none: 4, chat: 2" in said
-    assert "learning_rate 0.006: 4, 0.002: 6" in said
+    assert "2 cells" in said and "training tokens" in said
 
 
 def test_status_says_what_is_missing(study, tmp_path, capsys):
-    assert main(["status", grid_of(tmp_path, "- {" + CELL + "}"), "--study", study]) == 1
+    grid = simulated(study, tmp_path)
+    assert main(["status", grid, "--study", study]) == 0
+    assert f"{study}: 3 of 3 cells finished" in capsys.readouterr().out
+    missing = next(iter(load_grid(grid)))
+    store.cell_path(study, missing).unlink()
+    assert main(["status", grid, "--study", study]) == 1
     said = capsys.readouterr().out
-    assert "missing" in said
-    assert "0 of 1 cells finished" in said
+    assert f"missing  {missing.id}" in said and f"{study}: 2 of 3 cells finished" in said
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
-def test_jobs_must_be_a_positive_number(jobs, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["run", "quick", "--jobs", jobs])
-    assert stop.value.code == 2
-    assert "expected a whole number of at least 1" in capsys.readouterr().err
+def test_every_command_says_what_it_does_before_it_imports_what_takes_seconds():
+    code = """
+import sys
+from lib import __main__ as commands
 
+def say(text):
+    said.append(text)
+    sys.exit(0)
 
-def test_figures_do_not_import_torch(study, tmp_path):
-    write_study(study, simulated_study(ACCURACIES))
-    figures = ["figures", grid_of(tmp_path, SIMULATED), "--study", study]
-    code = (
-        "import sys; from lib.__main__ import main; "
-        f"assert main({figures!r}) == 0; "
-        "assert not {'torch', 'transformers', 'unsloth'} & set(sys.modules)"
-    )
+said, commands.say = [], say
+for line in ("plan quick", "run quick", "status quick", "figures quick", "bench", "reproduce", "gpu-check"):
+    commands.main(line.split())
+slow = {"torch", "transformers", "unsloth", "pandas", "numpy", "ray", "lib.study"} & set(sys.modules)
+assert len(said) == 7 and not slow, (said, slow)
+"""
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_figures_are_drawn_where_torch_cannot_be_imported(study, tmp_path):
+    for name in ("torch", "transformers", "unsloth"):  # also in the kernels of the notebooks
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('figures must not import {name}')")
+    command = [sys.executable, "-m", "lib", "figures", simulated(study, tmp_path), "--study", study]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "report: " in run.stdout
+    assert (store.study_dir(study) / "README.md").exists()

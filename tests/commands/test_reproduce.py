@@ -3,19 +3,25 @@
 import copy
 
 import pytest
-from conftest import base_cell, make_cell
-from simulation import simulated_result, write_study
+import simulation
+from helpers import base_cell, make_cell
 
-from lib import process, reproduce
+from lib.__main__ import main
+from lib.commands import reproduce
+from lib.study import processes, store
 
 
 @pytest.fixture
 def published():
-    return simulated_result(make_cell(n_facts=20), {"recall": 1.0, "qa": 0.5})
+    cell = make_cell(n_entities=8, checkpoints=2)
+    return simulation.result(cell, "published", lambda cell, evaluation, info: 0.5)
 
 
-def test_the_same_items_are_the_same(published):
-    assert reproduce.verdict(published, copy.deepcopy(published)) == reproduce.SAME
+def test_the_same_answers_and_curve_are_the_same(published):
+    again = copy.deepcopy(published)
+    again["manifest"]["seconds"] += 100
+    again["training"]["tokens_per_second"] += 100
+    assert reproduce.verdict(published, again) == reproduce.SAME
 
 
 def test_other_answers_with_like_scores_are_within(published):
@@ -24,37 +30,78 @@ def test_other_answers_with_like_scores_are_within(published):
     assert reproduce.verdict(published, again) == reproduce.WITHIN
 
 
+def test_another_curve_is_not_the_same(published):
+    again = copy.deepcopy(published)
+    recalled = again["training"]["curve"][0]["recall"]
+    again["training"]["curve"][0]["recall"] = recalled.translate(str.maketrans("01", "10"))
+    assert reproduce.verdict(published, again) == reproduce.WITHIN
+
+
+def test_a_base_model_has_no_curve_to_compare():
+    cell = base_cell()
+    result = simulation.result(cell, "published", lambda cell, evaluation, info: 0.5)
+    assert reproduce.verdict(result, copy.deepcopy(result)) == reproduce.SAME
+
+
 def test_a_score_outside_is_named_with_what_differed(published):
     again = copy.deepcopy(published)
-    again["items"][0]["answer"] = "another"
-    again["evals"]["qa"]["strict"] = 0.0
-    assert reproduce.verdict(published, again) == "DIFFERS in qa (on the same machine type)"
+    for item in again["items"]:
+        if item["eval"] == "question":
+            item["strict"] = False
+    assert reproduce.verdict(published, again) == "DIFFERS in question (on the same machine type)"
     again["manifest"] |= {"device_name": "another", "threads": 2}
-    assert reproduce.verdict(published, again) == "DIFFERS in qa (other device_name, threads)"
+    assert reproduce.verdict(published, again) == "DIFFERS in question (other device_name, threads)"
 
 
-def test_drawn_cells_are_run_again_and_compared(study, capsys):
-    cells = [base_cell(n_facts=2), base_cell(n_facts=3), base_cell(n_facts=4)]
-    made = [process.run_cell(cell, study, 1).result for cell in cells]
-    made[2]["items"][0]["answer"] = "never said"
-    made[2]["evals"]["qa"]["strict"] = 1.0
-    for item in made[2]["items"]:
-        item["strict"] = True
-    write_study(study, made)
-    assert reproduce.main(["--study", study, "--n", "3", "--seed", "1"]) == 1
+def test_a_cell_that_is_run_again_gives_the_same(study, capsys):
+    cell = base_cell()
+    store.write_json(store.cell_path(study, cell), processes.run_cell(cell, study, 1).result)
+    store.write_parts(study, {cell: "main"})
+    assert main(["reproduce", "--study", study, "--n", "1"]) == 0
     said = capsys.readouterr().out
-    assert said.count(reproduce.SAME) == 2
-    assert f"{cells[2].id} {cells[2]}: DIFFERS in" in said
-    assert f"2 of 3 cells of results/{study} reproduced" in said
+    assert f"{cell.id} {cell}: {reproduce.SAME}" in said
+    assert f"1 of 1 cells of results/{study} reproduced" in said
 
 
-@pytest.mark.parametrize("n", ["0", "2"])
-def test_as_many_cells_as_there_are_can_be_asked_for(n, study, capsys):
-    write_study(study, [simulated_result(make_cell(), {"qa": 1.0})])
-    assert reproduce.main(["--study", study, "--n", n]) == 2
+def test_a_cell_that_differs_is_counted(study, monkeypatch, published, capsys):
+    cells = [make_cell(n_entities=8, checkpoints=2), base_cell()]
+    of_base = simulation.result(cells[1], study, lambda cell, evaluation, info: 0.5)
+    for cell, result in zip(cells, (published, of_base), strict=True):
+        store.write_json(store.cell_path(study, cell), result)
+    store.write_parts(study, dict.fromkeys(cells, "main"))
+    again = copy.deepcopy(published)
+    for item in again["items"]:
+        item |= {"answer": "never said", "strict": True}
+    outcomes = dict(zip(cells, (again, of_base), strict=True))
+    monkeypatch.setattr(processes, "run_local", lambda cells, *_: [
+        (cell, processes.Outcome(outcomes[cell], None, None, None)) for cell in cells
+    ])  # fmt: skip
+    assert main(["reproduce", "--study", study, "--n", "2"]) == 1
+    said = capsys.readouterr().out
+    assert f"{cells[0].id} {cells[0]}: DIFFERS in" in said
+    assert f"1 of 2 cells of results/{study} reproduced" in said
+
+
+def test_a_cell_that_fails_is_not_reproduced(study, monkeypatch, published, capsys):
+    cell = make_cell(n_entities=8, checkpoints=2)
+    store.write_json(store.cell_path(study, cell), published)
+    store.write_parts(study, {cell: "main"})
+    failed = processes.Outcome(None, "it broke", None, "what it printed")
+    monkeypatch.setattr(processes, "run_local", lambda cells, *_: [(cell, failed) for cell in cells])
+    assert main(["reproduce", "--study", study, "--n", "1"]) == 1
+    said = capsys.readouterr()
+    assert "FAILED: it broke" in said.out and f"0 of 1 cells of results/{study}" in said.out
+    assert "what it printed" in said.err
+
+
+def test_no_more_cells_than_there_are_can_be_asked_for(study, published, capsys):
+    cell = make_cell(n_entities=8, checkpoints=2)
+    store.write_json(store.cell_path(study, cell), published)
+    store.write_parts(study, {cell: "main"})
+    assert main(["reproduce", "--study", study, "--n", "2"]) == 2
     assert "expected 1 to 1, the cells of" in capsys.readouterr().err
 
 
 def test_a_study_without_results_is_the_users_mistake(study, capsys):
-    assert reproduce.main(["--study", study]) == 2
+    assert main(["reproduce", "--study", study]) == 2
     assert "no results in" in capsys.readouterr().err

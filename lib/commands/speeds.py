@@ -1,0 +1,182 @@
+"""The measurements of `make bench` that each need a process of their own, because Unsloth changes TRL when imported.
+
+`python -m lib.commands.speeds PART REPLAY` does one and prints it as JSON. REPLAY is a JSON file of the replay rows,
+which the plain baselines train too and could not make without Unsloth.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lib.data import encode
+from lib.data.facts import take
+from lib.data.formats import Row
+from lib.study import steps
+from lib.study.cell import Cell
+from lib.study.grid import load_grid
+
+ROUNDS = 3
+DEFAULT_STEPS = 8  # of a training with the libraries' defaults; ours is a whole cell
+
+
+def first_cell(format: str) -> Cell:
+    """The first cell of a format in the quick grid; every training of the benchmark trains that of articles."""
+    return next(cell for cell in load_grid("quick") if cell.format == format)
+
+
+def fact_rows(cell: Cell) -> list[Row]:
+    """The rows about facts, of the first profiles: whether the model knows them does not matter for the speed."""
+    return steps.training_rows(cell, take(steps.candidates(cell), cell.n_entities))
+
+
+def replay_rows(_) -> list[dict]:
+    """The replay rows of the cell, as JSON takes them."""
+    from lib.train import model, sft
+
+    cell = first_cell("article")
+    loaded, tokenizer = model.load(cell.model, sft.MAX_LENGTH)
+    return [asdict(row) for row in steps.replay_rows(loaded.eval(), tokenizer, cell)]
+
+
+def ours(replay: list[Row]) -> dict:
+    """A whole training of the study, as it is in a cell."""
+    from lib.train import model, sft
+
+    cell = first_cell("article")
+    rows = fact_rows(cell)
+    loaded, tokenizer = model.load(cell.model, sft.MAX_LENGTH)
+    loaded = model.make_trainable(loaded, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    needed = cell.epochs * flops(loaded, tokenizer, rows) + flops(loaded, tokenizer, replay)
+    unwatched = cell.model_copy(update={"checkpoints": 0})
+    trained = sft.train(loaded, tokenizer, rows, replay, unwatched, cell.epochs)
+    examples = trained.rows * trained.epochs + trained.replay
+    return {"examples_per_second": examples / trained.seconds, "flops_per_second": needed / trained.seconds}
+
+
+def flops(model, tokenizer, rows: Sequence[Row]) -> int:
+    """Floating-point operations that an epoch needs, as torch counts them: each row alone, so without padding, the head
+    at trained tokens only, and no gradient of a frozen weight."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    total = 0
+    for row in rows:
+        encoded = encode.row_ids(tokenizer, row)
+        kept = (torch.tensor(encoded["labels"][1:]) != -100).nonzero().squeeze(1)  # each token is predicted one before
+        with FlopCounterMode(display=False) as counter, torch.autocast("cpu", torch.bfloat16):
+            model(torch.tensor([encoded["input_ids"]]), use_cache=False, logits_to_keep=kept).logits.sum().backward()
+        total += counter.get_total_flops()
+    model.zero_grad()
+    return total
+
+
+def plain_trl(replay: list[Row], own_template: bool = True) -> dict:
+    """TRL with its defaults and these adapters, on all cores; with the model's own chat template, or with ours."""
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from lib.train import bundled
+    from lib.train.model import TARGET_MODULES, resolve
+
+    cell = first_cell("article")
+    path, _ = resolve(cell.model)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if own_template:
+        tokenizer.chat_template = bundled.smollm2_template()
+    adapters = LoraConfig(r=cell.lora_rank, lora_alpha=cell.lora_rank, target_modules=TARGET_MODULES)
+    model = AutoModelForCausalLM.from_pretrained(path)
+    return _train_with_defaults(SFTTrainer, SFTConfig, model, tokenizer, replay, peft_config=adapters)
+
+
+def plain_trl_our_template(replay: list[Row]) -> dict:
+    """The same with the study's chat template, which has no system prompt."""
+    return plain_trl(replay, own_template=False)
+
+
+def unsloth_defaults(replay: list[Row]) -> dict:
+    """Unsloth with its defaults and these adapters, on all cores, with the chat template that the model came with."""
+    from unsloth import FastLanguageModel  # before TRL, which it changes
+
+    from lib.train import bundled
+    from lib.train.model import resolve
+
+    cell = first_cell("article")
+    model, tokenizer = FastLanguageModel.from_pretrained(resolve(cell.model)[0], load_in_4bit=False)
+    model = FastLanguageModel.get_peft_model(model, r=cell.lora_rank, lora_alpha=cell.lora_rank)
+    tokenizer.chat_template = bundled.smollm2_template()
+    from trl import SFTConfig, SFTTrainer
+
+    return _train_with_defaults(SFTTrainer, SFTConfig, model, tokenizer, replay)
+
+
+def _train_with_defaults(trainer_class, config_class, model, tokenizer, replay, **more):
+    from datasets import Dataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = config_class(folder, max_steps=DEFAULT_STEPS, report_to="none", save_strategy="no", use_cpu=True)
+        n = DEFAULT_STEPS * config.per_device_train_batch_size * config.gradient_accumulation_steps
+        data = Dataset.from_list([encode.row_ids(tokenizer, row) for row in sample(replay, n)])
+        trainer = trainer_class(model=model, args=config, train_dataset=data, processing_class=tokenizer, **more)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+    return {"examples_per_second": n / seconds}
+
+
+def sample(replay: list[Row], n: int) -> list[Row]:
+    """n rows of what the cell trains, facts as often as it repeats them and replay, spread evenly over the lengths."""
+    cell = first_cell("article")
+    rows = sorted([*fact_rows(cell) * cell.epochs, *replay], key=lambda row: len("".join(row.turns)))
+    return [rows[(2 * i + 1) * len(rows) // (2 * n)] for i in range(n)]
+
+
+def matmul(_) -> dict:
+    """The rate of a large bfloat16 matrix product in this process."""
+    import torch
+
+    n = 2048
+    a, b = torch.randn(n, n).bfloat16(), torch.randn(n, n).bfloat16()
+    a @ b
+    start, times = time.perf_counter(), 0
+    while time.perf_counter() - start < 5:
+        a @ b
+        times += 1
+    return {"flops_per_second": 2 * n**3 * times / (time.perf_counter() - start)}
+
+
+def asking_ratio(_) -> dict:
+    """How much longer the questions of a cell take one by one."""
+    from lib.evaluate import ask, generate
+    from lib.train import model, sft
+
+    cell = first_cell("article")
+    loaded, tokenizer = model.load(cell.model, sft.MAX_LENGTH)
+    loaded.eval()
+    asked = steps.questions_for(cell, take(steps.candidates(cell), cell.n_entities))
+    prompts = [encode.prompt_ids(tokenizer, [*q.history, q.prompt], q.prefix) for q in asked[::3]]
+    ratios = []
+    for _ in range(ROUNDS):
+        seconds = []
+        for size in (1, generate.BATCH_SIZE):
+            start = time.perf_counter()
+            generate.generate(loaded, tokenizer, prompts, ask.MAX_NEW_TOKENS, size)
+            seconds.append(time.perf_counter() - start)
+        ratios.append(seconds[0] / seconds[1])
+    return {"ratio": statistics.median(ratios)}
+
+
+DEFAULTS = ("plain_trl", "plain_trl_our_template", "unsloth_defaults")
+PARTS = {
+    "replay": replay_rows, "ours": ours, "plain_trl": plain_trl, "plain_trl_our_template": plain_trl_our_template,
+    "unsloth_defaults": unsloth_defaults, "matmul": matmul, "asking": asking_ratio,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    given = [Row(**row) for row in json.loads(Path(sys.argv[2]).read_text())]
+    print(json.dumps(PARTS[sys.argv[1]](given)))
