@@ -1,0 +1,103 @@
+"""The pages: what they name is there, they link to each other, and they read easily."""
+
+import re
+
+import pytest
+
+from lib.__main__ import app
+from lib.paths import ROOT
+
+README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+ROOMS = ("data", "evaluate", "train", "study", "report", "commands")  # in the order in which data flows
+CODE = re.compile(r"^```.*?^```$", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+# None of these is a number that a reader has to hold: an arXiv id, a year, a version, the interval of an estimate.
+NO_NUMBER = re.compile(r"\d{4}\.\d{5}|\b20\d\d\b|Python \d\.\d+|\[[^\]]*\d, [^\]]*\]")
+NUMBER = re.compile(r"(?<![\w-])[+-]?\d+(?:[.,]\d+)*")
+
+
+@pytest.fixture(params=[README, *PAGES], ids=lambda path: path.name)
+def page(request):
+    return request.param
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a page, without code, tables, headings and the addresses of links."""
+    prose = LINK.sub("]", re.sub(r"`[^`\n]*`", "code", CODE.sub("", text)))
+    lines = ["" if line.lstrip().startswith(("|", "#", "!")) else line for line in prose.splitlines()]
+    blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", "\n".join(lines))
+    blocks = [re.sub(r"^\s*(?:[-*]|\d+\.) ", "", block) for block in blocks]
+    return [said for block in blocks for said in re.split(r"(?<=[.!?:;])\s+", " ".join(block.split())) if said]
+
+
+def numbers(said: str) -> list[str]:
+    return NUMBER.findall(NO_NUMBER.sub("", said))
+
+
+def test_sentences_with_three_numbers_are_found():
+    text = "One 1.5 and 2, and 3 again.\n\n| 1 | 2 | 3 |\n\n```\n1 2 3\n```\n\n- 1 and 2.\n- 3. [arXiv 2503.05919](a/1)"
+    assert [len(numbers(said)) for said in sentences(text)] == [3, 2, 1, 0]
+    assert len(numbers("It is +0.32 [+0.20, +0.44] with Python 3.11, R1 and SmolLM2-135M.")) == 1
+
+
+def test_no_sentence_has_three_numbers(page):
+    assert [said for said in sentences(page.read_text()) if len(numbers(said)) > 2] == []
+
+
+def test_lines_fit(page):
+    """Rows of tables in generated pages may be longer: a template cannot break them."""
+    generated = page in (README, ROOT / "docs" / "findings.md")
+    lines = [line for line in page.read_text().splitlines() if not (generated and line.startswith("|"))]
+    assert [line for line in lines if len(line) > 120] == []
+
+
+def test_links_lead_somewhere(page):
+    targets = [target for target in LINK.findall(CODE.sub("", page.read_text())) if "://" not in target]
+    assert [target for target in targets if not leads(page, target)] == []
+
+
+def leads(page, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    there = page.parent / path if path else page
+    if not anchor or not there.exists():
+        return there.exists()
+    headings = re.findall(r"^#+ (.*)$", there.read_text(), re.M)
+    return anchor in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_named_files_are_there(page):
+    """Also those in code. A name with a place for something, such as <study>, and what a reader makes, are left out."""
+    named = re.findall(r"(?<![\w/.-])(?:lib|docs|notebooks|tests|results)/[\w./<>*-]*", page.read_text())
+    made = ("results/my-", "results/bench/<")
+    paths = [name.rstrip(".") for name in named if not name.startswith(made) and not re.search(r"[<>]", name)]
+    assert [path for path in paths if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+def test_named_commands_are_there(page):
+    text = page.read_text()
+    code = "\n".join([*CODE.findall(text), *re.findall(r"`([^`\n]+)`", text)])
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"^(?:\S+=\S+ )?make ([a-z-]+)", code, re.M)) <= targets
+    commands = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    named = re.findall(r"python -m lib ([a-z|-]+)", code)
+    assert {command for said in named for command in said.split("|")} <= commands
+
+
+def test_every_page_is_linked():
+    linked = {(page.parent / to).resolve() for page in (README, ARCHITECTURE) for to in LINK.findall(page.read_text())}
+    assert [page.name for page in PAGES if page not in linked | {ARCHITECTURE}] == []
+
+
+def test_every_module_has_its_line():
+    told = ARCHITECTURE.read_text()
+    modules = [path for room in ROOMS for path in (ROOT / "lib" / room).glob("*.py") if path.stem != "__init__"]
+    assert [path.name for path in modules if f"- `{path.relative_to(ROOT)}`: " not in told] == []
+
+
+def test_no_import_points_back():
+    for i, room in enumerate(ROOMS):
+        for path in (ROOT / "lib" / room).glob("*.py"):
+            imported = re.findall(r"^\s*from lib\.(\w+)", path.read_text(), re.M)
+            assert not set(imported) & set(ROOMS[i + 1 :]), f"{path} imports from a later room"
+    assert "  ->  ".join(ROOMS) in ARCHITECTURE.read_text()
