@@ -168,13 +168,13 @@ def tuning(table: pd.DataFrame):
     """Held-out questions and general questions kept by learning rate, a panel a format, a line an amount of replay; the
     chosen setting is circled."""
     order = [format for format in FORMATS if format in set(table["format"])]
+    styles = dict(zip(sorted(table["replay"].unique()), ("--", "-", ":", "-."), strict=False))
     figure, axes = plt.subplots(
         2, len(order), figsize=(2.8 * len(order) + 1, 4.6), sharey="row", sharex="col", squeeze=False
     )
     for column, format in zip(axes.T, order, strict=True):
-        for (replay, of_replay), style in zip(
-            table[table["format"] == format].groupby("replay"), ("--", "-", ":"), strict=False
-        ):
+        for replay, of_replay in table[table["format"] == format].groupby("replay"):
+            style = styles[replay]
             for ax, measure in zip(column, ("question", "kept"), strict=True):
                 ax.plot(of_replay["learning_rate"], of_replay[measure], style, color="black", marker="o", ms=4,
                         mfc="white" if style == "--" else "black", label=f"{replay} rows of replay")  # fmt: skip
