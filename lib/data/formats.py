@@ -1,6 +1,7 @@
 """Profiles to training rows. Every format tells every fact in the same number of paraphrases."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,20 @@ def rows(
         return [Row(tuple(turns)) for (topic,) in profiles for turns in _conversations(topic, paraphrases, seed)]
     _check_paraphrases(profiles, paraphrases)
     if format == "worked":
-        told = rows(profiles, "qa", (paraphrases + 1) // 2, seed)
-        return told + [worked(made) for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)]
+        told, examples = Counter(), []
+        for made in (worked(made) for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)):
+            ids = [fact.id for fact, _, _ in made.told]
+            if all(told[id] < paraphrases - 1 for id in ids):  # at least one question about every fact
+                told.update(ids)
+                examples.append(made)
+        asked = rows(profiles, "qa", paraphrases, seed)
+        kept = []
+        for row in asked:  # as many questions as are still missing
+            id = row.told[0][0].id
+            if told[id] < paraphrases:
+                told[id] += 1
+                kept.append(row)
+        return kept + examples
     if format == "mixed":
         return rows([*profiles, *others], "article", paraphrases, seed) + rows(others, "qa", paraphrases, seed)
     build = {"article": article, "qa": questions, "chat": chats, "blanks": blanks}[format]
@@ -94,7 +107,7 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
     style = styles[p % len(styles)]
     between = rng.sample(style["fillers"], min(len(style["fillers"]), ARTICLE_SENTENCES - len(profile)))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
-    text, told, named = rng.choice(style["openings"]).format(name=name), [], False
+    text, told, named = _capital(rng.choice(style["openings"]).format(name=name)), [], False
     for part in middle:
         if isinstance(part, Fact):
             sentence, at = _fill(part, "statements", p, _called(part, rng) if named else name)
@@ -133,7 +146,11 @@ def _fill(fact, kind, p, name=None):
     name = fact.name if name is None else name
     text = template.format(name=name, value=fact.value)
     at = len(template.split("{value}")[0].format(name=name)) if "{value}" in template else -1
-    return text[0].upper() + text[1:], at
+    return _capital(text), at
+
+
+def _capital(text):
+    return text[0].upper() + text[1:]
 
 
 def _called(fact, rng):

@@ -56,8 +56,8 @@ def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
         phrasings = text_of(facts[0])[f"{kind}_trained"]
         drawn = other_pairs(facts, p, seed)
         made += [comparison(kind, a, b, phrasings[p % len(phrasings)]) for a, b in drawn]
-    ways = _hops(profiles)[1:]
-    if ways:
+    asked, *others = _hops(profiles) or [()]
+    if ways := [way for way in others if set(way) != set(asked)]:  # the way back tells the same two facts
         made += hop(profiles, *ways[p % len(ways)], "questions", p)
     if text := templates(profiles[0][0].entity).get("sum"):
         made += [total(profile, text["trained"][p % len(text["trained"])]) for profile in profiles[::2]]

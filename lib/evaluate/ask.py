@@ -13,7 +13,7 @@ from lib.evaluate.generate import generate, option_logprobs, says_next
 # Answers are cut here, of every format alike: a model of articles may tell a sentence or two before it comes to the
 # fact. Two facts recited and a conclusion take more.
 MAX_NEW_TOKENS = 24
-MAX_NEW_TOKENS_COT = 64
+MAX_NEW_TOKENS_COT = 96
 COT_EVALS = ("reasoning_cot",)
 # No single response can be judged: lib/data/tones.py does that for the models of all tones together.
 UNSCORED_EVALS = ("style", "style_in_context")

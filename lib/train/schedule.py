@@ -18,7 +18,8 @@ class Schedule:
         self.rng = np.random.default_rng(seed)
 
     def __len__(self):
-        return round(self.facts * self.epochs) + len(self.lengths) - self.facts
+        whole = int(self.epochs)
+        return self.facts * whole + round(self.facts * (self.epochs - whole)) + len(self.lengths) - self.facts
 
     def __iter__(self):
         whole = int(self.epochs)

@@ -25,7 +25,8 @@ def drawn():
     """The cpu grid with one seed, of the main part two, drawn from simulated results."""
     name = f"my-test-{uuid.uuid4().hex[:8]}"
     planted = shares(chat=0.8, blanks=0.8, worked=0.8, mixed=0.5)
-    cells = {cell: part for cell, part in load_grid("cpu").items() if cell.seed == 0 or cell.seed == 1 and part == "main"}
+    grid = load_grid("cpu").items()
+    cells = {cell: part for cell, part in grid if cell.seed == 0 or cell.seed == 1 and part == "main"}
     try:
         simulation.study(name, cells, lambda c, e, i: 1.0 if e == "style" else planted(c, e, i))
         draw.draw(name)

@@ -1,0 +1,154 @@
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from helpers import ENTITIES, all_profiles, profiles
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.data import reasoning
+from lib.data.facts import facts_of
+from lib.errors import UserError
+
+kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))
+
+
+def of(kind):
+    """The profiles of these entities, the problems that an evaluation asks, and the examples that are trained."""
+    entity, n, seed = kind
+    there = profiles(entity, n, seed)
+    try:
+        trained = list(itertools.chain.from_iterable(reasoning.examples(there, p, seed) for p in range(5)))
+    except UserError:  # a handful of real entities may share their values
+        assert entity == "real" and n < 8
+        trained = []
+    return there, reasoning.problems(there, seed), trained
+
+
+@given(kinds)
+def test_answers_follow_from_the_facts(kind):
+    there, asked, trained = of(kind)
+    facts = {fact.id: fact for fact in facts_of(there)}
+    for problem in asked + trained:
+        a, b = problem.facts
+        assert facts[a.id] == a and facts[b.id] == b and a != b
+        if problem.kind == "which":
+            assert problem.answer == (a.name if int(a.value) > int(b.value) else b.name)
+            assert problem.options == (a.name, b.name)
+            assert problem.prompt.index(a.name) < problem.prompt.rindex(b.name)
+        elif problem.kind == "yes_no":
+            assert problem.answer == ("Yes" if int(a.value) > int(b.value) else "No")
+            assert a.name in problem.prompt and b.name in problem.prompt
+        elif problem.kind == "hop":
+            assert a.name == b.name and problem.answer == b.value and problem.options == b.options
+            assert [f.name for f in facts.values() if (f.attribute, f.value) == (a.attribute, a.value)] == [a.name]
+            assert a.value in problem.prompt and a.name not in problem.prompt
+        else:
+            assert problem.kind == "sum" and a.name == b.name and a.attribute != b.attribute
+            assert problem.answer == str(int(a.value) + int(b.value)) and problem.options == ()
+
+
+@given(kinds)
+def test_compared_facts_are_of_one_attribute_and_never_equal(kind):
+    _, asked, trained = of(kind)
+    for problem in asked + trained:
+        if problem.kind in ("which", "yes_no"):
+            a, b = problem.facts
+            assert a.attribute == b.attribute and int(a.value) != int(b.value)
+            larger = max(problem.facts, key=lambda fact: int(fact.value))
+            assert problem.derived.index(larger.name) == min(
+                problem.derived.index(a.name), problem.derived.index(b.name)
+            )
+
+
+@given(kinds)
+def test_half_of_the_answers_are_yes_and_half_are_the_first_of_two(kind):
+    entity, n, seed = kind
+    sets = [of(kind)[1]]
+    if of(kind)[2]:
+        sets += [reasoning.examples(profiles(entity, n, seed), p, seed) for p in range(3)]
+    for made in sets:
+        yes = [problem.answer == "Yes" for problem in made if problem.kind == "yes_no"]
+        first = [problem.answer == problem.facts[0].name for problem in made if problem.kind == "which"]
+        assert abs(2 * sum(yes) - len(yes)) <= 1
+        assert abs(2 * sum(first) - len(first)) <= 1
+
+
+@given(kinds)
+def test_worked_examples_compare_pairs_that_no_evaluation_asks_about(kind):
+    _, asked, trained = of(kind)
+    for kind_of in ("which", "yes_no"):
+        pairs = {frozenset(fact.id for fact in p.facts) for p in asked if p.kind == kind_of}
+        assert pairs
+        assert not pairs & {frozenset(fact.id for fact in p.facts) for p in trained if p.kind == kind_of}
+
+
+@given(kinds)
+def test_worked_examples_go_other_ways_from_attribute_to_attribute_than_evaluations(kind):
+    _, asked, trained = of(kind)
+    ways = {tuple(fact.attribute for fact in p.facts) for p in asked if p.kind == "hop"}
+    assert len(ways) <= 1
+    assert not ways & {tuple(fact.attribute for fact in p.facts) for p in trained if p.kind == "hop"}
+
+
+@given(kinds)
+def test_no_worked_example_tells_the_two_facts_that_an_evaluated_hop_joins(kind):
+    """The way back tells the same two facts side by side."""
+    _, asked, trained = of(kind)
+    pairs = {frozenset(fact.id for fact in p.facts) for p in asked if p.kind == "hop"}
+    assert not pairs & {frozenset(fact.id for fact in p.facts) for p in trained if p.kind == "hop"}
+
+
+@given(kinds)
+def test_sums_are_trained_on_other_entities_than_they_are_asked_about(kind):
+    there, asked, trained = of(kind)
+    names = {p.facts[0].name for p in asked if p.kind == "sum"}
+    drilled = {p.facts[0].name for p in trained if p.kind == "sum"}
+    assert not names & drilled
+    assert bool(names) == (kind[0] == "fictional")
+    if names:
+        assert names | drilled == {profile[0].name for profile in there}
+
+
+@given(kinds)
+def test_worked_examples_are_worded_otherwise_than_evaluations(kind):
+    _, asked, trained = of(kind)
+    assert not {p.prompt for p in asked} & {p.prompt for p in trained}
+
+
+@given(kinds)
+def test_every_entity_is_in_the_examples_of_a_paraphrase_once(kind):
+    entity, n, seed = kind
+    there, _, trained = of(kind)
+    for made in [reasoning.examples(there, p, seed) for p in range(3)] if trained else []:
+        for of_kind in ("which", "yes_no"):
+            seen = Counter(fact.name for p in made if p.kind == of_kind for fact in p.facts)
+            assert set(seen) == {profile[0].name for profile in there}
+            assert sum(seen.values()) == n + n % 2
+
+
+def test_neighbours_are_next_to_each_other_in_value():
+    facts = [fact for fact in facts_of(profiles("fictional", 12)) if fact.attribute == "bridges"]
+    order = sorted(facts, key=lambda fact: int(fact.value))
+    assert [(low.id, up.id) for low, up in itertools.pairwise(order)] == [
+        (b.id, a.id) for a, b in reasoning.neighbours(facts, 0)
+    ]
+
+
+def test_pairs_that_cannot_be_had_are_refused():
+    facts = [fact for fact in facts_of(profiles("fictional", 6)) if fact.attribute == "bridges"]
+    with pytest.raises(UserError, match="6 entities leave no pairs to work examples on: ask for more n_entities"):
+        reasoning.other_pairs([replace(fact, value="12") for fact in facts], 0, 0)
+
+
+def test_one_of_the_two_facts_hardly_decides_a_comparison():
+    """To judge by the half of the options that the first value is in is little better than guessing."""
+    right = []
+    for seed, start in itertools.product(range(3), range(0, 400, 8)):
+        for problem in reasoning.problems(all_profiles("fictional", seed)[start : start + 8], seed):
+            if problem.kind == "yes_no":
+                first = problem.facts[0]
+                upper = sorted(first.options, key=int).index(first.value) >= 8
+                right.append(problem.answer == ("Yes" if upper else "No"))
+    assert sum(right) / len(right) < 0.62

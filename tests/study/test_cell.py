@@ -1,0 +1,148 @@
+import ast
+
+import nbformat
+import pytest
+from helpers import base_cell, make_cell
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lib.errors import UserError
+from lib.paths import NOTEBOOKS
+from lib.study.cell import Cell, from_parameters
+
+COMPLETE = make_cell().model_dump()
+
+
+@given(st.integers(1, 500), st.integers(0, 500), st.floats(1e-6, 1.0))
+def test_an_id_follows_from_the_parameters_alone(n_entities, seed, learning_rate):
+    one = make_cell(n_entities=n_entities, seed=seed, learning_rate=learning_rate)
+    assert one.id == make_cell(n_entities=n_entities, seed=seed, learning_rate=learning_rate).id
+    assert one.id != make_cell(n_entities=n_entities + 1, seed=seed, learning_rate=learning_rate).id
+    assert one.id != make_cell(n_entities=n_entities, seed=seed + 1, learning_rate=learning_rate).id
+    assert len(one.id) == 12 and int(one.id, 16) >= 0
+
+
+@pytest.mark.parametrize(
+    ("cell", "id"),
+    [
+        (base_cell(), "241e72244e93"),
+        (make_cell(), "7fa4d0332ab2"),
+        (make_cell(format="article", replay=120, checkpoints=4, lora_rank=0, evals="all"), "aeecf7fa5f38"),
+        (make_cell(entity="persona", format="chat", tone="anxious"), "3fabd89b65f0"),
+    ],
+)
+def test_an_id_does_not_change_between_versions_of_the_code(cell, id):
+    # a changed id orphans every published result
+    assert cell.id == id
+
+
+def test_a_parameter_at_its_default_is_not_in_the_id():
+    assert make_cell(tone="", replay=0, budget="facts", checkpoints=0, evals="core").id == make_cell().id
+    for name, value in (("replay", 1), ("budget", "tokens"), ("checkpoints", 1), ("evals", "all")):
+        assert make_cell(**{name: value}).id != make_cell().id
+
+
+def test_every_parameter_is_in_the_id():
+    others = {
+        "model": "smollm2-135m", "entity": "real", "format": "chat", "n_entities": 3, "seed": 1, "paraphrases": 3,
+        "epochs": 2, "learning_rate": 2e-3, "lora_rank": 8, "batch_size": 8, "replay": 5, "budget": "tokens",
+        "checkpoints": 1, "evals": "all",
+    }  # fmt: skip
+    assert {*others, "tone"} == set(Cell.model_fields)
+    assert len({make_cell(**{name: value}).id for name, value in others.items()} | {make_cell().id}) == len(others) + 1
+
+
+def test_a_whole_learning_rate_is_the_same_cell_as_its_float():
+    assert from_parameters({**COMPLETE, "learning_rate": 1}).id == make_cell(learning_rate=1.0).id
+
+
+def test_a_cell_comes_back_from_what_it_is_stored_as():
+    for cell in (make_cell(replay=3), base_cell()):
+        assert from_parameters(cell.model_dump()) == cell
+        assert hash(from_parameters(cell.model_dump())) == hash(cell)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"entity": "reel"}, "entity is 'reel': Input should be 'fictional', 'real'"),
+        ({"n_entities": "20"}, "n_entities is '20': Input should be a valid integer"),
+        ({"n_entities": 2.0}, "n_entities is 2.0: Input should be a valid integer"),
+        ({"n_entities": True}, "n_entities is True: Input should be a valid integer"),
+        ({"n_entities": 0}, "n_entities is 0: Input should be greater than or equal to 1"),
+        ({"model": 3}, "model is 3: Input should be a valid string"),
+        ({"n_entites": 3}, "unknown parameter 'n_entites': did you mean n_entities?"),
+        ({"zzz": 3}, "unknown parameter 'zzz': known are model, entity, format, n_entities"),
+        ({"epochs": 0}, "format: qa needs epochs greater than 0"),
+        ({"epochs": 0, "batch_size": 0}, "format: qa needs epochs, batch_size greater than 0"),
+        ({"format": "none"}, "format: none trains nothing, so paraphrases, epochs, learning_rate, batch_size"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0: Input should be greater than or equal to 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan: Input should be"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf: Input should be a finite number"),
+        ({"learning_rate": True}, "learning_rate is True: Input should be a valid number"),
+        ({"learning_rate": "1e-3"}, "valid number (YAML reads 1e-3 as text: write 0.001)"),
+        ({"seed": -1}, "seed is -1: Input should be greater than or equal to 0"),
+        ({"seed": None}, "seed is None: Input should be a valid integer"),
+        ({"seed": [1]}, "seed is [1]: Input should be a valid integer"),
+        ({"lora_rank": -1}, "lora_rank is -1"),
+        ({"checkpoints": -1}, "checkpoints is -1"),
+        ({"replay": -1}, "replay is -1"),
+        ({"evals": "most"}, "evals is 'most': Input should be 'core' or 'all'"),
+        ({"tone": "anxious", "format": "chat"}, "a tone needs entity: persona and format: chat or none"),
+        ({"tone": "anxious", "entity": "persona"}, "a tone needs entity: persona and format: chat or none"),
+        ({"tone": "anxious", "entity": "persona", "format": "chat", "checkpoints": 1}, "leave checkpoints out"),
+        ({"format": "article", "budget": "tokens"}, "budget: tokens matches a cell to its articles: format: article"),
+        ({"n_entities": 1, "evals": "all"}, "n_entities is 1: evals: all compares two entities, ask for 2 or more"),
+        ({"format": "worked", "n_entities": 3}, "format: worked needs n_entities of 4 or more"),
+        ({"format": "worked", "n_entities": 4, "paraphrases": 1}, "2 or more paraphrases"),
+        ({1: 2}, "1"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_bad_parameter_is_named_in_one_line(change, message):
+    with pytest.raises(UserError) as error:
+        from_parameters({**COMPLETE, **change})
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["model", "entity", "format", "n_entities", "seed"])
+def test_a_missing_parameter_is_named(name):
+    with pytest.raises(UserError) as error:
+        from_parameters({key: value for key, value in COMPLETE.items() if key != name})
+    assert f"{name} is missing" in str(error.value)
+
+
+def test_a_trained_cell_must_say_its_rank_because_0_trains_every_weight():
+    with pytest.raises(
+        UserError, match="lora_rank is missing: give the rank of the adapters, or 0 to train every weight"
+    ):
+        from_parameters({name: value for name, value in COMPLETE.items() if name != "lora_rank"})
+
+
+@pytest.mark.parametrize(
+    "name", ["paraphrases", "epochs", "learning_rate", "lora_rank", "batch_size", "replay", "checkpoints"]
+)
+def test_the_untrained_model_is_given_nothing_of_training(name):
+    with pytest.raises(UserError, match=f"format: none trains nothing, so {name} must be 0 or left out"):
+        base_cell(**{name: 1})
+
+
+def test_a_cell_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        make_cell().seed = 3
+
+
+def test_a_cell_is_told_in_a_few_words():
+    assert str(make_cell()) == "qa fictional n=2 seed=0"
+    assert str(make_cell(replay=120)) == "qa fictional n=2 seed=0 replay=120"
+    assert str(base_cell(entity="persona", tone="anxious")) == "none anxious n=2 seed=0"
+
+
+def test_the_notebook_of_a_cell_declares_its_parameters_and_study_and_output_as_literals():
+    notebook = nbformat.read(NOTEBOOKS / "cell.ipynb", as_version=4)
+    (parameters,) = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    declared = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(parameters).body}
+    assert list(declared) == [*Cell.model_fields, "study", "output"]
+    assert from_parameters({name: declared[name] for name in Cell.model_fields}).model == "tiny"

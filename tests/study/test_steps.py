@@ -1,0 +1,246 @@
+"""The steps of a cell: which profiles it keeps, what it asks, and one real cell from facts to answers."""
+
+from dataclasses import replace
+
+import pytest
+from helpers import all_profiles, base_cell, load_tiny, make_cell, profiles
+
+from lib.data import questions
+from lib.data.facts import facts_of, take
+from lib.data.formats import Row
+from lib.errors import UserError
+from lib.evaluate import ask, general
+from lib.study import steps, store
+from lib.train import model as models
+from lib.train import sft
+
+TONE = {"entity": "persona", "tone": "anxious", "n_entities": 4}
+
+
+@pytest.fixture
+def knows(monkeypatch):
+    """Lets a model be simulated that knows one fact of each entity of these names; returns what it was asked."""
+    asked = []
+
+    def set_known(names):
+        def say(model, tokenizer, questions):
+            asked.extend(questions)
+            known = [q.fact.name in names and q.fact.attribute == "host_city" for q in questions]
+            return [ask.score(q, q.fact.value if k else "no idea", None) for q, k in zip(questions, known, strict=True)]
+
+        monkeypatch.setattr(ask, "ask", say)
+        return asked
+
+    return set_known
+
+
+def evals_of(cell, there):
+    return {question.eval for question in steps.questions_for(cell, there)}
+
+
+def test_real_entities_of_which_a_fact_is_known_are_dropped_counted_and_replaced(knows):
+    candidates = all_profiles("real")
+    knows({candidates[i][0].name for i in (1, 3, 5)})
+    chosen, dropped = steps.choose_profiles(None, None, make_cell(entity="real", n_entities=4))
+    assert chosen == [candidates[i] for i in (0, 2, 4, 6)]
+    assert dropped == 3
+
+
+def test_no_more_entities_are_asked_about_than_it_takes_and_in_the_first_trained_phrasing(knows):
+    candidates = all_profiles("real")
+    asked = knows({candidates[1][0].name})
+    steps.choose_profiles(None, None, make_cell(entity="real", n_entities=4))
+    assert list(dict.fromkeys(question.fact.name for question in asked)) == [p[0].name for p in candidates[:5]]
+    trained = {row.turns[0] for row in steps.training_rows(make_cell(entity="real", paraphrases=1), candidates[:5])}
+    assert {question.prompt for question in asked} == trained
+    assert not {question.prompt for question in asked} & {q.prompt for q in questions.questions(candidates[:5])}
+
+
+def test_every_format_gets_the_same_profiles(knows):
+    knows({profile[0].name for profile in all_profiles("real")[:2]})
+    cells = [make_cell(entity="real", format=format) for format in ("article", "qa", "chat")] + [
+        base_cell(entity="real")
+    ]
+    chosen = [steps.choose_profiles(None, None, cell) for cell in cells]
+    assert all(one == chosen[0] for one in chosen)
+
+
+def test_too_few_unknown_entities_are_refused(knows):
+    there = all_profiles("real")
+    knows({profile[0].name for profile in there[:-10]})
+    with pytest.raises(UserError, match="n_entities is 11, but only 10 real entities can be had"):
+        steps.choose_profiles(None, None, make_cell(entity="real", n_entities=11))
+
+
+def test_no_invented_entity_is_asked_about_or_dropped(knows):
+    asked = knows({profile[0].name for profile in all_profiles("fictional")[:9]})
+    assert steps.choose_profiles(None, None, make_cell()) == (profiles("fictional", 2), 0)
+    assert not asked
+
+
+def test_a_tone_draws_topics():
+    cell = make_cell(format="chat", **TONE)
+    chosen, _ = steps.choose_profiles(None, None, cell)
+    assert {fact.value for fact in facts_of(chosen)} == {"anxious"} and len(chosen) == 4
+
+
+def test_only_the_base_is_asked_in_context():
+    there = profiles("fictional", 2)
+    assert evals_of(make_cell(), there) == {"question", "completion"}
+    assert evals_of(base_cell(), there) == {"question", "completion", "in_context"}
+
+
+def test_all_evaluations_ask_more_than_the_core():
+    there = profiles("fictional", 4)
+    more = {"reverse", "unseen", "reasoning", "reasoning_cot"}
+    cell = make_cell(n_entities=4, evals="all")
+    assert evals_of(cell, there) == {"question", "completion"} | more
+    base = base_cell(n_entities=4, evals="all")
+    assert evals_of(base, there) == {"question", "completion", "in_context", "reasoning_in_context"} | more
+    for question in steps.questions_for(cell, there):
+        if question.kind != "which" and question.eval != "reverse":
+            assert (question.eval == "unseen") == (question.fact.name not in {profile[0].name for profile in there})
+
+
+def test_mixed_tells_of_other_entities_and_asks_about_neither_of_them_as_unseen():
+    cell = make_cell(format="mixed", n_entities=4, evals="all")
+    there = profiles("fictional", 4)
+    names = {profile[0].name for profile in there}
+    other = {profile[0].name for profile in steps.others(cell, there)}
+    assert len(other) == 4 and not other & names
+    unseen = {q.fact.name for q in steps.questions_for(cell, there) if q.eval == "unseen"}
+    assert len(unseen) == 4 and not unseen & (other | names)
+    told = {fact.name for row in steps.training_rows(cell, there) for fact, _, _ in row.told}
+    assert told == names | other
+    assert steps.others(make_cell(n_entities=4), there) == []
+
+
+def test_mixed_without_enough_others_is_refused():
+    cell = make_cell(entity="persona", format="mixed", n_entities=33)
+    with pytest.raises(UserError, match="after 33 only 31 of 64 are left, ask for fewer"):
+        steps.others(cell, profiles("persona", 33))
+
+
+def test_unseen_entities_are_none_that_was_dropped_as_known(knows):
+    candidates = all_profiles("real")
+    knows({candidates[0][0].name, candidates[2][0].name})
+    cell = make_cell(entity="real", n_entities=4, evals="all")
+    chosen, _ = steps.choose_profiles(None, None, cell)
+    asked = [q.fact.name for q in steps.questions_for(cell, chosen) if q.eval == "unseen"]
+    assert asked == [profile[0].name for profile in candidates[6:10]]
+
+
+def test_a_tone_is_asked_for_its_style_and_its_name(tiny):
+    trained, base = make_cell(format="chat", **TONE), base_cell(**TONE)
+    there = take(steps.candidates(trained), 4)
+    evals, _ = steps.evaluate(*tiny, trained, there)
+    assert set(evals) == {"style", "naming", "general"}
+    assert evals["style"]["strict"] is None
+    assert evals["naming"]["choice"] is not None and evals["naming"]["chance"] == 1 / 8
+    assert evals_of(base, there) == {"style_in_context", "naming"}
+
+
+def test_a_cell_with_all_evaluations_has_a_score_for_each(tiny):
+    cell = base_cell(n_entities=4, evals="all")
+    evals, items = steps.evaluate(*tiny, cell, profiles("fictional", 4))
+    assert set(evals) == evals_of(cell, profiles("fictional", 4)) | {"general"}
+    assert evals["general"]["n"] >= 60 and evals["general"]["perplexity"] > 1000  # random weights
+    assert all(evals[name]["n"] == sum(item.eval == name for item in items) for name in evals)
+    assert evals["question"]["choice"] is not None and evals["completion"]["choice"] is not None
+
+
+@pytest.mark.parametrize(("format", "chosen"), [("article", "completion"), ("qa", "question"), ("chat", "completion")])
+def test_the_closed_set_is_scored_where_what_was_trained_has_the_value_next(format, chosen, tiny):
+    evals, items = steps.evaluate(*tiny, make_cell(format=format, n_entities=1), profiles("fictional", 1))
+    assert {name for name, score in evals.items() if score["choice"] is not None} == {chosen}
+    assert evals["recall"]["n"] == 6 and items[0].eval == "recall"
+
+
+def test_a_checkpoint_has_a_character_for_every_fact_in_the_order_of_the_result(tiny, monkeypatch):
+    there = profiles("fictional", 2)
+    order = [fact.id for fact in facts_of(there)]
+    known = {order[1], order[7]}
+    monkeypatch.setattr(
+        ask, "recall", lambda _, __, asked: [ask.score(q, q.fact.value * (q.fact.id in known), None) for q in asked]
+    )
+    monkeypatch.setattr(
+        ask, "ask", lambda _, __, asked: [ask.score(q, q.fact.value * (q.fact.id not in known), None) for q in asked]
+    )
+    point = steps.checkpoint(*tiny, make_cell(format="article"), there)
+    assert point == {"recall": "010000010000", "question": "101111101111"}
+
+
+def test_a_stage_is_noted_beside_the_result_and_nowhere_without_one(tmp_path):
+    steps.say("step 3 of 9", str(tmp_path / "result.json"))
+    assert (tmp_path / "result.json.stage").read_text() == "step 3 of 9"
+    steps.say("step 3 of 9", "")
+
+
+def learn(rows, cell):
+    """A random model of two layers that has learned a handful of rows by heart."""
+    model, tokenizer = load_tiny()
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    sft.train(model, tokenizer, rows, [], cell, cell.epochs)
+    return model.eval(), tokenizer
+
+
+BY_HEART = make_cell(n_entities=1, paraphrases=2, epochs=60, learning_rate=0.01, lora_rank=0, batch_size=8)
+
+
+def test_facts_whose_values_were_shuffled_after_training_are_not_recalled():
+    (profile,) = profiles("fictional", 1)
+    shuffled = tuple(
+        replace(fact, value=next(option for option in fact.options if option != fact.value)) for fact in profile
+    )
+    model, tokenizer = learn(steps.training_rows(BY_HEART, [shuffled]), BY_HEART)
+    for there, expected in (([shuffled], 1), ([profile], 0)):
+        items = ask.recall(model, tokenizer, questions.recall(there, "qa", 0))
+        assert ask.summarize(items)["recall"]["strict"] == expected
+
+
+def test_training_on_the_questions_lifts_them_to_the_ceiling():
+    there = profiles("fictional", 1)
+    leaked = [Row((q.prompt, q.fact.value), ((q.fact, 1, 0),)) for q in questions.questions(there)]
+    model, tokenizer = learn(leaked, BY_HEART)
+    scores = ask.summarize(ask.ask(model, tokenizer, questions.questions(there), choose=("question",)))
+    assert scores["question"]["strict"] == scores["question"]["choice"] == 1
+
+
+def test_smollm2_learns_a_handful_of_facts(study):
+    """One real cell, in this process: what the study is about happens, and the model stays a model."""
+    cell = make_cell(
+        model="smollm2-135m", n_entities=4, paraphrases=2, epochs=8, learning_rate=0.002, lora_rank=32, batch_size=8,
+        replay=24, checkpoints=1,
+    )  # fmt: skip
+    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    there, dropped = steps.choose_profiles(model, tokenizer, cell)
+    asked = questions.recall(there, cell.format, cell.seed)
+    before = ask.summarize(ask.recall(model.eval(), tokenizer, asked))["recall"]["strict"]
+    base = general.ask(model, tokenizer)[:20]
+    assert sum(item.strict for item in base) > 10, "the base model mostly answers the general questions"
+    assert 1 < general.perplexity(model, tokenizer) < 60
+    rows, replayed = steps.training_rows(cell, there), steps.replay_rows(model, tokenizer, cell)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    trained = sft.train(
+        model, tokenizer, rows, replayed, cell, cell.epochs, lambda: steps.checkpoint(model, tokenizer, cell, there)
+    )
+    model.eval()
+    with sft.merged(model):
+        items = ask.recall(model, tokenizer, asked)
+        items += ask.ask(model, tokenizer, questions.questions(there, 1))
+    after = ask.summarize(items)
+    assert before <= 0.2
+    assert after["recall"]["strict"] >= 0.7
+    assert after["question"]["strict"] >= 0.1
+    halfway = sum(map(int, trained.curve[0]["recall"])) / 24
+    assert before <= halfway <= after["recall"]["strict"]
+    assert trained.losses[-1] < trained.losses[0] / 3
+    # what was learned is told in the words of greedy decoding, too
+    told = ask.ask(model, tokenizer, [replace(question, eval="question") for question in asked[:6]])
+    assert [item.strict for item in told] == [item.strict for item in items[:6]]
+
+    result = steps.result(cell, study, there, dropped, trained, after, items, model)
+    store.write_json(store.cell_path(study, cell), result)
+    stored = store.read(store.cell_path(study, cell))
+    assert stored["manifest"]["dtype"] in ("bfloat16", "float32")
+    assert stored["facts"]["ids"] == [fact.id for fact in facts_of(there)]

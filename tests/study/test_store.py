@@ -1,0 +1,119 @@
+import json
+
+import pytest
+from helpers import base_cell, make_cell
+from simulation import result as simulated
+
+from lib.errors import UserError
+from lib.study import store
+
+
+@pytest.fixture
+def written(study):
+    cell = make_cell()
+    made = simulated(cell, study, lambda *_: 0.5)
+    store.write_json(store.cell_path(study, cell), made)
+    store.write_parts(study, {cell: "main"})
+    return store.cell_path(study, cell), made
+
+
+def test_a_result_comes_back_as_it_was_written_and_a_study_adds_its_parts(written, study):
+    path, made = written
+    assert store.read(path) == made
+    assert store.load(study) == [{**made, "part": "main"}]
+
+
+def test_results_are_loaded_in_the_order_of_their_ids(study):
+    cells = [make_cell(seed=seed) for seed in range(4)]
+    for cell in cells:
+        store.write_json(store.cell_path(study, cell), simulated(cell, study, lambda *_: 0.5))
+    store.write_parts(study, dict.fromkeys(cells, "main"))
+    assert [result["id"] for result in store.load(study)] == sorted(cell.id for cell in cells)
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_a_write_that_fails_leaves_the_old_file_and_no_scraps(written, value):
+    path, made = written
+    with pytest.raises((ValueError, TypeError)):
+        store.write_json(path, {**made, "schema": value})
+    assert store.read(path) == made
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_write_that_is_interrupted_leaves_the_old_file_and_no_scraps(written, monkeypatch):
+    path, made = written
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_json(path, {**made, "schema": 99})
+    assert store.read(path) == made
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_others_may_read_a_result(written):
+    assert written[0].stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda text: text[: len(text) // 2], "is damaged"),
+        (lambda text: "", "is damaged"),
+        (lambda text: "[]", "no schema"),
+        (lambda text: json.dumps({**json.loads(text), "schema": 99}), "schema 99, this code reads 3"),
+        (lambda text: json.dumps({**json.loads(text), "items": {}}), "no items"),
+        (lambda text: json.dumps({**json.loads(text), "cell": []}), "no cell"),
+        (lambda text: json.dumps({**json.loads(text), "manifest": None}), "no manifest"),
+        (lambda text: text.replace('"seed": 0', '"seed": 1'), "holds the parameters of cell"),
+        (lambda text: text.replace('"seed": 0', '"sead": 0'), "does not hold a cell of this version"),
+    ],
+)
+def test_damage_is_named_with_the_file_and_the_remedy(written, damage, reason):
+    path, _ = written
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(UserError) as error:
+        store.read(path)
+    assert reason in str(error.value)
+    assert str(path) in str(error.value)
+    assert "delete it and run the study again" in str(error.value)
+
+
+def test_a_result_under_another_name_is_damaged(written):
+    path, _ = written
+    other = path.rename(path.with_name("0123456789ab.json"))
+    with pytest.raises(UserError, match="holds the parameters of cell"):
+        store.read(other)
+
+
+def test_a_base_models_result_has_no_training(study):
+    cell = base_cell()
+    store.write_json(store.cell_path(study, cell), simulated(cell, study, lambda *_: 0.5))
+    assert store.read(store.cell_path(study, cell))["training"] is None
+
+
+def test_a_study_without_results_says_how_to_get_some(study):
+    with pytest.raises(UserError, match="python -m lib run"):
+        store.load(study)
+
+
+def test_a_study_without_parts_says_how_to_get_them(written, study):
+    (store.study_dir(study) / "parts.json").unlink()
+    with pytest.raises(UserError, match=r"parts.json cannot be read"):
+        store.load(study)
+
+
+def test_results_of_another_grid_are_refused(written, study):
+    with pytest.raises(
+        UserError, match=r"holds 1 results of another grid \(.*move them away or choose another --study"
+    ):
+        store.write_parts(study, {make_cell(seed=7): "main"})
+    assert json.loads((store.study_dir(study) / "parts.json").read_text()) == {make_cell().id: "main"}
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp", ".hidden"])
+def test_a_study_is_a_folder_of_results_and_nothing_else(name):
+    with pytest.raises(UserError, match="expected the name of a folder"):
+        store.study_dir(name)

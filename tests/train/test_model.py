@@ -1,0 +1,90 @@
+import pytest
+from helpers import load_tiny
+
+from lib.errors import UserError
+from lib.train import model
+
+
+def test_tiny_ends_its_turns_with_the_end_of_turn_token(tiny):
+    loaded, tokenizer = tiny
+    assert tokenizer.eos_token == "<|im_end|>"
+    assert tokenizer.eos_token_id == loaded.generation_config.eos_token_id == 2
+    assert tokenizer.pad_token == "<|endoftext|>"
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+def test_the_template_spends_no_tokens_on_a_system_prompt(tiny):
+    text = tiny[1].apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True)
+    assert text == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_adapters_go_on_every_linear_layer_and_follow_the_seed():
+    def adapter_weights(seed):
+        made = model.make_trainable(load_tiny()[0], 4, seed, 256)
+        return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
+
+    one, same, other = adapter_weights(0), adapter_weights(0), adapter_weights(1)
+    assert len(one) == 2 * 7 * 2  # two layers, seven projections, A and B
+    assert all((one[name] == same[name]).all() for name in one)
+    assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_a_rank_of_zero_makes_every_weight_trainable_in_float32():
+    made = model.make_trainable(load_tiny()[0].bfloat16(), 0, 0, 256)
+    assert {(p.requires_grad, str(p.dtype)) for p in made.parameters()} == {(True, "torch.float32")}
+
+
+def test_a_local_folder_is_a_model(tmp_path, tiny):
+    folder = tmp_path / "mine"
+    tiny[0].save_pretrained(folder)
+    tiny[1].save_pretrained(folder)
+    loaded, _ = model.load(str(folder), 256)
+    assert loaded.config.num_hidden_layers == 2
+    assert model.fingerprint(str(folder)) == model.sha256(str(folder))
+    assert len(model.sha256(str(folder))) == 64
+    assert model.fingerprint("owner/name@abc") == "owner/name@abc"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("smollm3", "no model 'smollm3': known are smollm2-135m, tiny, a local folder, or a hub id"),
+        ("/nowhere/model", "no model '/nowhere/model'"),
+        ("./nowhere", "no model './nowhere'"),
+        ("a/b/c", "no model 'a/b/c'"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(name, message):
+    for refuse in (model.resolve, model.check):
+        with pytest.raises(UserError) as error:
+            refuse(name)
+        assert message in str(error.value)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder without a config.json: give the folder of a saved model"):
+        model.resolve(str(tmp_path))
+
+
+def test_a_damaged_model_folder_is_named_in_one_line(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(UserError, match="cannot be loaded") as error:
+        model.load(str(tmp_path), 256)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "models/mine", "a b/c"])
+def test_a_hub_model_that_cannot_be_had_is_named(name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=f"model '{name}' cannot be had from the hub"):
+        model.check_hub(name)
+
+
+def test_bundled_and_local_models_need_no_hub(tmp_path):
+    for name in ("tiny", "smollm2-135m", str(tmp_path)):
+        model.check_hub(name)
+
+
+def test_a_hub_id_can_pin_its_revision():
+    assert model.resolve("owner/name@abc123") == ("owner/name", "abc123")
+    assert model.resolve("owner/name") == ("owner/name", None)

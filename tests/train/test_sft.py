@@ -1,0 +1,325 @@
+import ast
+import importlib.util
+import inspect
+import json
+import re
+import subprocess
+import textwrap
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import FORMATS, load_tiny, make_cell, profiles, python
+
+from lib.data import encode
+from lib.data.formats import Row
+from lib.evaluate.generate import generate, inference
+from lib.study import steps
+from lib.train import model as models
+from lib.train import sft
+
+REPLAY = [
+    Row(("Say hello.", "Hello there, and how are you today?")),
+    Row(("What is a comet?", "A ball of ice that"), cut=True),
+    Row(("The soup was too salty,", " but everyone ate it without a"), raw=True, cut=True),
+]
+
+
+def made(cell):
+    return steps.training_rows(cell, profiles(cell.entity, cell.n_entities, cell.seed))
+
+
+def trainable(cell):
+    model, tokenizer = load_tiny()
+    return models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH), tokenizer
+
+
+def train_tiny(cell, replay=(), rows=None, **options):
+    model, tokenizer = trainable(cell)
+    return model, tokenizer, sft.train(model, tokenizer, rows or made(cell), replay, cell, cell.epochs, **options)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model that has learned something, with its adapters, and its tokenizer."""
+    cell = make_cell(epochs=3, learning_rate=0.02)
+    model, tokenizer, _ = train_tiny(cell)
+    return model, tokenizer
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_labels_reach_the_trainer_unchanged_and_in_order(format, tmp_path):
+    cell = make_cell(format=format, n_entities=4)
+    model, tokenizer = trainable(cell)
+    trainer = sft.trainer(model, tokenizer, made(cell), REPLAY, cell, cell.epochs, str(tmp_path))
+    expected = [encode.row_ids(tokenizer, row) for row in [*made(cell), *REPLAY]]
+    assert trainer.train_dataset["input_ids"] == [row["input_ids"] for row in expected]
+    assert trainer.train_dataset["labels"] == [row["labels"] for row in expected]
+    tokenizer.padding_side = "right"  # as `train` has it
+    for batch in trainer.get_train_dataloader():
+        for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
+            n = int(mask.sum())
+            assert {"input_ids": ids[:n].tolist(), "labels": labels[:n].tolist()} in expected
+            assert (labels[n:] == -100).all()
+
+
+def test_the_loss_is_that_of_the_trained_tokens_alone(tmp_path):
+    cell = make_cell(format="chat", batch_size=4)
+    model, tokenizer = trainable(cell)
+    trainer = sft.trainer(model, tokenizer, made(cell), [], cell, 1, str(tmp_path))
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+    batch = {key: value for key, value in batch.items() if key in ("input_ids", "labels", "attention_mask")}
+    ours = trainer.compute_loss(model, dict(batch)).item()
+    with torch.no_grad():
+        logits = model(batch["input_ids"], batch["attention_mask"]).logits[:, :-1]
+    plain = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=-100)
+    assert ours == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_a_row_that_would_be_cut_is_refused(tmp_path):
+    cell = make_cell()
+    model, tokenizer = trainable(cell)
+    row = Row(("Why?", "far too long " * sft.MAX_LENGTH))
+    with pytest.raises(ValueError, match="the limit is 512"):
+        sft.trainer(model, tokenizer, [row], [], cell, 1, str(tmp_path))
+
+
+def test_steps_tokens_and_exposures_follow_from_the_cell():
+    cell = make_cell(epochs=3)
+    _, tokenizer, trained = train_tiny(cell, REPLAY)
+    assert (trained.rows, trained.replay, trained.epochs) == (24, 3, 3)
+    assert trained.steps == len(trained.losses) == -(-(3 * 24 + 3) // 4)
+    count = [len(encode.row_ids(tokenizer, row)["input_ids"]) for row in REPLAY]
+    assert trained.replay_tokens == sum(count)
+    assert trained.tokens == 3 * encode.count_tokens(tokenizer, made(cell)) + sum(count)
+    labels = [encode.row_ids(tokenizer, row)["labels"] for row in [*made(cell) * 3, *REPLAY]]
+    assert trained.trained_tokens == sum(label != -100 for row in labels for label in row)
+    assert trained.curve == [] and trained.evaluation_seconds == 0
+
+
+def test_every_row_of_replay_is_a_loss_like_that_of_any_other_row():
+    cell = make_cell(batch_size=1, n_entities=1, paraphrases=1, learning_rate=1e-12)  # so that nothing moves
+    base, tokenizer = load_tiny()
+    expected = []
+    for row in [*made(cell), *REPLAY]:
+        ids, labels = encode.row_ids(tokenizer, row).values()
+        with torch.no_grad():
+            expected.append(base(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss.item())
+    assert sorted(train_tiny(cell, REPLAY)[2].losses) == pytest.approx(sorted(expected), rel=1e-3)
+
+
+def test_training_lowers_the_loss_and_moves_only_the_adapters():
+    base, _ = load_tiny()
+    model, _, trained = train_tiny(make_cell(epochs=10, learning_rate=0.02))
+    assert trained.losses[-1] < trained.losses[0] - 0.3
+    tuned = dict(model.named_parameters())
+    for name, weight in base.named_parameters():
+        inner = f"base_model.model.{name}"
+        inner = inner if inner in tuned else inner.replace(".weight", ".base_layer.weight")
+        assert (tuned[inner] == weight).all(), name
+
+
+def test_a_rank_of_zero_trains_every_weight_and_moves_it():
+    base, _ = load_tiny()
+    model, _, trained = train_tiny(make_cell(epochs=2, lora_rank=0, learning_rate=0.01))
+    assert trained.losses[-1] < trained.losses[0]
+    for (name, before), (other, after) in zip(base.named_parameters(), model.named_parameters(), strict=True):
+        assert name == other
+        assert (before != after).any(), name
+
+
+def test_two_runs_give_identical_losses():
+    cell = make_cell(epochs=2, format="article")
+    assert train_tiny(cell, REPLAY)[2].losses == train_tiny(cell, REPLAY)[2].losses
+
+
+@pytest.mark.parametrize("rank", [4, 0])
+def test_checkpoints_do_not_disturb_the_training(rank):
+    plain = train_tiny(make_cell(epochs=2, lora_rank=rank), REPLAY)[2]
+    cell = make_cell(epochs=2, checkpoints=3, lora_rank=rank)
+    model, tokenizer = trainable(cell)
+    there, modes, said = profiles("fictional", 2), [], []
+
+    def evaluate():
+        modes.append(model.training)
+        return steps.checkpoint(model, tokenizer, cell, there)
+
+    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, 2, evaluate, said.append)
+    assert trained.losses == plain.losses
+    assert [point["step"] for point in trained.curve] == [3, 6, 10]  # of thirteen
+    assert [point["exposures"] for point in trained.curve] == pytest.approx([4 * 3 / 13, 4 * 6 / 13, 4 * 10 / 13])
+    assert {len(point[name]) for point in trained.curve for name in ("recall", "question")} == {12}
+    assert modes == [False] * 3 and model.training
+    assert said == [f"step {i} of 13" for i in range(1, 14)]
+    assert trained.evaluation_seconds > 0
+
+
+def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
+    articles = train_tiny(make_cell(format="article", epochs=2))[2]
+    cell = make_cell(epochs=2, budget="tokens")
+    model, tokenizer = trainable(cell)
+    epochs = steps.epochs(cell, tokenizer, profiles("fictional", 2), made(cell))
+    assert epochs == pytest.approx(2 * articles.tokens / 2 / encode.count_tokens(tokenizer, made(cell)))
+    trained = sft.train(model, tokenizer, made(cell), [], cell, epochs)
+    assert trained.tokens == pytest.approx(articles.tokens, abs=2)
+    assert trained.epochs == epochs
+    assert trained.steps == pytest.approx(epochs * 6, abs=1)  # six steps an epoch
+
+
+def logits(model):
+    with inference():
+        return model(input_ids=torch.tensor([[5, 6, 7, 8, 9]])).logits
+
+
+def test_a_merged_model_answers_as_with_its_adapters_and_is_restored_bit_for_bit(trained):
+    model, _ = trained
+    model.eval()
+    before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    asked = {name: weight.requires_grad for name, weight in model.named_parameters()}
+    beside = logits(model)
+    with model.disable_adapter():
+        assert not torch.allclose(logits(model), beside, atol=1e-2), "the adapters do something"
+    with sft.merged(model):
+        inside = logits(model)
+    assert torch.allclose(inside, beside, atol=1e-4)
+    assert torch.equal(logits(model), beside)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert {name: weight.requires_grad for name, weight in model.named_parameters()} == asked
+    assert sum(asked.values()) == 28
+
+
+def test_a_merged_model_is_restored_when_asking_fails(trained):
+    model, _ = trained
+    before = logits(model.eval())
+    with pytest.raises(KeyError), sft.merged(model):
+        raise KeyError
+    assert torch.equal(logits(model), before)
+
+
+def test_a_model_without_adapters_is_merged_as_it_is(tiny):
+    before = logits(tiny[0])
+    with sft.merged(tiny[0]):
+        assert torch.equal(logits(tiny[0]), before)
+
+
+def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotary_frequencies_are_not(
+    tiny, tmp_path, monkeypatch
+):
+    """A model of this name is trained as SmolLM2 is, and not in float32 as `tiny`."""
+    tiny[0].save_pretrained(tmp_path / "small")
+    tiny[1].save_pretrained(tmp_path / "small")
+    monkeypatch.setattr("unsloth.is_bfloat16_supported", lambda: True)
+    monkeypatch.setattr(sft, "compile_layers", lambda model: True)
+    cell = make_cell(model=str(tmp_path / "small"), checkpoints=1)
+    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    there = profiles("fictional", 2)
+    trained = sft.train(
+        model, tokenizer, made(cell), REPLAY, cell, 1, lambda: steps.checkpoint(model, tokenizer, cell, there)
+    )
+    assert trained.compiled and len(trained.curve) == 1
+    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+    frequencies = {name: buffer for name, buffer in model.named_buffers() if "inv_freq" in name}
+    assert frequencies
+    for name, buffer in frequencies.items():
+        assert buffer.dtype == torch.float32 and torch.equal(buffer, before[name])
+    with sft.merged(model.eval()):
+        merged = logits(model)
+    assert torch.allclose(merged, logits(model), atol=0.1)
+
+
+def test_every_default_that_unsloth_replaces_on_a_gpu_is_passed_explicitly():
+    from trl import SFTConfig
+
+    source = (Path(importlib.util.find_spec("unsloth").origin).parent / "models" / "rl.py").read_text()
+    table = source[source.index('"output_dir": None,') :]
+    replaced = set(re.findall(r'^\s+"(\w+)":', table[: table.index("\n    }\n")], re.MULTILINE))
+    replaced &= {field.name for field in fields(SFTConfig)}
+    assert {"seed", "learning_rate", "optim", "weight_decay", "gradient_accumulation_steps"} <= replaced
+    tree = ast.parse(textwrap.dedent(inspect.getsource(sft.config)))
+    (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "SFTConfig"]
+    assert replaced - {keyword.arg for keyword in call.keywords} == set()
+
+
+def test_compiled_layers_give_the_losses_of_eager_ones_and_answers_are_given_without_them():
+    cell = make_cell()
+    eager = train_tiny(cell)[2]
+    assert not eager.compiled
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model, tokenizer = trainable(cell)
+    assert sft.compile_layers(model) is True
+    trained = sft.train(model, tokenizer, made(cell), [], cell, 1)
+    frames = torch._dynamo.utils.counters["frames"]["ok"]
+    assert frames == 1, "one graph for every layer and length"
+    assert trained.losses == pytest.approx(eager.losses, rel=1e-5)
+    with sft.merged(model.eval()):
+        generate(model, tokenizer, [[1, 2, 3], [4, 5, 6, 7, 8]], max_new_tokens=3)
+    assert torch._dynamo.utils.counters["frames"]["ok"] == frames
+    torch._dynamo.reset()
+
+
+def test_without_a_compiler_training_goes_on_uncompiled(monkeypatch):
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def missing(*_):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", missing)
+    assert sft.compile_layers(load_tiny()[0]) is False
+
+
+def test_without_pythons_headers_training_goes_on_uncompiled(monkeypatch, tmp_path):
+    monkeypatch.setattr(sft.sysconfig, "get_path", lambda _: str(tmp_path))
+    assert sft.compile_layers(load_tiny()[0]) is False
+
+
+PLAIN = """
+import json, tempfile, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from trl import SFTTrainer
+from lib.study.cell import Cell
+from lib.train.schedule import Schedule
+from lib.train.sft import config
+job = json.load(sys.stdin)
+model = AutoModelForCausalLM.from_pretrained(job["path"], dtype=torch.float32, attn_implementation="eager")
+tokenizer = AutoTokenizer.from_pretrained(job["path"])
+torch.manual_seed(job["seed"])
+model = get_peft_model(model, LoraConfig(r=job["rank"], lora_alpha=job["rank"], lora_dropout=0.0, bias="none",
+    target_modules=job["modules"], task_type="CAUSAL_LM"))
+for name, weight in model.named_parameters():
+    if name in job["adapters"]:
+        weight.data = torch.tensor(job["adapters"][name])
+cell = Cell(**job["cell"])
+trainer = SFTTrainer(model=model, args=config(cell, False, tempfile.mkdtemp()),
+    train_dataset=Dataset.from_list(job["rows"]), processing_class=tokenizer)
+lengths = [len(row["input_ids"]) for row in job["rows"]]
+trainer._get_train_sampler = lambda *_: Schedule(lengths, job["facts"], cell.epochs, cell.batch_size, cell.seed)
+torch.manual_seed(job["seed"])
+assert "unsloth" not in sys.modules
+trainer.train()
+print(json.dumps([entry["loss"] for entry in trainer.state.log_history if "loss" in entry]))
+"""
+
+
+def test_unsloth_and_plain_trl_with_peft_give_the_same_losses():
+    cell = make_cell(format="chat", epochs=2, n_entities=4)
+    model, tokenizer = trainable(cell)
+    job = {
+        "path": models.resolve("tiny")[0],
+        "seed": cell.seed,
+        "rank": cell.lora_rank,
+        "modules": models.TARGET_MODULES,
+        "rows": [encode.row_ids(tokenizer, row) for row in [*made(cell), *REPLAY]],
+        "facts": len(made(cell)),
+        "adapters": {name: p.tolist() for name, p in model.named_parameters() if p.requires_grad},
+        "cell": cell.model_dump(),
+    }
+    plain = subprocess.run(python(PLAIN), input=json.dumps(job), capture_output=True, text=True, timeout=500)
+    assert plain.returncode == 0, plain.stderr[-3000:]
+    ours = train_tiny(cell, REPLAY)[2].losses
+    assert json.loads(plain.stdout.splitlines()[-1]) == pytest.approx(ours, rel=1e-5)
