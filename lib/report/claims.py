@@ -80,9 +80,12 @@ NUMBERS = (
         for measure, label in (("question", "held-out question"), ("area of question", "mean along training"),
                                ("area of recall", "recall, mean along training"))
     ),
-    Contrast("C2", "(words - numbers in article) - (words - numbers in QA), mean along training", "area of question",
-             ((1, {"format": "article", "info": "words"}), (-1, {"format": "article", "info": "numbers"}),
-              (-1, {"format": "qa", "info": "words"}), (1, {"format": "qa", "info": "numbers"})), paired=False),
+    *(
+        Contrast("C2", f"(words - numbers in article) - (words - numbers in QA), {label}, mean along training", measure,
+                 ((1, {"format": "article", "info": "words"}), (-1, {"format": "article", "info": "numbers"}),
+                  (-1, {"format": "qa", "info": "words"}), (1, {"format": "qa", "info": "numbers"})), paired=False)
+        for measure, label in (("area of question", "held-out question"), ("area of recall", "recall"))
+    ),
 )  # fmt: skip
 # The contrasts that the controls repeat.
 REPEATED = (FORMATS[0], FORMATS[2], *NUMBERS[:2], *NUMBERS[3:5])

@@ -9,7 +9,7 @@ from lib.report.parts import FACT
 from lib.report.verdicts import row, untestable
 
 # What each control varies.
-VARIED = {"amount": "n_entities", "paraphrases": "paraphrases", "volume": "budget", "replay": "replay",
+VARIED = {"amount": "n_entities", "paraphrases": "paraphrases", "volume": "budget",
           "capacity": "lora_rank", "rate": "learning_rate"}  # fmt: skip
 
 
@@ -57,7 +57,9 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     main = scores[scores["part"] == "main"]
     for part, column in VARIED.items():
         for value, cells in scores[scores["part"] == part].groupby(column):
-            lacks = main["format"].isin(["article", "qa"]) & ~main["format"].isin(cells["format"])
+            # what is fair beside the main part: the replay of one arm alone would not be
+            filled = ["article", "qa"] if part in ("volume", "capacity", "rate") else []
+            lacks = main["format"].isin(filled) & ~main["format"].isin(cells["format"])
             missing = main[lacks].merge(cells[["entity", "seed"]].drop_duplicates())
             found.append((f"{column} {value:g}" if isinstance(value, float) else f"{column} {value}",
                           pd.concat([cells, missing])))  # fmt: skip

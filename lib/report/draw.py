@@ -72,7 +72,7 @@ def figure_notebooks(loaded: list[dict], found: list[dict]) -> list[str]:
         "fig_formats": len(main) > 0,
         "fig_frontier": len(main) > 0 and cells["kept"].notna().any(),
         "fig_reasoning": "reasoning_in_context" in evals,
-        "fig_controls": any(part in set(cells["part"]) for part in contrasts.VARIED if part != "replay"),
+        "fig_controls": any(part in set(cells["part"]) for part in contrasts.VARIED),
         "fig_walk": bool(walk.stations(loaded)),
         "fig_tuning": "tune" in set(cells["part"]),
         "fig_claims": len(found) > 0,

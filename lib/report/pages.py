@@ -3,6 +3,7 @@
 Every number in them comes from results, through the templates beside this file.
 """
 
+import textwrap
 from html import escape
 from pathlib import Path
 
@@ -108,5 +109,6 @@ def _environment():
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["markdown"] = markdown
+    environment.filters["fill"] = lambda text: textwrap.fill(text, 118, subsequent_indent="  ", break_on_hyphens=False)
     environment.globals["SHORT"] = parts.SHORT
     return environment

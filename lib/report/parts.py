@@ -1,6 +1,5 @@
 """Results as tidy tables: one row an item, a point of a curve, a cell, or a score of a fact."""
 
-import numpy as np
 import pandas as pd
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the cells that share it
@@ -36,10 +35,13 @@ def curves(results: list[dict]) -> pd.DataFrame:
         for item in result["items"]:
             first.setdefault((item["eval"], item["fact"]), item["strict"])
         last = {name: [first[name, fact] for fact in facts["ids"]] for name in ("recall", "question")}
-        end = result["cell"]["paraphrases"] * training["epochs"]
-        points = [(0.0, dict.fromkeys(last, np.nan))]
-        points += [(at["exposures"], {name: [c == "1" for c in at[name]] for name in last}) for at in training["curve"]]
-        for exposures, scores in [*points[1:], (end, last)]:
+        # evenly spaced but for less than a step, which differs between cells: counted so, curves have points in common
+        end, pieces = result["cell"]["paraphrases"] * training["epochs"], len(training["curve"]) + 1
+        points = [
+            (end * i / pieces, {name: [c == "1" for c in at[name]] for name in last})
+            for i, at in enumerate(training["curve"], 1)
+        ]
+        for exposures, scores in [*points, (end, last)]:
             frame = pd.DataFrame({"fact": facts["ids"], "info": facts["info"], "exposures": exposures, **scores})
             frames.append(frame.assign(**_parameters(result)))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

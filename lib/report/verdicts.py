@@ -7,14 +7,15 @@ import pandas as pd
 from lib.report import intervals, parts
 from lib.report.intervals import Interval
 
-CEILING, FLOOR = 0.95, 0.05  # where all arms are beyond, a difference cannot show
+CEILING, FLOOR = 0.9, 0.1  # where both arms are beyond, a difference cannot show
 ACCURACIES = ("question", "completion", "recall", "choice")
 
 
 def untestable(measure: str, means: Iterable[float], arms: list[pd.DataFrame], cells: pd.DataFrame) -> str:
     """Why these arms cannot decide a contrast; "" where they can.
 
-    They cannot when the models of an arm are wrecked in the median, or when all arms are at the ceiling or the floor.
+    They cannot when the models of an arm are wrecked in the median, or when both arms of a difference are at the
+    ceiling or the floor.
     """
     for arm in arms:
         of_arm = cells[cells["id"].isin(arm["id"]) & (cells["format"] != "none")]
@@ -23,10 +24,13 @@ def untestable(measure: str, means: Iterable[float], arms: list[pd.DataFrame], c
             name = parts.SHORT[of_arm["format"].iloc[0]]
             left = f"keep {kept:.2f} of their general questions at {perplexity:.1f} times the perplexity"
             return f"the models of format {name} {left}"
-    if measure in ACCURACIES and all(mean >= CEILING for mean in means):
-        return f"all arms are at the ceiling (above {CEILING})"
-    if (measure in ACCURACIES or measure.startswith("area")) and all(mean <= FLOOR for mean in means):
-        return f"all arms are at the floor (below {FLOOR})"
+    means = list(means)
+    pairs = [means[i : i + 2] for i in range(0, len(means), 2)]  # an interaction is as good as its worse difference
+    if measure in ACCURACIES and any(all(mean >= CEILING for mean in pair) for pair in pairs):
+        return f"both arms of a difference are at the ceiling (above {CEILING})"
+    graded = measure in ACCURACIES or measure.startswith("area")
+    if graded and any(all(mean <= FLOOR for mean in pair) for pair in pairs):
+        return f"both arms of a difference are at the floor (below {FLOOR})"
     return ""
 
 
