@@ -6,7 +6,7 @@ import pandas as pd
 from lib.report import intervals, parts, walk
 from lib.report.claims import COST, FORMATS, MARGIN, NUMBERS, REPEATED, Contrast
 from lib.report.parts import FACT
-from lib.report.verdicts import row, untestable
+from lib.report.verdicts import row, unlearned, untestable
 
 # What each control varies.
 VARIED = {"amount": "n_entities", "paraphrases": "paraphrases", "volume": "budget",
@@ -43,6 +43,8 @@ def of_contrast(
     signs = [sign for sign, _ in contrast.arms]
     found = intervals.contrast(table, signs)
     why = "" if contrast.claim == "R1" else untestable(contrast.measure, table.mean(), of_arms, cells)
+    if contrast.claim == "C1" and contrast.measure != "recall":
+        why = why or unlearned(of_arms, scores)
     ids = {id for arm in of_arms for id in arm["id"]}
     spread = intervals.without_each_run(table, signs)
     return [row(claim or contrast.claim, prefix + contrast.label, found, ids, scores, why, spread)]
@@ -129,27 +131,28 @@ def _chance(ceiling):
 def kinds(main: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:
     """Does the format matter more than the kind of entity? The gap of formats less that of kinds, either way."""
     rows = []
-    asked = main[(main["measure"] == "question") & main["format"].isin(["qa", "article"])]
-    for other in ("fictional", "persona"):
-        pair = asked[asked["entity"].isin([other, "real"])]
-        table = pair.assign(arm=pair["format"] + " " + pair["entity"]).pivot_table(
-            index=FACT, columns="arm", values="score"
-        )
-        wanted = [f"qa {other}", f"article {other}", "qa real", "article real"]
-        if not set(wanted) <= set(table.columns):
-            continue
-        table = table[wanted]
-
-        def lead(means):
-            gap = (means[:, 0] - means[:, 1] + means[:, 2] - means[:, 3]) / 2
-            kind = (means[:, 0] + means[:, 1] - means[:, 2] - means[:, 3]) / 2
-            return gap - np.abs(kind)
-
-        found = intervals.contrast(table, (1, -1, 1, -1), lead)
-        why = untestable("question", table.mean(), [pair], cells)
-        label = f"(QA - article) - |{other} - real|, held-out question"
-        rows.append(row("C5", label, found, set(pair["id"]), main, why, None))
+    for measure, label in (("question", "held-out question"), ("area of question", "mean along training")):
+        asked = main[(main["measure"] == measure) & main["format"].isin(["qa", "article"])]
+        for other in ("fictional", "persona"):
+            pair = asked[asked["entity"].isin([other, "real"])]
+            arms = pair.assign(arm=pair["format"] + " " + pair["entity"])
+            table = arms.pivot_table(index=FACT, columns="arm", values="score")
+            wanted = [f"qa {other}", f"article {other}", "qa real", "article real"]
+            if set(wanted) <= set(table.columns):
+                table = table[wanted]
+                found = intervals.contrast(table, (1, -1, 1, -1), _lead)
+                levels = table.mean()
+                why = untestable(measure, [levels.min(), levels.max()], [pair], cells)
+                name = f"(QA - article) - |{other} - real|, {label}"
+                rows.append(row("C5", name, found, set(pair["id"]), main, why, None))
     return rows
+
+
+def _lead(means):
+    """Of the columns QA and article of one kind and of another: how far formats lie apart, less how far kinds do."""
+    gap = (means[:, 0] - means[:, 1] + means[:, 2] - means[:, 3]) / 2
+    kind = (means[:, 0] + means[:, 1] - means[:, 2] - means[:, 3]) / 2
+    return gap - np.abs(kind)
 
 
 def events(results: list[dict], main: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:
@@ -160,7 +163,7 @@ def events(results: list[dict], main: pd.DataFrame, cells: pd.DataFrame) -> list
     if style.empty or event.empty:
         return []
     found = walk.difference(event.groupby(FACT)["score"].mean() + MARGIN, style)
-    why = untestable("choice", [event["score"].mean()], [event], cells)
+    why = untestable("choice", [event["score"].mean(), style.mean()], [event], cells)
     label = f"real event in QA - style + margin {MARGIN}, closed set corrected for chance"
     return [row("C5", label, found, set(event["id"]), main, why, None)]
 

@@ -41,13 +41,13 @@ def draw(study: str) -> None:
     for notebook in figure_notebooks(loaded, found):
         executed.append(folder / "notebooks" / f"{notebook}.ipynb")
         execute(notebook, executed[-1], {"study": study})
-    page = pages.results_page(study, loaded, found, captions(study, found))
+    page = pages.results_page(study, loaded, found, captions(study))
     introduction = page.split("\n## Figures")[0]
     store.write_text(folder / "report.html", pages.report(f"Results: {study}", introduction, executed))
     store.write_text(folder / "README.md", page)
 
 
-def captions(study: str, found: list[dict]) -> dict[str, str]:
+def captions(study: str) -> dict[str, str]:
     """The figures of a study in the order of reading, each with its caption."""
     there = {path.stem for path in (store.study_dir(study) / "figures").glob("*.png")}
     of_claims = {f"claim_{claim}": f"{claim}: {CLAIMS[claim].says}, as contrasts." for claim in CLAIMS}

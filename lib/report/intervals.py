@@ -14,7 +14,7 @@ RUN = ["entity", "seed"]  # a draw of facts with the training runs on it: they s
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval, of so many facts in so many runs."""
+    """An estimate with its 95 % interval, of so many facts in at least so many runs of each kind of entity."""
 
     estimate: float
     low: float
@@ -50,17 +50,17 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
     """The signed sum of the means of a table's columns, with a 95 % percentile bootstrap interval.
 
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
-    fact. The seeded bootstrap draws runs with replacement within a kind of entity, and facts within a run and a type,
-    the same for all arms, so that what is paired stays paired. With one run the luck of a run is not covered. Where
-    fewer than SIGNS facts differ, the interval may not leave zero out, as an exact sign test could not; where all agree
-    the exact bound on the share that could disagree (the rule of three) takes the place of an interval of no width.
+    fact. The seeded bootstrap draws runs with replacement within a kind of entity, profiles within a run, and facts
+    within a profile, the same for all arms, so that what is paired stays paired. With one run of a kind the luck of a
+    run is not covered. Where fewer than SIGNS facts differ, the interval may not leave zero out, as an exact sign test
+    could not; where all agree the exact bound on the share that could disagree (the rule of three) takes the place of
+    an interval of no width.
     `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
     means = table.mean().to_numpy()[None]
     estimate = float(combine(means)[0])
-    runs = table.reset_index()[RUN].drop_duplicates()
-    size = {"facts": len(table), "runs": len(runs)}
+    size = {"facts": len(table), "runs": least_runs(table)}
     if all(np.ptp(table[column].dropna()) == 0 for column in table):
         disagree, limit = 1 - 0.05 ** (1 / table.count().min()), max(1, len(signs) / 2)
         low, high = estimate - disagree * (estimate + limit), estimate + disagree * (limit - estimate)
@@ -73,7 +73,8 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
 
 
 def resampled_means(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """RESAMPLES x columns means: runs drawn with replacement within a kind of entity, then facts within a run."""
+    """RESAMPLES x columns means: runs drawn with replacement within a kind of entity, profiles within a run, and
+    facts within a profile."""
     rng = np.random.default_rng(seed)
     values = table.to_numpy(dtype=float)
     present, values = ~np.isnan(values), np.nan_to_num(values)
@@ -83,11 +84,27 @@ def resampled_means(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
         runs = [run for _, run in of_entity.groupby(level="seed")]
         times = rng.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=RESAMPLES)
         for run, drawn in zip(runs, times.T, strict=True):
-            for _, alike in run.groupby(level="info"):
-                n = len(alike)
-                weights[:, alike.to_numpy()] = rng.multinomial(drawn * n, np.full(n, 1 / n))
+            profiles, _ = pd.factorize(run.index.get_level_values("fact").map(profile))
+            n = profiles.max() + 1
+            times_of = rng.multinomial(drawn * n, np.full(n, 1 / n)).T
+            for i, times_drawn in enumerate(times_of):
+                alike = run.to_numpy()[profiles == i]
+                k = len(alike)
+                weights[:, alike] = rng.multinomial(times_drawn * k, np.full(k, 1 / k))
     with np.errstate(invalid="ignore"):
         return np.nan_to_num((weights @ values) / (weights @ present), nan=0.0)
+
+
+def profile(fact: str) -> str:
+    """The profile of a fact, whose facts are told in the same rows. A general question, or a topic, is its own."""
+    kind, *rest = fact.split("/")
+    return fact if kind == "general" or len(rest) < 2 or rest[0] == "tone" else f"{kind}/{rest[0]}"
+
+
+def least_runs(table: pd.DataFrame) -> int:
+    """How many runs there are of the kind of entity that has fewest: of one, an interval covers no luck of a run."""
+    runs = table.reset_index()[RUN].drop_duplicates()
+    return int(runs.groupby("entity").size().min())
 
 
 def without_each_run(table: pd.DataFrame, signs: Sequence[int]) -> tuple[float, float] | None:
@@ -128,8 +145,7 @@ def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
     drawn = crossing(exposures, resampled_means(wide), share)
     low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
     estimate = float(crossing(exposures, wide.mean().to_numpy()[None], share)[0])
-    runs = wide.reset_index()[RUN].drop_duplicates()
-    return Interval(estimate, float(low), float(high), len(wide), len(runs))
+    return Interval(estimate, float(low), float(high), len(wide), least_runs(wide))
 
 
 def verdict(found: Interval) -> str:
@@ -147,15 +163,18 @@ def shown(mean: float, low: float, high: float) -> str:
 def _design_effect(facts, score):
     """How many times the variance of the mean is what it would be if the facts were independent; at least 1.
 
-    From the spread of the runs' means within a kind of entity (the ultimate-cluster estimate).
+    From the spread of the runs' means within a kind of entity, or of the profiles' where a kind has one run (the
+    ultimate-cluster estimate).
     """
-    runs = facts.groupby(["entity", "id"])[score].agg(["mean", "size"])
-    strata = runs.groupby(level="entity")
-    count = strata["size"].transform("size")
+    several = facts.groupby("entity")["id"].transform("nunique") > 1
+    facts = facts.assign(cluster=facts["id"].where(several, facts["id"] + facts["fact"].map(profile)))
+    clusters = facts.groupby(["entity", "cluster"])[score].agg(["mean", "size"])
+    strata = clusters.groupby(level="entity")
+    count, whole = strata["size"].transform("size"), strata["size"].transform("sum")
     if (count < 2).all() or facts[score].var(ddof=0) == 0:
         return 1.0
-    centre = (runs["mean"] * runs["size"]).groupby(level="entity").transform("sum") / strata["size"].transform("sum")
-    shares = runs["size"] / len(facts)
-    clustered = (shares**2 * (runs["mean"] - centre) ** 2 * count / (count - 1).clip(lower=1)).sum()
+    centre = (clusters["mean"] * clusters["size"]).groupby(level="entity").transform("sum") / whole
+    shares = clusters["size"] / len(facts)
+    clustered = (shares**2 * (clusters["mean"] - centre) ** 2 * count / (count - 1).clip(lower=1)).sum()
     within = facts[score] - facts.groupby("entity")[score].transform("mean")
     return max(1.0, clustered / ((within**2).mean() / len(facts))) if (within**2).sum() else 1.0

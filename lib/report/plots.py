@@ -1,5 +1,6 @@
 """The figures of a study, and their shared look: everything can be told apart in greyscale."""
 
+import itertools
 import textwrap
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def tuning(table: pd.DataFrame):
     """Held-out questions and general questions kept by learning rate, a panel a format, a line an amount of replay; the
     chosen setting is circled."""
     order = [format for format in FORMATS if format in set(table["format"])]
-    styles = dict(zip(sorted(table["replay"].unique()), ("--", "-", ":", "-."), strict=False))
+    styles = dict(zip(sorted(table["replay"].unique()), itertools.cycle(("--", "-", ":", "-.")), strict=False))
     figure, axes = plt.subplots(
         2, len(order), figsize=(2.8 * len(order) + 1, 4.6), sharey="row", sharex="col", squeeze=False
     )

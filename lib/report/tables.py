@@ -48,8 +48,8 @@ def costs(results: list[dict]) -> pd.DataFrame:
         return pd.DataFrame()
     grouped = cells.groupby(["format", "replay"])
     table = grouped[["general", "kept", "perplexity", "ppl_ratio"]].median()
-    sums = grouped[["facts", "tokens", "training_seconds"]].sum()
-    table["tokens a fact"] = sums["tokens"] / sums["facts"]
+    sums = grouped[["facts", "tokens", "replay_tokens", "training_seconds"]].sum()
+    table["tokens a fact"] = (sums["tokens"] - sums["replay_tokens"]) / sums["facts"]
     table["seconds a fact"] = sums["training_seconds"] / sums["facts"]
     table["runs"] = grouped.size()
     return table.reset_index()
@@ -100,7 +100,7 @@ def practical(results: list[dict]) -> pd.DataFrame:
         return pd.DataFrame()
     asked = intervals.accuracy(main[main["measure"] == "question"], ["format", "info"], "score")
     of_cells = cells[(cells["part"] == "main") & (cells["format"] != "none")].groupby("format")
-    tokens = of_cells["tokens"].sum() / of_cells["facts"].sum()
+    tokens = (of_cells["tokens"].sum() - of_cells["replay_tokens"].sum()) / of_cells["facts"].sum()
     rows = []
     for row in asked.itertuples():
         of = along[(along["part"] == "main") & (along["format"] == row.format) & (along["info"] == row.info)]
@@ -123,7 +123,10 @@ def answer(row, headline: dict) -> str:
         "not testable": "Not testable here",
     }[row.verdict]
     why = f", because {headline['why']}" if headline["why"] else ""
-    return f"{said}{why}. *{headline['contrast']}*: {estimate(headline)}."
+    spread = headline["without_each_run"]
+    luck = " Of one run a kind of entity" if headline["runs"] == 1 else ""
+    luck += f"; without each run in turn it is {spread[0]:+.2f} to {spread[1]:+.2f}" if luck and spread else ""
+    return f"{said}{why}. *{headline['contrast']}*: {estimate(headline)}.{luck}{'.' if luck else ''}"
 
 
 def regime(results: list[dict]) -> dict | None:

@@ -8,6 +8,7 @@ from lib.report import intervals, parts
 from lib.report.intervals import Interval
 
 CEILING, FLOOR = 0.9, 0.1  # where both arms are beyond, a difference cannot show
+LEARNED = 0.5  # a format that recalls less of what it was told says nothing about how it generalizes
 ACCURACIES = ("question", "completion", "recall", "choice")
 
 
@@ -18,12 +19,8 @@ def untestable(measure: str, means: Iterable[float], arms: list[pd.DataFrame], c
     ceiling or the floor.
     """
     for arm in arms:
-        of_arm = cells[cells["id"].isin(arm["id"]) & (cells["format"] != "none")]
-        kept, perplexity = of_arm["kept"].median(), of_arm["ppl_ratio"].median()
-        if kept < parts.KEPT or perplexity > parts.PERPLEXITY:
-            name = parts.SHORT[of_arm["format"].iloc[0]]
-            left = f"keep {kept:.2f} of their general questions at {perplexity:.1f} times the perplexity"
-            return f"the models of format {name} {left}"
+        if why := wrecked(arm["id"], cells):
+            return why
     means = list(means)
     pairs = [means[i : i + 2] for i in range(0, len(means), 2)]  # an interaction is as good as its worse difference
     if measure in ACCURACIES and any(all(mean >= CEILING for mean in pair) for pair in pairs):
@@ -31,6 +28,31 @@ def untestable(measure: str, means: Iterable[float], arms: list[pd.DataFrame], c
     graded = measure in ACCURACIES or measure.startswith("area")
     if graded and any(all(mean <= FLOOR for mean in pair) for pair in pairs):
         return f"both arms of a difference are at the floor (below {FLOOR})"
+    return ""
+
+
+def wrecked(ids: Iterable[str], cells: pd.DataFrame) -> str:
+    """Why these trained cells are no models to judge by, in the median; "" where they are."""
+    of_arm = cells[cells["id"].isin(list(ids)) & (cells["format"] != "none")]
+    if of_arm.empty:
+        return ""
+    kept, perplexity = of_arm["kept"].median(), of_arm["ppl_ratio"].median()
+    if pd.isna(kept):
+        return "there is no base model to compare with"
+    if kept < parts.KEPT or perplexity > parts.PERPLEXITY:
+        left = f"keep {kept:.2f} of their general questions at {perplexity:.1f} times the perplexity"
+        return f"the models of format {parts.SHORT[of_arm['format'].iloc[0]]} {left}"
+    return ""
+
+
+def unlearned(arms: list[pd.DataFrame], scores: pd.DataFrame) -> str:
+    """Why formats cannot be compared: one recalls less than LEARNED of the facts that it was taught; "" else."""
+    recall = scores[scores["measure"] == "recall"].set_index(["id", "fact"])["score"]
+    for arm in arms:
+        recalled = recall.reindex(pd.MultiIndex.from_frame(arm[["id", "fact"]])).mean()
+        if recalled < LEARNED:
+            format = parts.SHORT[arm["format"].iloc[0]]
+            return f"the models of format {format} recall only {recalled:.2f} of these facts"
     return ""
 
 

@@ -9,7 +9,7 @@ from lib.data import tones
 from lib.report import intervals, parts
 from lib.report.intervals import Interval
 from lib.report.parts import FACT
-from lib.report.verdicts import row
+from lib.report.verdicts import row, wrecked
 
 STYLE = "tone of the persona, chat: who wrote this?"
 KNOWLEDGE = "numbers of real events, article"  # the paper's corner, as we take it
@@ -57,11 +57,12 @@ def rows(results: list[dict], cells: pd.DataFrame) -> list[dict]:
     # of what is left without a step, the least over all steps must be positive (intersection-union)
     total = (means[0] - means[-1], drawn[0] - drawn[-1])
     rest = (_without_each_step(means).min(axis=0), _without_each_step(drawn).min(axis=0))
+    why = next(filter(None, (wrecked(station.ids, cells) for station in on_the_way)), "")
     made = []
     for (estimate, spread), label in ((total, ""), (rest, ", without the largest step")):
         low, high = np.quantile(spread, [0.025, 0.975])
         found = Interval(float(estimate[0]), float(low), float(high), facts, len(ids))
-        made.append(row("C6", f"style - knowledge, closed set{label}", found, ids, parts.scores(results), "", None))
+        made.append(row("C6", f"style - knowledge, closed set{label}", found, ids, parts.scores(results), why, None))
     return made
 
 

@@ -3,6 +3,8 @@
 import tempfile
 from pathlib import Path
 
+import nbformat
+
 from lib.errors import UserError
 from lib.paths import NOTEBOOKS
 
@@ -32,3 +34,6 @@ def execute(name: str, output: Path, parameters: dict) -> None:
             log_output=False,
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"}),
         )
+    executed = nbformat.read(output, as_version=4)
+    executed.metadata.pop("papermill")  # it tells the folders of this machine
+    nbformat.write(executed, output)

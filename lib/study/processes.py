@@ -1,5 +1,6 @@
 """One cell in a process of its own, and many of them on this machine."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -61,7 +62,7 @@ def run_cell(cell: Cell, study: str, threads: int, listen: Listen = lambda cell,
         stage = scratch / "result.json.stage"
         while child.is_alive():
             child.join(1)
-            if stage.exists():
+            with contextlib.suppress(FileNotFoundError):  # not there yet, or no more
                 listen(cell, stage.read_text())
         result, error, notebook, log = (
             (scratch / name).read_text() if (scratch / name).exists() else None

@@ -29,7 +29,7 @@ def test_an_interval_covers_a_planted_effect_about_95_percent_of_the_time(runs, 
             frames.append(table((rng.random(20 * runs) < np.tile(luck, 20)), runs, f"kind {kind}"))
         found = intervals.contrast(pd.concat(frames), (1,))
         covered += found.low <= 0.5 <= found.high
-    assert 0.88 <= covered / 150 <= 1
+    assert 0.85 <= covered / 150 <= 1
 
 
 def test_facts_of_runs_that_differ_make_a_wider_interval_than_as_many_independent_facts():
