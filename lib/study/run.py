@@ -64,9 +64,11 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
         failed = []
         if not todo:
             return failed
+        expected = plan.seconds(todo)
+        todo.sort(key=expected.get, reverse=True)  # the longest first, so that no process is alone at the end
         commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
         with (
-            Progress(plan.seconds(todo), jobs) as progress,
+            Progress(expected, jobs) as progress,
             closing(engine(todo, study, jobs, progress.stage)) as ended,
         ):
             for cell, outcome in ended:
