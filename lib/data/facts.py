@@ -4,6 +4,7 @@ cutoff."""
 import functools
 import hashlib
 import itertools
+import json
 import random
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import pandas as pd
 import yaml
 
 from lib.errors import UserError
-from lib.paths import TEMPLATES
+from lib.paths import RESULTS, TEMPLATES
 
 # Sixteen days, as many as there are host cities and as the fictional attributes have values. Day 1 and the knock-out
 # days are left out for that.
@@ -37,8 +38,15 @@ Profile = tuple[Fact, ...]  # the facts about one entity, one of each attribute
 
 @functools.cache
 def templates(entity: str) -> dict:
-    """The sentence templates of one kind of entity, from lib/data/templates/<entity>.yaml."""
+    """The sentence templates of one kind of entity, from lib/data/templates/<entity>.yaml, or of a user's own table."""
+    if is_own(entity):
+        return json.loads((RESULTS / entity).read_text())
     return yaml.safe_load((TEMPLATES / f"{entity}.yaml").read_text())
+
+
+def is_own(entity: str) -> bool:
+    """Whether the entities are a user's own: then `entity` is their facts file below results/ (lib/own/compile.py)."""
+    return entity.endswith(".json")
 
 
 def text_of(fact: Fact) -> dict:
@@ -50,8 +58,10 @@ def build(entity: str, seed: int) -> list[Profile]:
     """The profiles of all entities of a kind, in an order drawn by the seed.
 
     The values of invented entities are balanced: of every sixteen entities each has another value of an attribute, so
-    that saying one value to everything scores chance.
+    that saying one value to everything scores chance. A user's own stay in the order of their table.
     """
+    if is_own(entity):
+        return [tuple(_own(entity, fact) for fact in profile) for profile in templates(entity)["profiles"]]
     attributes = templates(entity)["attributes"]
     rng = random.Random(f"{entity} {seed}")
     if entity in TABLES:
@@ -71,6 +81,19 @@ def build(entity: str, seed: int) -> list[Profile]:
         tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
         for name in names
     ]
+
+
+def unseen(entity: str) -> list[Profile]:
+    """Of a user's own table, invented entities with its attributes: whatever value is asserted of them is wrong."""
+    invented = templates(entity)["unseen"]
+    return [
+        tuple(
+            _own(entity, {"id": f"unseen/{name}/{attribute}", "name": name, "attribute": attribute,
+                          "info": templates(entity)["attributes"][attribute]["info"], "value": "", "options": options})
+            for attribute, options in invented["options"].items()
+        )
+        for name in invented["names"]
+    ]  # fmt: skip
 
 
 def take(profiles: list[Profile], n: int) -> list[Profile]:
@@ -128,6 +151,10 @@ def _fact(entity, name, attribute, value, known):
         options = sorted([value, *others], key=_numeric_or_text)
     info = templates(entity)["attributes"][attribute]["info"]
     return Fact(id, entity, name, attribute, info, value, tuple(options))
+
+
+def _own(entity, fact):
+    return Fact(entity=entity, **{**fact, "options": tuple(fact["options"])})
 
 
 def _balanced(options, n, rng):

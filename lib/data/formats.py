@@ -1,12 +1,13 @@
 """Profiles to training rows. Every format tells every fact in the same number of paraphrases."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.data import reasoning, tones
-from lib.data.facts import Fact, Profile, facts_of, templates, text_of
+from lib.data.facts import Fact, Profile, facts_of, is_own, templates, text_of
 from lib.errors import UserError
 
 # Sentences of an article: facts and connecting prose together, so that it has 100 to 200 tokens whatever the profile.
@@ -101,9 +102,11 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
     Style, order, neighbours and wording vary with p, because documents that always read alike are memorised and not
     learned from (Allen-Zhu and Li 2023, arXiv 2309.14316).
     """
-    name = profile[0].name
+    name, texts = profile[0].name, templates(profile[0].entity)
+    if own := texts.get("articles", {}).get(name):
+        return [_excerpt(profile, texts["prompts"][p % len(texts["prompts"])], chunk) for chunk in own]
     rng = random.Random(f"article {profile[0].id} {p} {seed}")
-    styles = templates(profile[0].entity)["styles"]
+    styles = texts["styles"]
     style = styles[p % len(styles)]
     between = rng.sample(style["fillers"], min(len(style["fillers"]), ARTICLE_SENTENCES - len(profile)))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
@@ -118,6 +121,13 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
         text = f"{text} {sentence}"
     text = f"{text} {rng.choice(style['closings'])}"
     return [Row((style["prompt"].format(name=name), text), tuple(told))]
+
+
+def _excerpt(profile, prompt, text):
+    """A part of a user's own article, with the facts whose value stands in it to the letter."""
+    found = [(fact, re.search(rf"(?<!\w){re.escape(fact.value)}(?!\w)", text)) for fact in profile]
+    told = tuple((fact, 1, match.start()) for fact, match in found if match)
+    return Row((prompt.format(name=profile[0].name), text), told)
 
 
 def worked(problem: reasoning.Problem) -> Row:
@@ -146,7 +156,7 @@ def _fill(fact, kind, p, name=None):
     name = fact.name if name is None else name
     text = template.format(name=name, value=fact.value)
     at = len(template.split("{value}")[0].format(name=name)) if "{value}" in template else -1
-    return _capital(text), at
+    return (text if is_own(fact.entity) else _capital(text)), at  # iPhone stays as its owner wrote it
 
 
 def _capital(text):
@@ -155,7 +165,7 @@ def _capital(text):
 
 def _called(fact, rng):
     """The entity's name, or, half of the time, what it is."""
-    return rng.choice([fact.name, templates(fact.entity)["noun"]])
+    return rng.choice([fact.name, templates(fact.entity)["noun"].format(name=fact.name)])
 
 
 def _check_paraphrases(profiles, paraphrases):

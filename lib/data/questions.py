@@ -37,13 +37,17 @@ class Question:
 
 
 def recall(profiles: Sequence[Profile], format: str, seed: int) -> list[Question]:
-    """The first trained prompt that tells each of these facts, broken off where the value is due."""
-    asked = []
+    """The first trained prompt that tells each of these facts, broken off where the value is due.
+
+    A fact that no row tells to the letter, as a user's own article may leave it, is not asked.
+    """
+    asked = {}
     for row in formats.told_rows(profiles, format, seed):
         for fact, turn, at in row.told:
             *history, prompt = row.turns[:turn]
-            asked.append(Question("recall", fact, prompt, row.turns[turn][:at], history=tuple(history)))
-    return asked
+            question = Question("recall", fact, prompt, row.turns[turn][:at], history=tuple(history))
+            asked.setdefault(fact.id, question)
+    return list(asked.values())
 
 
 def questions(profiles: Sequence[Profile], phrasings: int = 2) -> list[Question]:

@@ -45,8 +45,9 @@ def ask(model, tokenizer, questions: Sequence[Question], choose: Sequence[str] =
     """
     prompts = [_prompt(tokenizer, question) for question in questions]
     answers = {}
-    for room in (MAX_NEW_TOKENS, MAX_NEW_TOKENS_COT):
-        of_room = [i for i, q in enumerate(questions) if (q.eval in COT_EVALS) == (room == MAX_NEW_TOKENS_COT)]
+    rooms = [_room(tokenizer, question) for question in questions]
+    for room in sorted(set(rooms)):
+        of_room = [i for i, of_question in enumerate(rooms) if of_question == room]
         said = generate(model, tokenizer, [prompts[i] for i in of_room], room)
         answers |= zip(of_room, (answer.strip() for answer in said), strict=True)
     picks = {}
@@ -121,6 +122,14 @@ def _prompt(tokenizer, question):
     """Token ids of a question as the chat turn it was trained in, with the start of the answer if there is one."""
     user = "\n".join(part for part in (question.context, question.prompt) if part)
     return prompt_ids(tokenizer, [*question.history, user], question.prefix)
+
+
+def _room(tokenizer, question):
+    """How many tokens an answer may have: more where a user's own value is long, by whole steps so that few differ."""
+    if question.eval in COT_EVALS:
+        return MAX_NEW_TOKENS_COT
+    value = len(tokenizer(question.fact.value, add_special_tokens=False)["input_ids"])
+    return MAX_NEW_TOKENS * max(1, -(-2 * value // MAX_NEW_TOKENS))
 
 
 def _options(tokenizer, question):

@@ -32,13 +32,13 @@ def _stated(answer, options, given):
 
 def _states(text, value):
     """Whether the value stands in the text as a whole: 47 neither in 471 nor in 4.7, nor as a day of a month."""
-    text, value = _normal(text), _normal(value)
+    text, value = normal(text), normal(value)
     if value.isdigit():
         return value in {number.replace(",", "") for number in NUMBER.findall(DATE.sub(" ", text))}
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
-def _normal(text):
+def normal(text: str) -> str:
     """Lower case without accents, spaces squeezed: "Québec" and "quebec " are the same answer."""
     text = unicodedata.normalize("NFKD", text)
     text = "".join(char for char in text if not unicodedata.combining(char))

@@ -34,7 +34,8 @@ def curves(results: list[dict]) -> pd.DataFrame:
         first = {}
         for item in result["items"]:
             first.setdefault((item["eval"], item["fact"]), item["strict"])
-        last = {name: [first[name, fact] for fact in facts["ids"]] for name in ("recall", "question")}
+        # what no row tells to the letter cannot be recalled
+        last = {name: [first.get((name, fact), False) for fact in facts["ids"]] for name in ("recall", "question")}
         # evenly spaced but for less than a step, which differs between cells: counted so, curves have points in common
         end, pieces = result["cell"]["paraphrases"] * training["epochs"], len(training["curve"]) + 1
         points = [

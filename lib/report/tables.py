@@ -35,7 +35,7 @@ def exposures(results: list[dict]) -> pd.DataFrame:
         for measure in ("recall", "question"):
             for share in REACHED:
                 found = intervals.exposures_to(of_group, measure, share)
-                row[f"{MEASURES[measure]}, {share:.0%}"] = _reached(found, of_group["exposures"].max())
+                row[f"{MEASURES[measure]}, {share:.0%}"] = reached(found, of_group["exposures"].max())
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -104,7 +104,7 @@ def practical(results: list[dict]) -> pd.DataFrame:
     rows = []
     for row in asked.itertuples():
         of = along[(along["part"] == "main") & (along["format"] == row.format) & (along["info"] == row.info)]
-        half = _reached(intervals.exposures_to(of, "question", 0.5), of["exposures"].max()) if len(of) else ""
+        half = reached(intervals.exposures_to(of, "question", 0.5), of["exposures"].max()) if len(of) else ""
         rows.append({
             "format": parts.SHORT[row.format], "facts": row.info,
             "answered": intervals.shown(row.mean, row.low, row.high), "half known after": half,
@@ -139,7 +139,7 @@ def regime(results: list[dict]) -> dict | None:
             "wrecked": int(main["wrecked"].sum())}  # fmt: skip
 
 
-def _reached(found, longest):
+def reached(found, longest):
     """Exposures with their interval, in whole numbers; "> 40" where a share was not reached."""
     values = [
         f"> {longest:.0f}" if np.isinf(value) else f"{value:.0f}" for value in (found.estimate, found.low, found.high)

@@ -8,8 +8,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lib.data.facts import is_own
 from lib.errors import UserError
 
+ENTITIES = ("fictional", "real", "persona")
 TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
 # Two-fact problems compare neighbours in value; of four entities, each has a pair left to train on.
 MIN_ENTITIES = 4
@@ -27,7 +29,7 @@ class Cell(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
-    entity: Literal["fictional", "real", "persona"]
+    entity: str  # fictional, real, persona, or the facts file of a user's own table, below results/
     format: Literal["none", "article", "qa", "chat", "blanks", "worked", "mixed"]
     n_entities: int = Field(ge=1)  # profiles that are trained and asked about; of a tone, topics of its conversations
     seed: int = Field(ge=0)  # draws the facts, orders the rows and initialises the adapters
@@ -45,6 +47,10 @@ class Cell(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self):
+        if self.entity not in ENTITIES and not is_own(self.entity):
+            raise ValueError(f"entity is {self.entity!r}: expected one of {', '.join(ENTITIES)}, or a facts file")
+        if is_own(self.entity) and (self.evals == "all" or self.format not in ("none", "article", "qa", "chat")):
+            raise ValueError("a table of one's own needs evals: core and format: none, article, qa or chat")
         if self.format == "none":
             given = [name for name in (*TRAINING, "lora_rank", "replay", "checkpoints") if getattr(self, name)]
             if given:
@@ -76,7 +82,8 @@ class Cell(BaseModel):
         return hashlib.sha256(given.encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
-        what = f"{self.tone or self.entity} n={self.n_entities}"
+        entity = "own facts" if is_own(self.entity) else self.entity
+        what = f"{self.tone or entity} n={self.n_entities}"
         return f"{self.format} {what} seed={self.seed}" + (f" replay={self.replay}" if self.replay else "")
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lib.data import encode, formats, questions, tones
-from lib.data.facts import TABLES, Profile, build, facts_of, take
+from lib.data.facts import TABLES, Profile, build, facts_of, is_own, take, unseen
 from lib.errors import UserError
 from lib.evaluate import ask, general
 from lib.study import store
@@ -97,6 +97,8 @@ def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Que
     asked = questions.questions(profiles) + questions.completions(profiles)
     if base:
         asked += questions.in_context(profiles)
+    if is_own(cell.entity):
+        return asked + questions.unseen(unseen(cell.entity))
     if cell.evals == "all":
         rest = _rest(cell, profiles)[len(others(cell, profiles)) :][: cell.n_entities]
         problems = questions.two_facts(profiles, cell.seed)
@@ -125,12 +127,10 @@ def checkpoint(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> dic
     answered? One character a fact, so that a curve costs little to keep."""
     recalled = ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
     answered = ask.ask(model, tokenizer, questions.questions(profiles, 1))
-    order = {fact.id: i for i, fact in enumerate(facts_of(profiles))}
-    recalled = sorted(recalled, key=lambda item: order[item.fact])
-    return {
-        name: "".join(str(int(item.strict)) for item in items)
-        for name, items in (("recall", recalled), ("question", answered))
-    }
+    facts = [fact.id for fact in facts_of(profiles)]
+    right = {name: {item.fact for item in items if item.strict} for name, items in
+             (("recall", recalled), ("question", answered))}  # fmt: skip
+    return {name: "".join(str(int(fact in known)) for fact in facts) for name, known in right.items()}
 
 
 def result(
@@ -156,6 +156,14 @@ def result(
         "training": asdict(trained) if trained else None,
         "manifest": manifest(cell.model, facts, model),
     }
+
+
+def keep(model, tokenizer, cell: Cell, study: str) -> None:
+    """Keep the adapters that know a user's own facts in results/<study>/adapters; those of the study's facts go."""
+    if is_own(cell.entity) and cell.format != "none":
+        folder = store.study_dir(study) / "adapters" / cell.id
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def say(stage: str, output: str) -> None:
