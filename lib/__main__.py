@@ -1,10 +1,10 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|bench|reproduce|
-gpu-check.
+"""The command line: python -m lib plan|run|status|figures|tour|pages|facts|ask|bench|reproduce|gpu-check.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -19,6 +19,7 @@ Grid = Annotated[str, typer.Argument(help="name of a grid in lib/grids, or a .ya
 Study = Annotated[str | None, typer.Option(help="folder under results/ (default: the grid's name)")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="cells to run at once (default: one a core)")]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")]
+Saved = Literal["best", "article", "qa", "chat"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -152,6 +153,38 @@ def reproduce(
     from lib.commands import reproduce as command
 
     raise typer.Exit(0 if command.reproduce(study, n, seed) else 1)
+
+
+@app.command()
+def facts(
+    path: Annotated[Path, typer.Argument(help="CSV or YAML with name, attribute, value, or a column an attribute")],
+    model: Annotated[str, typer.Option(help="smollm2-135m, a folder, or a hub id")] = "smollm2-135m",
+    templates: Annotated[Path | None, typer.Option(help="YAML with your questions and statements")] = None,
+    articles: Annotated[Path | None, typer.Option(help="folder with a text for each entity")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="train on so many of the entities")] = None,
+    exposures: Annotated[int, typer.Option(min=4, help="how often each fact is told")] = 32,
+    save: Annotated[Saved, typer.Option(help="the format whose model is kept")] = "best",
+    merged: Annotated[bool, typer.Option("--merged", help="save a whole model instead of adapters")] = False,
+    study: Annotated[str | None, typer.Option(help="folder under results/ (default: after the file)")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="read and plan, and train nothing")] = False,
+) -> None:
+    """Teach a model your own table of facts, and report which format made them stick."""
+    say(f"reading {path}")
+    from lib.commands.facts import facts as command
+
+    done = command(path, model, templates, articles, sample, exposures, save, merged, study, dry_run)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def ask(
+    folder: Annotated[Path, typer.Argument(help="a model that `facts` saved")],
+    question: Annotated[str, typer.Argument(help="what to ask")],
+) -> None:
+    """Ask a model that knows your facts."""
+    from lib.own import model
+
+    print(model.ask(folder, question))
 
 
 @app.command()

@@ -1,0 +1,59 @@
+"""`make facts`: a user's own table, from the file to a report and a model that knows it."""
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lib.own import model, report, study
+from lib.own.read import read
+from lib.study.processes import default_jobs
+
+LONG = 3600  # seconds from which a sample is offered
+
+
+def facts(
+    path: Path, model_name: str, templates: Path | None, articles: Path | None, sample: int | None, exposures: int,
+    save: str, merged: bool, folder: str | None, dry_run: bool,
+) -> bool:  # fmt: skip
+    """Read, plan, train, report and save; whether every cell came through."""
+    own = study.prepare(read(path, templates, articles), model_name, exposures, sample=sample, study=folder)
+    show(own)
+    seconds = study.seconds(own)
+    print(f"results/{own.name}: about {clock(seconds)} on this machine, {default_jobs()} cells at once", flush=True)
+    if seconds > LONG and sample is None:
+        print(f"That is long. `--sample {study.fitting(own)}` takes that many of the {own.entities} entities: an hour.")
+        if not dry_run and sys.stdin.isatty():
+            typer.confirm("Train on all of them?", abort=True)
+    if dry_run:
+        return True
+    if study.execute(own):
+        print(f"some cells failed; see results/{own.name}/executed, and run the same command again", file=sys.stderr)
+        return False
+    chosen, said = report.write(own.name)
+    print(report.summary(own.name, said))
+    print(f"report: results/{own.name}/README.md and report.html")
+    if wanted := save if save != "best" else chosen:
+        print(f'model:  {model.save(own.name, wanted, merged)}  (ask it: python -m lib ask FOLDER "question")')
+    return True
+
+
+def show(own: study.Own) -> None:
+    """Print the attributes with their types and one sentence of each kind."""
+    table = Table("attribute", "type", "facts", "asked", "told", title=f"{own.entities} entities")
+    first = {fact["attribute"]: fact for profile in reversed(own.facts["profiles"]) for fact in profile}
+    for column in own.columns:
+        fact = first.get(column.name)
+        if fact is None:  # no entity of the sample has it
+            continue
+        filled = [column.sentences[kind][0].format(name=fact["name"], value=fact["value"])
+                  for kind in ("questions", "statements")]  # fmt: skip
+        table.add_row(column.name, column.kind, str(column.facts), *(text[:200] for text in filled))
+    Console().print(table)
+
+
+def clock(seconds: float) -> str:
+    """Minutes below an hour, hours above."""
+    return f"{seconds / 60:.0f} minutes" if seconds < LONG else f"{seconds / 3600:.1f} hours"
