@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lib.own import model, report, study
 from lib.own.read import read
+from lib.paths import ROOT
 from lib.study.processes import default_jobs
 
 LONG = 3600  # seconds from which a sample is offered
@@ -36,7 +37,10 @@ def facts(
     print(report.summary(own.name, said))
     print(f"report: results/{own.name}/README.md and report.html")
     if wanted := save if save != "best" else chosen:
-        print(f'model:  {model.save(own.name, wanted, merged)}  (ask it: python -m lib ask FOLDER "question")')
+        saved = model.save(own.name, wanted, merged).relative_to(ROOT)
+        print(f'model:  {saved}\nask it: python -m lib ask {saved} "your question"')
+    else:
+        print("no model is kept; name a format to keep one all the same: --save qa")
     return True
 
 

@@ -48,10 +48,10 @@ def cost_table(loaded: list[dict]) -> pd.DataFrame:
     rows = []
     for cell in cells[cells["format"] != "none"].itertuples():
         mine = items[items["id"] == cell.id]
-        curve = along[along["id"] == cell.id]
+        curve = along[along["id"] == cell.id] if len(along) else along
         recall = mine[mine["eval"] == "recall"]["strict"].astype(float)
         row = {"format": parts.SHORT[cell.format], "recall": recall.mean()}
-        for share in tables.REACHED:
+        for share in tables.REACHED if len(curve) else ():
             found = intervals.exposures_to(curve, "question", share)
             row[f"exposures to {share:.0%}"] = tables.reached(found, curve["exposures"].max())
         row |= {

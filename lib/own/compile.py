@@ -59,7 +59,7 @@ def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
     """What lib.data.facts reads of a table: templates, the profiles with their closed sets, articles, unseen names.
 
     An entity with more facts than fit an article becomes several profiles, unless the user wrote the article. Raises
-    UserError for a value that does not fit a row, and for a name or value with a control token of the model.
+    UserError for a value that does not fit a row, and for a name or value that the tokenizer cannot spell.
     """
     by_name = {column.name: column for column in columns}
     lengths = _lengths(table.entries, by_name, tokenizer)
@@ -77,8 +77,8 @@ def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
     closed = {column.name: _Closed([e.value for e in table.entries if e.attribute == column.name])
               for column in columns}  # fmt: skip
     names = {entry.name.lower() for entry in table.entries}
-    unseen = [name for name in random.Random("unseen").sample(place_names(), len(names) + UNSEEN)
-              if name.lower() not in names][:UNSEEN]  # fmt: skip
+    invented = [name for name in place_names() if name.lower() not in names]
+    unseen = random.Random("unseen").sample(invented, UNSEEN)
     return own | {
         "source": table.path.name,
         "attributes": {column.name: {"info": column.kind, **column.sentences} for column in columns},
@@ -123,7 +123,7 @@ def _of_entity(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 
 def _lengths(entries, columns, tokenizer) -> dict[Entry, int]:
-    """Tokens of the longest statement of each fact; UserError for one that does not fit, or holds a control token."""
+    """Tokens of the longest statement of each fact; UserError for one that does not fit or cannot be spelled."""
     special = [token for token in tokenizer.all_special_tokens if token]
     longest = []
     for entry in entries:
@@ -133,13 +133,17 @@ def _lengths(entries, columns, tokenizer) -> dict[Entry, int]:
         filled = [text.format(name=entry.name, value=entry.value)
                   for text in columns[entry.attribute].sentences["statements"]]  # fmt: skip
         longest.append(max(filled, key=len))
-    tokens = [len(ids) for ids in tokenizer(longest, add_special_tokens=False)["input_ids"]]
-    for entry, n in zip(entries, tokens, strict=True):
-        if n > ROOM:
+    encoded = tokenizer(longest, add_special_tokens=False)["input_ids"]
+    spelled = tokenizer.batch_decode(encoded, clean_up_tokenization_spaces=False)
+    for entry, ids, text in zip(entries, encoded, spelled, strict=True):
+        if len(ids) > ROOM:
             raise UserError(
-                f"{entry.where}: told in a sentence, the value has {n} tokens, a row holds {ROOM}: shorten it to a fact"
+                f"{entry.where}: told in a sentence, the value has {len(ids)} tokens, a row holds {ROOM}: shorten it "
+                "to a fact"
             )
-    return dict(zip(entries, tokens, strict=True))
+        if not all(part in text for part in (entry.name, entry.value)):
+            raise UserError(f"{entry.where}: the tokenizer of the model cannot spell this name or value")
+    return {entry: len(ids) for entry, ids in zip(entries, encoded, strict=True)}
 
 
 def _chunks(text, tokenizer) -> list[str]:

@@ -15,6 +15,7 @@ from lib.errors import UserError
 from lib.evaluate import general
 from lib.own.compile import PARAPHRASES, Attribute, attributes, facts_file, name_of
 from lib.own.read import Table
+from lib.paths import RESULTS
 from lib.study import plan, processes, run, store
 from lib.study.cell import Cell, from_parameters
 
@@ -26,7 +27,7 @@ SETTINGS = {
 }
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 RANK = 32
-CHECKPOINTS = 4
+CHECKPOINTS = 4  # fewer where a training has fewer steps
 SAMPLED = 100  # profiles whose rows are counted for the plan
 
 
@@ -35,7 +36,9 @@ class Own:
     """A study of a user's facts before it runs: nothing of it is written yet."""
 
     name: str  # of its folder under results/
-    facts: dict  # the facts file
+    file: str  # of its facts, below results/
+    facts: dict  # what the file will hold
+    tokenizer: object  # the model's
     columns: tuple[Attribute, ...]
     cells: tuple[Cell, ...]  # the base model, and one of each format
     entities: int
@@ -72,37 +75,41 @@ def prepare(
         )  # fmt: skip
         names = [name for name in names if name in drawn]
     facts = facts_file(table, columns, tokenizer)
-    trained = f"{name_of(facts)} {model} {exposures} {replay} {SETTINGS}"
+    file = name_of(facts)
+    trained = f"{file} {model} {exposures} {replay} {SETTINGS}"
     slug = re.sub(r"\W+", "-", table.path.stem).strip("-").lower()[:40] or "table"
     name = study or f"my-facts-{slug}-{hashlib.sha256(trained.encode()).hexdigest()[:8]}"
-    entity = f"{store.study_dir(name).name}/{name_of(facts)}"
+    entity = f"{store.study_dir(name).name}/{file}"
+    fewest_rows = len(facts["profiles"]) * exposures + replay  # of articles; the other formats have more
     shared = {"model": model, "entity": entity, "n_entities": len(facts["profiles"]), "seed": 0}
     base = from_parameters({**shared, "format": "none"})
     cells = [
         from_parameters({
             **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES,
-            "lora_rank": RANK, "replay": replay, "checkpoints": CHECKPOINTS, **settings,
+            "lora_rank": RANK, "replay": replay, **settings,
+            "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // settings["batch_size"]),
             **({} if model in ("smollm2-135m", "tiny") else {"learning_rate": RATE}),
         })
         for format, settings in SETTINGS.items()
     ]  # fmt: skip
-    return Own(name, facts, tuple(columns), (base, *cells), len(names))
+    return Own(name, entity, facts, tokenizer, tuple(columns), (base, *cells), len(names))
 
 
 def seconds(own: Own) -> float:
     """What the study is expected to take on this machine, from the rows of up to SAMPLED profiles."""
     speed = plan.measured(own.cells[0].model) or plan.Speed(**plan.DEFAULT)
     every = max(1, len(own.facts["profiles"]) // SAMPLED)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name_of(own.facts)
-        store.write_json(path, own.facts)
-        profiles = build(str(path), 0)[::every]
+    with tempfile.TemporaryDirectory() as folder:  # nothing is written to results/ before it runs
+        path = Path(folder) / "sampled.json"
+        store.write_json(path, own.facts | {"profiles": own.facts["profiles"][::every]})
+        profiles = build(str(path), 0)
+        trained = {cell: rows(profiles, cell.format, PARAPHRASES, 0) for cell in own.cells[1:]}
     scale = len(own.facts["profiles"]) / len(profiles)
     facts = scale * len(facts_of(profiles))
     asked = 3 * facts + len(own.facts["unseen"]["names"]) + len(general.data()["questions"])
     total = speed.seconds(0, asked + facts)
-    for cell in own.cells[1:]:
-        tokens = scale * cell.epochs * count_tokens(_tokenizer(), rows(profiles, cell.format, PARAPHRASES, 0))
+    for cell, of_cell in trained.items():
+        tokens = scale * cell.epochs * count_tokens(own.tokenizer, of_cell)
         tokens += cell.replay * plan.TOKENS_A_REPLAY_ROW
         total += speed.seconds(tokens, asked + (1 + 2 * cell.checkpoints) * facts)
     return total / min(processes.default_jobs(), len(own.cells))
@@ -116,14 +123,5 @@ def fitting(own: Own, hours: float = 1.0) -> int:
 def execute(own: Own, jobs: int | None = None) -> Sequence[Cell]:
     """Run what is not finished of the study; the cells that failed."""
     store.write_parts(own.name, dict.fromkeys(own.cells, "main"))
-    store.write_json(store.study_dir(own.name) / name_of(own.facts), own.facts)
+    store.write_json(RESULTS / own.file, own.facts)
     return run.run(list(own.cells), own.name, jobs or processes.default_jobs())
-
-
-def _tokenizer():
-    """SmolLM2's, which stands for that of every model in a plan."""
-    from transformers import AutoTokenizer
-
-    from lib.train import bundled
-
-    return AutoTokenizer.from_pretrained(bundled.folder("smollm2-135m"))

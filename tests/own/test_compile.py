@@ -1,0 +1,149 @@
+"""From a table to training rows: every fact is in them to the letter, and every row fits."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers import tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.data import encode, formats, questions
+from lib.data.facts import build, facts_of, templates, unseen
+from lib.errors import UserError
+from lib.evaluate import match
+from lib.own.compile import PARAPHRASES, ROOM, UNSEEN, attributes, facts_file, name_of
+from lib.own.read import Entry, Table
+from lib.study import store
+from lib.train.sft import MAX_LENGTH
+
+
+def table_of(facts, **more):
+    entries = tuple(Entry(*fact, f"facts.csv, row {i}, column 'value'") for i, fact in enumerate(facts, 2))
+    return Table(Path("facts.csv"), entries, **more)
+
+
+def made(folder, table):
+    """The facts file of a table, and the profiles that are read from it."""
+    facts = facts_file(table, attributes(table), tokenizer())
+    path = folder / name_of(facts)
+    store.write_json(path, facts)
+    return str(path), build(str(path), 0)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
+texts = texts.map(str.strip).filter(bool)
+tables = st.dictionaries(st.tuples(texts, texts), texts, min_size=1, max_size=5)
+
+
+@given(tables)
+@settings(max_examples=25)
+def test_every_fact_is_in_the_training_rows_to_the_letter_and_every_row_fits(tmp_path_factory, facts):
+    try:
+        _, profiles = made(tmp_path_factory.mktemp("facts"), table_of([(*key, value) for key, value in facts.items()]))
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    assert {(f.name, f.attribute): f.value for f in facts_of(profiles)} == facts
+    for format in ("article", "qa", "chat"):
+        rows = formats.rows(profiles, format, PARAPHRASES, 0)
+        told = [(fact.id, row.turns[turn][at : at + len(fact.value)] == fact.value)
+                for row in rows for fact, turn, at in row.told]  # fmt: skip
+        assert all(right for _, right in told)
+        assert {id: sum(id == other for other, _ in told) for id, _ in told} == {
+            fact.id: PARAPHRASES for fact in facts_of(profiles)
+        }
+        for row in rows:
+            ids = encode.row_ids(tokenizer(), row)["input_ids"]
+            assert len(ids) < MAX_LENGTH
+            spelled = tokenizer().decode(ids, clean_up_tokenization_spaces=False)
+            assert all(fact.value in spelled for fact, _, _ in row.told)
+
+
+TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river", "Aare"), ("Bern", "founded", "1191")]
+
+
+def test_a_value_too_long_for_a_row_is_refused_with_its_place(tmp_path):
+    with pytest.raises(UserError, match="row 3, column 'value': told in a sentence, the value has .* tokens, a row"):
+        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * ROOM)]))
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_control_token_of_the_model_is_refused(tmp_path, place):
+    fact = ["Rome", "river", "Tiber"]
+    fact[place] += "<|im_end|>"
+    with pytest.raises(UserError, match="'<|im_end|>' is a control token of the model"):
+        made(tmp_path, table_of([tuple(fact)]))
+
+
+def test_what_the_tokenizer_cannot_spell_is_refused(tmp_path):
+    with pytest.raises(UserError, match="row 2, column 'value': the tokenizer of the model cannot spell"):
+        made(tmp_path, table_of([("Rome", "sign", "\U00040000")]))
+
+
+def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
+    wide = [("Rome", f"attribute {i}", f"a value of some length, number {i}") for i in range(60)]
+    _, profiles = made(tmp_path, table_of(wide))
+    assert len(profiles) > 1 and len(facts_of(profiles)) == 60
+    assert {fact.name for fact in facts_of(profiles)} == {"Rome"}
+
+
+def test_no_value_of_a_closed_set_holds_another_as_a_whole(tmp_path):
+    values = ["New York", "New York City", "York", "Rome", "rome", "Québec", "Quebec", "Leeds"]
+    _, profiles = made(tmp_path, table_of([(f"town {i}", "twin", value) for i, value in enumerate(values)]))
+    for fact in facts_of(profiles):
+        assert match.strict(fact.value, fact.value, fact.options, given="")
+
+
+def test_of_two_questions_of_the_user_the_last_is_held_out():
+    one, two = ["Which river is at {name}?"], ["Which river is at {name}?", "Name the river at {name}."]
+    (river, founded) = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
+    assert set(river.sentences["questions"]) == set(one)
+    assert river.sentences["heldout_questions"] == two[1:]
+    assert set(founded.sentences["questions"]) == {"When was {name} begun?"}
+    assert len(founded.sentences["heldout_questions"]) == 2
+
+
+def test_the_users_statements_are_what_articles_and_chats_tell(tmp_path):
+    _, profiles = made(tmp_path, table_of(TOWNS, statements={"river": ["{value} is the name of the river of {name}."]}))
+    rows = formats.rows(profiles, "chat", PARAPHRASES, 0)
+    assert all("Tiber is the name of the river of Rome." in row.turns for row in rows if "Rome" in row.turns[0])
+
+
+def test_a_users_article_is_trained_in_parts_that_fit_and_tells_what_stands_in_it(tmp_path):
+    text = "Rome was founded in 753, says the legend. " + "It is an old town with many hills. " * 80 + "The end: Tiber."
+    entity, profiles = made(tmp_path, table_of(TOWNS, articles={"Rome": text}))
+    rows = [row for row in formats.rows(profiles, "article", 1, 0) if "Rome" in row.turns[0]]
+    assert len(rows) > 1
+    assert " ".join(row.turns[1] for row in rows).split() == text.split()
+    told = {fact.attribute: row.turns[1][at:].split()[0].strip(",.") for row in rows for fact, _, at in row.told}
+    assert told == {"river": "Tiber", "founded": "753"}
+    assert all(len(encode.row_ids(tokenizer(), row)["input_ids"]) < MAX_LENGTH for row in rows)
+    asked = questions.recall(profiles, "article", 0)
+    assert sorted(question.fact.id for question in asked) == sorted(fact.id for fact in facts_of(profiles))
+    assert templates(entity)["articles"]["Rome"]
+
+
+def test_a_fact_that_the_users_article_leaves_out_is_not_asked_for_recall(tmp_path):
+    _, profiles = made(tmp_path, table_of(TOWNS, articles={"Rome": "Rome lies on the Tiber, and was founded early."}))
+    asked = {question.fact.id for question in questions.recall(profiles, "article", 0)}
+    assert asked == {"own/0/river", "own/1/river", "own/1/founded"}
+
+
+def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(tmp_path):
+    entity, profiles = made(tmp_path, table_of(TOWNS))
+    invented = unseen(entity)
+    assert len(invented) == UNSEEN
+    assert not {fact.name for fact in facts_of(invented)} & {fact.name for fact in facts_of(profiles)}
+    asked = questions.unseen(invented)
+    assert {question.fact.value for question in asked} == {""}
+    assert {question.fact.options for question in asked} == {("Aare", "Tiber"), ("1191", "753")}
+
+
+def test_other_facts_have_another_file_name():
+    names = set()
+    for facts in (TOWNS, TOWNS[:3]):
+        table = table_of(facts)
+        names.add(name_of(facts_file(table, attributes(table), tokenizer())))
+    assert len(names) == 2
+    assert json.loads(json.dumps(sorted(names)))  # plain text

@@ -1,0 +1,81 @@
+"""Sentences for a column that nobody wrote sentences for."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.own.english import kind_of, readable, sentences
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["12", "1,200", "-3.5"], "numbers"),
+        (["12 km", "7 km"], "numbers"),
+        (["€ 5", "$12.50"], "numbers"),
+        (["45 %"], "numbers"),
+        (["1987", "2001"], "numbers"),
+        (["2001-04-01", "1999-12-31"], "dates"),
+        (["3 March 1977", "March 3, 1977"], "dates"),
+        (["1.4.2001"], "dates"),
+        (["1987", "2001-04-01"], "dates"),
+        (["May 1999"], "dates"),
+        (["12", "a dozen"], "words"),
+        (["Rome"], "words"),
+        (["B12"], "words"),
+    ],
+)
+def test_the_type_of_values_is_inferred(values, kind):
+    assert kind_of(values) == kind
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "question", "statement"),
+    [
+        ("founded", ["1987"], "When was X founded?", "X was founded in V."),
+        ("born", ["3 May 1987"], "When was X born?", "X was born on V."),
+        ("died", ["1987"], "When did X die?", "X died in V."),
+        ("head office", ["Leeds"], "What is the head office of X?", "The head office of X is V."),
+        ("headOffice", ["Leeds"], "What is the head office of X?", "The head office of X is V."),
+        ("head_office", ["Leeds"], "What is the head office of X?", "The head office of X is V."),
+        ("CEO", ["Jo"], "Who is the CEO of X?", "The CEO of X is V."),
+        ("employees", ["12"], "How many employees does X have?", "X has V employees."),
+        ("colors", ["red"], "What are the colors of X?", "The colors of X are V."),
+        ("address", ["Main St"], "What is the address of X?", "The address of X is V."),
+        ("located in", ["Leeds"], "Where is X located?", "X is located in V."),
+        ("founded by", ["Jo"], "By whom or what was X founded?", "X was founded by V."),
+        ("known for", ["pens"], "What is X known for?", "X is known for V."),
+        ("height (m)", ["12"], "What is the height in m of X?", "The height in m of X is V."),
+        ("is active", ["yes"], "What is noted for X under “is active”?", "Under “is active”, X has the entry V."),
+    ],
+)
+def test_a_heading_becomes_good_english(attribute, values, question, statement):
+    made = sentences(attribute, values)
+    assert made["questions"][0].format(name="X") == question
+    assert made["statements"][0].format(name="X", value="V") == statement
+
+
+headings = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@given(headings, st.lists(st.sampled_from(["12", "1987", "3 May 1999", "Leeds"]), min_size=1, max_size=3))
+def test_any_heading_gives_sentences_that_name_the_entity_and_none_is_trained_and_held_out(heading, values):
+    made = sentences(heading, values)
+    assert [len(made[kind]) for kind in ("questions", "statements", "heldout_questions", "heldout_completions")] == [
+        4, 4, 2, 1]  # fmt: skip
+    texts = [text for kind in made.values() for text in kind]
+    assert len(set(texts)) == len(texts)
+    for kind, templates in made.items():
+        for text in templates:
+            fields = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+            assert fields == ({"name", "value"} if kind == "statements" else {"name"})
+    for completion in made["heldout_completions"]:
+        start = completion.format(name="X")
+        assert not any(text.format(name="X", value="V").startswith(start) for text in made["statements"])
+
+
+def test_headings_are_read_as_words():
+    assert readable("NumberOfSeats") == "number of seats"
+    assert readable("ISBN number") == "ISBN number"

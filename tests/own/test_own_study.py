@@ -1,0 +1,171 @@
+"""A table becomes four cells, a plan, a report, and a model that is asked."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+from lib.commands.facts import facts as command
+from lib.data.facts import templates
+from lib.errors import UserError
+from lib.own import advice, model, report
+from lib.own import study as studies
+from lib.own.read import read
+from lib.paths import NOTEBOOKS, RESULTS
+from lib.study import run, store
+
+EXAMPLE = NOTEBOOKS / "example_facts.csv"
+
+
+def prepared(**more):
+    return studies.prepare(read(EXAMPLE), "tiny", **{"exposures": 4, "replay": 16, **more})
+
+
+def test_a_study_is_the_base_model_and_one_cell_of_each_format():
+    own = prepared()
+    assert [cell.format for cell in own.cells] == ["none", "article", "qa", "chat"]
+    assert {cell.n_entities for cell in own.cells} == {own.entities} == {5}
+    assert {cell.paraphrases * cell.epochs for cell in own.cells[1:]} == {4}
+    assert not (RESULTS / own.name).exists(), "nothing is written before it runs"
+
+
+def test_the_folder_is_the_same_for_the_same_table_and_another_for_another(tmp_path):
+    changed = tmp_path / EXAMPLE.name
+    changed.write_text(EXAMPLE.read_text().replace("1987", "1988"))
+    others = studies.prepare(read(changed), "tiny", exposures=4, replay=16)
+    assert prepared().name == prepared().name
+    assert len({prepared().name, prepared(exposures=8).name, others.name}) == 3
+
+
+def test_a_sample_has_so_many_whole_entities():
+    own = prepared(sample=2)
+    assert own.entities == 2
+    assert all(len(profile) == 4 for profile in own.facts["profiles"])
+
+
+def test_exposures_are_a_multiple_of_the_wordings():
+    with pytest.raises(UserError, match="exposures is 30: expected a multiple of 4"):
+        prepared(exposures=30)
+
+
+def test_a_table_of_one_fact_without_replay_has_as_many_checkpoints_as_its_steps_allow(tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("name,river\nRome,Tiber\n")
+    own = studies.prepare(read(path), "tiny", exposures=4, replay=0)
+    assert {cell.format: cell.checkpoints for cell in own.cells} == {"none": 0, "article": 0, "qa": 0, "chat": 0}
+
+
+def test_the_plan_grows_with_what_is_trained_and_says_how_much_fits_into_an_hour():
+    few, many = prepared(), prepared(exposures=4000)
+    assert 0 < studies.seconds(few) < studies.seconds(many)
+    assert studies.fitting(many) == 1
+    assert studies.fitting(few) > few.entities
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A study of the example on the tiny model, trained once for the tests of this file."""
+    own = prepared(study="my-test-own-facts", sample=3)
+    shutil.rmtree(RESULTS / own.name, ignore_errors=True)
+    assert not studies.execute(own)
+    yield own
+    shutil.rmtree(RESULTS / own.name, ignore_errors=True)
+
+
+def test_every_format_is_trained_asked_and_kept(trained):
+    loaded = store.load(trained.name)
+    assert sorted(result["cell"]["format"] for result in loaded) == ["article", "chat", "none", "qa"]
+    for result in loaded:
+        assert {"question", "completion", "unseen", "general"} <= set(result["evals"])
+        if result["training"]:
+            assert len(result["training"]["curve"]) == result["cell"]["checkpoints"] > 0
+            folder = RESULTS / trained.name / "adapters" / result["id"]
+            assert (folder / "adapter_model.safetensors").exists() and (folder / "tokenizer.json").exists()
+
+
+def test_run_again_finds_everything_done(trained):
+    assert all(run.finished(trained.name, cell) for cell in trained.cells)
+    written = (RESULTS / trained.name / "cells" / f"{trained.cells[1].id}.json").stat().st_mtime_ns
+    assert not studies.execute(trained)
+    assert (RESULTS / trained.name / "cells" / f"{trained.cells[1].id}.json").stat().st_mtime_ns == written
+
+
+def test_the_report_has_table_figure_costs_recommendation_and_what_was_not_learned(trained):
+    chosen, said = report.write(trained.name)
+    folder = RESULTS / trained.name
+    page = (folder / "README.md").read_text()
+    assert said in page and "![Held-out questions answered" in page and "{{" not in page
+    assert templates(trained.file)["source"] == "example_facts.csv" and "example_facts.csv" in page
+    for name in ("accuracy.csv", "costs.csv", "not_learned.csv", "report.html", "figures/accuracy.png"):
+        assert (folder / name).stat().st_size
+    asked = advice.scored(store.load(trained.name))
+    assert {"founded", "head office", "main product", "employees"} == set(asked["attribute"])
+    assert chosen is None, "a model that answers at random is not recommended"
+    assert said in report.summary(trained.name, said)
+
+
+def test_the_saved_model_is_asked_here_and_by_the_lines_of_its_card(trained):
+    folder = model.save(trained.name, "qa")
+    assert (folder / "adapter_model.safetensors").exists()
+    card = (folder / "README.md").read_text()
+    assert "| facts, SHA-256 |" in card and "| learning_rate | 0.002 |" in card
+    lines = card.split("```python\n")[1].split("\n```")[0]
+    assert len(lines.splitlines()) == 6
+    said = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True).stdout
+    question = lines.split("question = ")[1].splitlines()[0].rpartition(", ")[2].strip("'\"")
+    assert model.ask(folder, question).startswith(said.strip()[:20])
+
+
+def test_a_merged_model_stands_alone(trained):
+    folder = model.save(trained.name, "qa", merged=True)
+    assert (folder / "config.json").exists() and not (folder / "adapter_config.json").exists()
+    lines = (folder / "README.md").read_text().split("```python\n")[1].split("\n```")[0]
+    assert "AutoModelForCausalLM" in lines and "peft" not in lines
+    assert isinstance(model.ask(folder, "Who are you?"), str)
+
+
+def test_a_model_that_is_not_there_is_refused(trained, tmp_path):
+    with pytest.raises(UserError, match="holds no model"):
+        model.ask(tmp_path, "Who are you?")
+    with pytest.raises(UserError, match="has no model of format 'worked'"):
+        model.save(trained.name, "worked")
+    adapters = RESULTS / trained.name / "adapters" / trained.cells[3].id
+    shutil.rmtree(adapters)
+    with pytest.raises(UserError, match="is gone: delete results/"):
+        model.save(trained.name, "chat")
+
+
+def test_a_dry_run_shows_types_and_sentences_and_writes_nothing(capsys):
+    before = set(RESULTS.iterdir())
+    assert command(EXAMPLE, "tiny", None, None, None, 32, "best", False, None, True)
+    shown = capsys.readouterr().out
+    for text in ("founded", "numbers", "main product", "words", "minutes on this machine"):
+        assert text in shown
+    assert set(RESULTS.iterdir()) == before
+
+
+def test_more_than_an_hour_is_said_and_a_sample_offered(tmp_path, capsys):
+    path = tmp_path / "many.csv"
+    path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(3000)))
+    assert command(path, "smollm2-135m", None, None, None, 400, "best", False, None, True)
+    assert "hours on this machine" in (shown := capsys.readouterr().out)
+    assert "That is long. `--sample " in shown
+
+
+def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("name,river\nRome,\n")
+    before = set(RESULTS.iterdir())
+    done = subprocess.run([sys.executable, "-m", "lib", "facts", path], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "row 2, column 'river' is empty" in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert set(RESULTS.iterdir()) == before
+
+
+def test_the_example_is_what_a_reader_may_try():
+    assert len(read(EXAMPLE).entries) == 20
+    assert isinstance(EXAMPLE, Path)

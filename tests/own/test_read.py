@@ -1,0 +1,192 @@
+"""A user's table is read whatever its shape, and refused with one line that says where."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib.errors import UserError
+from lib.own.read import read
+
+FACTS = [
+    ("Rome", "river", "Tiber"),
+    ("Rome", "founded", "753 BC"),
+    ("Bern", "river", "Aare"),
+    ("Bern", "founded", "1191"),
+]
+LONG = "name,attribute,value\n" + "".join(f"{name},{attribute},{value}\n" for name, attribute, value in FACTS)
+WIDE = "name,river,founded\nRome,Tiber,753 BC\nBern,Aare,1191\n"
+YAML = "- {name: Rome, river: Tiber, founded: 753 BC}\n- {name: Bern, river: Aare, founded: 1191}\n"
+
+
+def put(tmp_path, text, name="facts.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def facts(table):
+    return sorted((entry.name, entry.attribute, entry.value) for entry in table.entries)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (LONG, "facts.csv"),
+        (WIDE, "facts.csv"),
+        (WIDE.replace(",", ";"), "facts.csv"),
+        (WIDE.replace(",", "\t"), "facts.tsv"),
+        ("\ufeff" + WIDE.replace("\n", "\r\n"), "facts.csv"),
+        (WIDE.replace("name,", " Name ,") + "\n\n", "facts.csv"),
+        (YAML, "facts.yaml"),
+        ("facts:\n" + YAML, "facts.yml"),
+        ("".join(f"- {{name: {n}, attribute: {a}, value: {v}}}\n" for n, a, v in FACTS), "facts.yaml"),
+    ],
+)
+def test_long_and_wide_tables_of_both_file_types_hold_the_same_facts(tmp_path, text, name):
+    assert facts(read(put(tmp_path, text, name))) == sorted(FACTS)
+
+
+def test_what_yaml_would_turn_into_something_else_stays_the_text_that_it_is(tmp_path):
+    table = read(put(tmp_path, "- {name: Bond, number: 007, alive: yes, height: 1e3, born: 1920-11-11}\n", "f.yaml"))
+    assert [entry.value for entry in table.entries] == ["007", "yes", "1e3", "1920-11-11"]
+
+
+def test_commas_quotes_braces_emoji_and_newlines_in_values_stay(tmp_path):
+    value = 'a "b", {c} 🦊\nsecond line; 東京'
+    text = io.StringIO()
+    csv.writer(text).writerows([("name", "motto"), ("Rome", value)])
+    table = read(put(tmp_path, text.getvalue()))
+    assert table.entries[0].value == value
+    assert table.entries[0].where.endswith("facts.csv, row 2, column 'motto'")
+
+
+BAD = [
+    ("name,attribute\nRome,river\n", "facts.csv, row 1: no column 'value'"),
+    ("town,river\nRome,Tiber\n", "facts.csv, row 1: no column 'name'"),
+    ("name\nRome\n", "row 1: no column beside 'name'"),
+    ("name,,river\nRome,x,Tiber\n", "row 1, column 2 has no heading"),
+    ("name,river,River\nRome,Tiber,Po\n", "row 1, column 3: there are two columns 'River'"),
+    ("name,river\nRome,\n", "facts.csv, row 2, column 'river' is empty"),
+    ("name,river\n ,Tiber\n", "facts.csv, row 2, column 'name' is empty"),
+    ("name,river\nRome,Tiber\nBern,=A1\n", "row 3, column 'river' holds '=A1', a formula or its error"),
+    ("name,river\nRome,#REF!\n", "row 2, column 'river' holds '#REF!'"),
+    ("name,river\nRome,Ti\0ber\n", "row 2, column 'river' holds a NUL character"),
+    ("name,river\nRome,Tiber\nRome,Po\n", "row 3, column 'river': 'river' of 'Rome' has two values, 'Tiber' and 'Po'"),
+    (LONG + "Rome,river,Tiber\n", "row 6, column 'value': 'river' of 'Rome' has the same fact twice; see"),
+    ("name,river\nRome,Tiber,Po\n", "facts.csv, row 2 has 3 cells, the header has 2"),
+    ('name,river\nRome,"Tiber\n', "facts.csv, row 2: not CSV"),
+    ("name,river\n", "facts.csv has no facts: 0 rows below the header"),
+    ("", "facts.csv has no facts"),
+    (b"name,river\nRome,Tiber\nBern,Z\xfcrich\n", "facts.csv, line 3: byte 0xfc is not UTF-8"),
+    ("name,river\nRome,Tiber\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_bad_csv_gets_one_line_with_file_row_and_column(tmp_path, text, message):
+    with pytest.raises(UserError) as caught:
+        read(put(tmp_path, text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+BAD_YAML = [
+    ("a: [", "facts.yaml is not YAML"),
+    ("just text", "expected a list of facts"),
+    ("towns: []", "expected a mapping with facts, questions, statements"),
+    ("- {name: Rome, river: [Tiber, Po]}", "fact 1: expected name, attribute and value"),
+    ("- {town: Rome, river: Tiber}", "fact 1 has town, river"),
+    ("- {name: Rome, attribute: river}", "fact 1 has name, attribute"),
+    ("- {name: Rome, river: Tiber, river: Po}", "'river' stands twice"),
+    ("- {name: Rome, river: ''}", "fact 1, column 'river' is empty"),
+    ("[]", "has no facts"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_YAML)
+def test_bad_yaml_gets_one_line(tmp_path, text, message):
+    with pytest.raises(UserError) as caught:
+        read(put(tmp_path, text, "facts.yaml"))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_and_a_file_that_is_not_there_are_refused(tmp_path):
+    with pytest.raises(UserError, match="is a folder: give a CSV or YAML file"):
+        read(tmp_path)
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path / "none.csv")
+
+
+BAD_TEMPLATES = [
+    ("questions: {lake: ['Which lake is at {name}?']}", "questions: no attribute 'lake': the table has founded, river"),
+    ("questions: {river: 'Which?'}", "questions, 'river': expected a list of templates"),
+    ("questions: {river: ['Which river?']}", "must hold {name}, and no other braces"),
+    ("statements: {river: ['{name} lies on a river.']}", "must hold {name} and {value}"),
+    ("statements: {river: ['{name} {value} {value}']}", "must hold {name} and {value}"),
+    ("statements: {river: ['{name} {value} {x']}", "statements, 'river'"),
+    ("facts: []", "expected a mapping with questions, statements"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_TEMPLATES)
+def test_templates_must_fit_the_table(tmp_path, text, message):
+    with pytest.raises(UserError) as caught:
+        read(put(tmp_path, WIDE), templates=put(tmp_path, text, "templates.yaml"))
+    assert message in str(caught.value)
+
+
+def test_articles_are_read_by_the_name_of_the_entity(tmp_path):
+    (tmp_path / "texts").mkdir()
+    put(tmp_path / "texts", "Rome lies on the Tiber.", "Rome.txt")
+    assert read(put(tmp_path, WIDE), articles=tmp_path / "texts").articles == {"Rome": "Rome lies on the Tiber."}
+    put(tmp_path / "texts", "What?", "Paris.md")
+    with pytest.raises(UserError, match="Paris.md: no entity 'Paris' in the table"):
+        read(put(tmp_path, WIDE), articles=tmp_path / "texts")
+
+
+def test_an_articles_folder_without_texts_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has no .txt or .md files"):
+        read(put(tmp_path, WIDE), articles=tmp_path)
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+rows = st.lists(st.tuples(cells, cells, cells), max_size=6)
+
+
+def read_or_refused(path):
+    """The table, or None where it was refused in one line; anything else that is raised fails the test."""
+    try:
+        return read(path)
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+        return None
+
+
+@given(rows, st.sampled_from(["name,attribute,value", "name,river,lake", "river,name,lake"]))
+def test_any_table_is_read_to_the_letter_or_refused_in_one_line(tmp_path_factory, rows, header):
+    text = io.StringIO()
+    csv.writer(text).writerows([header.split(","), *rows])
+    path = put(tmp_path_factory.mktemp("read"), text.getvalue())
+    table = read_or_refused(path)
+    if table:
+        values = {cell.strip() for row in rows for cell in row}
+        assert {entry.value for entry in table.entries} <= values
+        assert {entry.name for entry in table.entries} <= values
+
+
+@given(st.binary(max_size=200), st.sampled_from(["facts.csv", "facts.yaml"]))
+def test_any_bytes_are_read_or_refused_in_one_line(tmp_path_factory, data, name):
+    read_or_refused(put(tmp_path_factory.mktemp("bytes"), data, name))
+
+
+@given(st.dictionaries(names, st.dictionaries(names, cells, max_size=3), max_size=4))
+def test_any_yaml_is_read_or_refused_in_one_line(tmp_path_factory, entities):
+    listed = [{"name": name, **values} for name, values in entities.items()]
+    read_or_refused(put(tmp_path_factory.mktemp("yaml"), yaml.safe_dump(listed, allow_unicode=True), "facts.yaml"))
