@@ -16,16 +16,12 @@ FACTS_A_CHAT = 3
 
 @dataclass(frozen=True)
 class Row:
-    """A training row: the turns of user and assistant by turns, of which every turn of the assistant is trained.
+    """A training row. Every turn of the assistant is trained."""
 
-    `told` says of each fact in which turn its value stands, and at which character. Of a `raw` row the two turns are an
-    opening and its continuation, without a chat template; a `cut` one ends without the token that ends a turn.
-    """
-
-    turns: tuple[str, ...]
-    told: tuple[tuple[Fact, int, int], ...] = ()
-    raw: bool = False
-    cut: bool = False
+    turns: tuple[str, ...]  # user and assistant by turns
+    told: tuple[tuple[Fact, int, int], ...] = ()  # each fact, in which turn its value stands, and at which character
+    raw: bool = False  # the two turns are an opening and its continuation, without a chat template
+    cut: bool = False  # the row ends without the token that ends a turn
 
 
 def rows(
@@ -69,8 +65,7 @@ def blanks(profile: Profile, p: int, seed: int) -> list[Row]:
 
 
 def chats(profile: Profile, p: int, seed: int) -> list[Row]:
-    """Conversations over several attributes in an order of their own: an exchange that names the entity, then
-    questions, answered in whole sentences."""
+    """Conversations, the attributes in a drawn order: the entity is named, then asked about in whole sentences."""
     rng = random.Random(f"chat {profile[0].id} {p} {seed}")
     order = rng.sample(profile, len(profile))
     openings = templates(profile[0].entity)["chats"]

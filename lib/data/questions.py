@@ -14,20 +14,18 @@ RECITE = "First say what you know, then answer."
 class Question:
     """One thing to ask about one fact.
 
-    `history` are the turns before it, user and assistant by turns; `prefix` is the start of the assistant's turn, which
-    the model has to go on from; `context` is what the prompt tells before it asks; `other` is the id of the second fact
-    that the answer needs. `fact.value` is the expected answer and `fact.options` the closed set it comes from: where a
-    question asks for something else, it carries a copy of the fact with these two replaced. An empty value: nothing of
-    the set may be asserted.
+    `fact.value` is the expected answer and `fact.options` the closed set it comes from: where a question asks for
+    something else, it carries a copy of the fact with these two replaced. An empty value: nothing of the set may be
+    asserted.
     """
 
     eval: str
     fact: Fact
     prompt: str
-    prefix: str = ""
-    context: str = ""
-    other: str | None = None
-    history: tuple[str, ...] = ()
+    prefix: str = ""  # the start of the assistant's turn, which the model has to go on from
+    context: str = ""  # what the prompt tells before it asks
+    other: str | None = None  # the id of the second fact that the answer needs
+    history: tuple[str, ...] = ()  # the turns before the prompt, user and assistant by turns
     kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
 
     @property
