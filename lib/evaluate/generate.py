@@ -28,8 +28,7 @@ def generate(
 def says_next(model, tokenizer, prompts: list[Ids], values: list[Ids]) -> list[bool]:
     """Whether greedy decoding from each prompt would begin with these value tokens.
 
-    Every token of the value must be the most probable one after those before it. That is the same as decoding them one
-    by one, in one forward pass.
+    Every token must be the most probable one after those before it: the same as decoding, in one forward pass.
     """
     longest = max(map(len, values), default=0)
 
@@ -74,10 +73,9 @@ def option_logprobs(
 def whole_string_logprobs(
     model, tokenizer, prompts: list[Ids], options: list[list[Ids]], batch_size: int = OPTION_BATCH_SIZE
 ) -> list[list[float]]:
-    """The same scores by a forward pass over each whole string.
+    """The same scores by a forward pass over each whole string: what the cached scores are tested against.
 
-    For a GPU, where it is fast enough and Unsloth's forward does not take a repeated cache; and the reference that
-    the cached scores are tested against.
+    For a GPU, where it is fast enough and Unsloth's forward does not take a repeated cache.
     """
     import torch
 
