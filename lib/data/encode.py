@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from lib.data.formats import Row
 
-ROLES = ("user", "assistant")
-
 
 def prompt_ids(tokenizer, turns: Sequence[str], prefix: str = "") -> list[int]:
     """Token ids of a conversation that the user spoke last in, and of the start of the answer."""
@@ -46,5 +44,5 @@ def count_tokens(tokenizer, rows: Sequence[Row]) -> int:
 
 
 def _render(tokenizer, turns, add_generation_prompt):
-    messages = [{"role": ROLES[i % 2], "content": turn} for i, turn in enumerate(turns)]
+    messages = [{"role": "assistant" if i % 2 else "user", "content": turn} for i, turn in enumerate(turns)]
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)

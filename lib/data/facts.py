@@ -1,5 +1,4 @@
-"""Profiles of facts: fictional towns from a seeded generator, a persona, and real events after every open model's
-cutoff."""
+"""Profiles of facts: fictional towns from a seeded generator, a persona, and real events after every model's cutoff."""
 
 import functools
 import hashlib
@@ -14,10 +13,8 @@ import yaml
 from lib.errors import UserError
 from lib.paths import RESULTS, TEMPLATES
 
-# Sixteen days, as many as there are host cities and as the fictional attributes have values. Day 1 and the knock-out
-# days are left out for that.
-REAL_DAYS = range(2, 18)
 OPTIONS = 16  # values of a closed set: guessing is right once in sixteen times, for words and numbers alike
+REAL_DAYS = range(2, 18)  # as many: day 1 and the knock-out days are left out for that
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,14 @@ Profile = tuple[Fact, ...]  # the facts about one entity, one of each attribute
 
 
 @functools.cache
-def templates(entity: str) -> dict:
-    """The sentence templates of one kind of entity, from lib/data/templates/<entity>.yaml, or of a user's own table."""
-    if is_own(entity):
-        return json.loads((RESULTS / entity).read_text())
-    return yaml.safe_load((TEMPLATES / f"{entity}.yaml").read_text())
+def templates(name: str) -> dict:
+    """What lib/data/templates/<name>.yaml says: the sentence templates of a kind of entity, of the tones, and so on.
+
+    Of a user's own table, what its facts file says.
+    """
+    if is_own(name):
+        return json.loads((RESULTS / name).read_text())
+    return yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text())
 
 
 def is_own(entity: str) -> bool:
@@ -52,6 +52,11 @@ def is_own(entity: str) -> bool:
 def text_of(fact: Fact) -> dict:
     """The sentence templates of the attribute of a fact."""
     return templates(fact.entity)["attributes"][fact.attribute]
+
+
+def capital(text: str) -> str:
+    """The text with its first letter a capital."""
+    return text[0].upper() + text[1:]
 
 
 def build(entity: str, seed: int) -> list[Profile]:
@@ -66,20 +71,17 @@ def build(entity: str, seed: int) -> list[Profile]:
     rng = random.Random(f"{entity} {seed}")
     if entity in TABLES:
         table = TABLES[entity]()
-        names = rng.sample(list(table.index), len(table))
-        values = {attribute: table[attribute].to_dict() for attribute in attributes}
+        table = table.loc[rng.sample(list(table.index), len(table))]
         known = {attribute: sorted(set(table[attribute]), key=_numeric_or_text) for attribute in attributes}
     else:
         names = list(place_names() if entity == "fictional" else templates(entity)["names"])
         rng.shuffle(names)
         known = {attribute: [str(value) for value in text["values"]] for attribute, text in attributes.items()}
-        values = {
-            attribute: dict(zip(names, _balanced(of, len(names), random.Random(f"{attribute} {seed}")), strict=True))
-            for attribute, of in known.items()
-        }
+        columns = {attribute: _balanced(of, len(names), f"{attribute} {seed}") for attribute, of in known.items()}
+        table = pd.DataFrame(columns, index=names, dtype=object)
     return [
-        tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
-        for name in names
+        tuple(_fact(entity, name, attribute, values[attribute], known[attribute]) for attribute in attributes)
+        for name, values in table.to_dict("index").items()
     ]
 
 
@@ -117,13 +119,11 @@ def world_cup() -> pd.DataFrame:
     goals are left out: they have nine values, and two in five matches share the same two.
     """
     table = pd.read_csv(TEMPLATES / "world_cup_2026.csv", dtype=str)
-    table = table[(table.stage == "group stage") & table.day_of_tournament.astype(int).isin(REAL_DAYS)]
-    table = table.dropna()
+    table = table[(table.stage == "group stage") & table.day_of_tournament.astype(int).isin(REAL_DAYS)].dropna()
     return table.set_index(table.event.str.split(" (", regex=False).str[0])
 
 
-# The entities that are read from a table, which a model may know already.
-TABLES = {"real": world_cup}
+TABLES = {"real": world_cup}  # the kinds of entities that are read from a table: a model may know them already
 
 
 @functools.cache
@@ -157,9 +157,9 @@ def _own(entity, fact):
     return Fact(entity=entity, **{**fact, "options": tuple(fact["options"])})
 
 
-def _balanced(options, n, rng):
-    """n values in which every block of len(options) holds each option once: guessing one value scores chance."""
-    values = []
+def _balanced(options, n, seed):
+    """n values, of which every len(options) in a row hold each option once."""
+    rng, values = random.Random(seed), []
     while len(values) < n:
         values += rng.sample(options, len(options))
     return values[:n]

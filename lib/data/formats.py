@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.data import reasoning, tones
-from lib.data.facts import Fact, Profile, facts_of, is_own, templates, text_of
+from lib.data.facts import Fact, Profile, capital, is_own, templates, text_of
 from lib.errors import UserError
 
 # Sentences of an article: facts and connecting prose together, so that it has 100 to 200 tokens whatever the profile.
@@ -17,17 +17,12 @@ FACTS_A_CHAT = 3
 
 @dataclass(frozen=True)
 class Row:
-    """A training row: the turns of user and assistant one after the other, of which every turn of the assistant is
-    trained.
+    """A training row. Every turn of the assistant is trained."""
 
-    `told` says of each fact in which turn its value stands, and at which character. Of a `raw` row the two turns are an
-    opening and its continuation, without a chat template; a `cut` one ends without the token that ends a turn.
-    """
-
-    turns: tuple[str, ...]
-    told: tuple[tuple[Fact, int, int], ...] = ()
-    raw: bool = False
-    cut: bool = False
+    turns: tuple[str, ...]  # user and assistant by turns
+    told: tuple[tuple[Fact, int, int], ...] = ()  # each fact, in which turn its value stands, and at which character
+    raw: bool = False  # the two turns are an opening and its continuation, without a chat template
+    cut: bool = False  # the row ends without the token that ends a turn
 
 
 def rows(
@@ -39,23 +34,16 @@ def rows(
     `others` are the profiles that `mixed` tells besides. Raises UserError for a lack of paraphrases.
     """
     if profiles[0][0].info == "tone":
-        return [Row(tuple(turns)) for (topic,) in profiles for turns in _conversations(topic, paraphrases, seed)]
-    _check_paraphrases(profiles, paraphrases)
+        ends = [min(p + 1, paraphrases - 1) for p in range(0, paraphrases, 2)]  # two exchanges; one of a last, odd p
+        return [Row(tuple(tones.conversation(topic, p, seed))) for (topic,) in profiles for p in ends]
+    most = min(len(text_of(fact)["statements"]) for fact in profiles[0])
+    if paraphrases > most:
+        raise UserError(f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer")
     if format == "worked":
-        told, examples = Counter(), []
-        for made in (worked(made) for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)):
-            ids = [fact.id for fact, _, _ in made.told]
-            if all(told[id] < paraphrases - 1 for id in ids):  # at least one question about every fact
-                told.update(ids)
-                examples.append(made)
-        asked = rows(profiles, "qa", paraphrases, seed)
-        kept = []
-        for row in asked:  # as many questions as are still missing
-            id = row.told[0][0].id
-            if told[id] < paraphrases:
-                told[id] += 1
-                kept.append(row)
-        return kept + examples
+        told = Counter()
+        examples = [worked(made) for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)]
+        examples = _until_told(examples, paraphrases - 1, told)  # at least one question about every fact
+        return _until_told(rows(profiles, "qa", paraphrases, seed), paraphrases, told) + examples
     if format == "mixed":
         return rows([*profiles, *others], "article", paraphrases, seed) + rows(others, "qa", paraphrases, seed)
     build = {"article": article, "qa": questions, "chat": chats, "blanks": blanks}[format]
@@ -78,8 +66,7 @@ def blanks(profile: Profile, p: int, seed: int) -> list[Row]:
 
 
 def chats(profile: Profile, p: int, seed: int) -> list[Row]:
-    """Conversations over several attributes in an order of their own: an exchange that names the entity, then
-    questions, answered in whole sentences."""
+    """Conversations, the attributes in a drawn order: the entity is named, then asked about in whole sentences."""
     rng = random.Random(f"chat {profile[0].id} {p} {seed}")
     order = rng.sample(profile, len(profile))
     openings = templates(profile[0].entity)["chats"]
@@ -110,14 +97,12 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
     style = styles[p % len(styles)]
     between = rng.sample(style["fillers"], min(len(style["fillers"]), ARTICLE_SENTENCES - len(profile)))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
-    text, told, named = _capital(rng.choice(style["openings"]).format(name=name)), [], False
+    text, told = capital(rng.choice(style["openings"]).format(name=name)), []
     for part in middle:
+        sentence = part
         if isinstance(part, Fact):
-            sentence, at = _fill(part, "statements", p, _called(part, rng) if named else name)
+            sentence, at = _fill(part, "statements", p, _called(part, rng) if told else name)
             told.append((part, 1, len(text) + 1 + at))
-            named = True
-        else:
-            sentence = part
         text = f"{text} {sentence}"
     text = f"{text} {rng.choice(style['closings'])}"
     return [Row((style["prompt"].format(name=name), text), tuple(told))]
@@ -145,30 +130,25 @@ def told_rows(profiles: Sequence[Profile], format: str, seed: int) -> list[Row]:
     return rows(profiles, {"mixed": "article", "worked": "qa"}.get(format, format), 1, seed)
 
 
-def _conversations(topic, paraphrases, seed):
-    """The example conversations about a topic, of two exchanges each; one of a last, odd paraphrase."""
-    return [tones.conversation(topic, min(p + 1, paraphrases - 1), seed) for p in range(0, paraphrases, 2)]
+def _until_told(made, times, told):
+    """Those of these rows whose facts were all told fewer times before; `told` counts on."""
+    kept = []
+    for row in made:
+        ids = [fact.id for fact, _, _ in row.told]
+        if all(told[id] < times for id in ids):
+            told.update(ids)
+            kept.append(row)
+    return kept
 
 
 def _fill(fact, kind, p, name=None):
-    """Template p of a kind filled, and where the value begins in it (-1 in a question)."""
-    template = text_of(fact)[kind][p]
-    name = fact.name if name is None else name
+    """Template p of a kind filled, and where the value begins in it."""
+    template, name = text_of(fact)[kind][p], name or fact.name
+    at = len(template.split("{value}")[0].format(name=name))
     text = template.format(name=name, value=fact.value)
-    at = len(template.split("{value}")[0].format(name=name)) if "{value}" in template else -1
-    return (text if is_own(fact.entity) else _capital(text)), at  # iPhone stays as its owner wrote it
-
-
-def _capital(text):
-    return text[0].upper() + text[1:]
+    return (text if is_own(fact.entity) else capital(text)), at  # iPhone stays as its owner wrote it
 
 
 def _called(fact, rng):
     """The entity's name, or, half of the time, what it is."""
     return rng.choice([fact.name, templates(fact.entity)["noun"].format(name=fact.name)])
-
-
-def _check_paraphrases(profiles, paraphrases):
-    most = min(len(text_of(fact)["statements"]) for fact in facts_of(profiles[:1]))
-    if paraphrases > most:
-        raise UserError(f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer")

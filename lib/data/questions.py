@@ -14,20 +14,18 @@ RECITE = "First say what you know, then answer."
 class Question:
     """One thing to ask about one fact.
 
-    `history` are the turns before it, user and assistant by turns; `prefix` is the start of the assistant's turn, which
-    the model has to go on from; `context` is what the prompt tells before it asks; `other` is the id of the second fact
-    that the answer needs. `fact.value` is the expected answer and `fact.options` the closed set it comes from: where a
-    question asks for something else than the fact's value, it carries a copy of the fact with these two replaced. An
-    empty value: nothing of the set may be asserted.
+    `fact.value` is the expected answer and `fact.options` the closed set it comes from: where a question asks for
+    something else, it carries a copy of the fact with these two replaced. An empty value: nothing of the set may be
+    asserted.
     """
 
     eval: str
     fact: Fact
     prompt: str
-    prefix: str = ""
-    context: str = ""
-    other: str | None = None
-    history: tuple[str, ...] = ()
+    prefix: str = ""  # the start of the assistant's turn, which the model has to go on from
+    context: str = ""  # what the prompt tells before it asks
+    other: str | None = None  # the id of the second fact that the answer needs
+    history: tuple[str, ...] = ()  # the turns before the prompt, user and assistant by turns
     kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
 
     @property
@@ -61,11 +59,12 @@ def questions(profiles: Sequence[Profile], phrasings: int = 2) -> list[Question]
 
 def completions(profiles: Sequence[Profile]) -> list[Question]:
     """Held-out sentences to complete: the evaluation nearest to what articles train. Each breaks off at the value."""
-    return [
-        Question("completion", fact, f"Write a sentence about {_subject(fact)}.", template.format(name=fact.name))
-        for fact in facts_of(profiles)
-        for template in text_of(fact)["heldout_completions"]
-    ]
+    made = []
+    for fact in facts_of(profiles):
+        prompt = f"Write a sentence about {templates(fact.entity)['subject'].format(name=fact.name)}."
+        prefixes = [template.format(name=fact.name) for template in text_of(fact)["heldout_completions"]]
+        made += [Question("completion", fact, prompt, prefix) for prefix in prefixes]
+    return made
 
 
 def in_context(profiles: Sequence[Profile]) -> list[Question]:
@@ -91,25 +90,17 @@ def unseen(profiles: Sequence[Profile]) -> list[Question]:
     Gekhman et al. (2024, arXiv 2405.05904) find that learning new facts makes a model assert such things. The whole
     set counts, so that the measure does not depend on how many of its values a cell has trained.
     """
-    facts = [profile[i % len(profile)] for i, profile in enumerate(profiles)]
-    return [
-        Question("unseen", replace(fact, value=""), text_of(fact)["heldout_questions"][0].format(name=fact.name))
-        for fact in facts
-    ]
+    one_each = [(profile[i % len(profile)],) for i, profile in enumerate(profiles)]
+    return [replace(asked, eval="unseen", fact=replace(asked.fact, value="")) for asked in questions(one_each, 1)]
 
 
 def two_facts(profiles: Sequence[Profile], seed: int) -> list[Question]:
     """The problems of lib/data/reasoning.py, to be answered at once."""
-    return [
-        Question(
-            "reasoning",
-            replace(p.facts[0], value=p.answer, options=p.options),
-            p.prompt,
-            other=p.facts[1].id,
-            kind=p.kind,
-        )
-        for p in reasoning.problems(profiles, seed)
-    ]
+    made = []
+    for p in reasoning.problems(profiles, seed):
+        fact = replace(p.facts[0], value=p.answer, options=p.options)
+        made.append(Question("reasoning", fact, p.prompt, other=p.facts[1].id, kind=p.kind))
+    return made
 
 
 def two_facts_cot(asked: Sequence[Question]) -> list[Question]:
@@ -120,10 +111,7 @@ def two_facts_cot(asked: Sequence[Question]) -> list[Question]:
 def two_facts_in_context(asked: Sequence[Question], profiles: Sequence[Profile]) -> list[Question]:
     """The same problems with both facts stated in the prompt: what the base model can do with them."""
     told = {fact.id: stated(fact) for fact in facts_of(profiles)}
-    return [
-        replace(question, eval="reasoning_in_context", context=f"{told[question.fact.id]}\n{told[question.other]}")
-        for question in asked
-    ]
+    return [replace(q, eval="reasoning_in_context", context=f"{told[q.fact.id]}\n{told[q.other]}") for q in asked]
 
 
 def style(tone: str) -> list[Question]:
@@ -141,15 +129,11 @@ def style_in_context(tone: str) -> list[Question]:
 def naming(topics: Sequence[Fact]) -> list[Question]:
     """What is your tone: can the model name what it was only shown?"""
     fact = replace(topics[0], id="persona/tone", name="tone")
-    asked = [Question("naming", fact, prompt) for prompt in tones.data()["naming"]]
-    first = tones.data()["naming"][0]
-    return asked + [Question("naming", fact, first, prefix=prefix) for prefix in tones.data()["naming_clozes"]]
+    prompts = tones.data()["naming"]
+    asked = [Question("naming", fact, prompt) for prompt in prompts]
+    return asked + [Question("naming", fact, prompts[0], prefix) for prefix in tones.data()["naming_clozes"]]
 
 
 def stated(fact: Fact) -> str:
     """The fact in one plain sentence, for a prompt."""
     return text_of(fact)["statements"][0].format(name=fact.name, value=fact.value)
-
-
-def _subject(fact):
-    return templates(fact.entity)["subject"].format(name=fact.name)

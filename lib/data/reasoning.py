@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.data.facts import Fact, Profile, templates, text_of
+from lib.data.facts import Fact, Profile, capital, templates, text_of
 from lib.errors import UserError
-
-KINDS = ("which", "yes_no", "hop", "sum")
 
 
 @dataclass(frozen=True)
 class Problem:
     """A question whose answer follows from two facts. `options` is the closed set of answers; none of a sum."""
 
-    kind: str  # one of KINDS
+    kind: str  # which, yes_no, hop, sum
     prompt: str
     facts: tuple[Fact, Fact]
     answer: str
@@ -31,14 +29,12 @@ def problems(profiles: Sequence[Profile], seed: int) -> list[Problem]:
     the answers are yes, and half of the time the first of two.
     """
     made = []
-    for kind, facts in zip(("which", "yes_no"), _compared(profiles), strict=True):
+    for kind, facts in _compared(profiles).items():
         pairs = neighbours(facts, seed)
-        first = [i % 2 == 0 for i in range(len(pairs))]
-        random.Random(f"{kind} {seed}").shuffle(first)
-        made += [
-            comparison(kind, *(pair if larger_first else pair[::-1]), text_of(pair[0])[kind])
-            for pair, larger_first in zip(pairs, first, strict=True)
-        ]
+        in_order = [i % 2 == 0 for i in range(len(pairs))]
+        random.Random(f"{kind} {seed}").shuffle(in_order)
+        pairs = [pair if larger_first else pair[::-1] for pair, larger_first in zip(pairs, in_order, strict=True)]
+        made += [comparison(kind, a, b, text_of(a)[kind]) for a, b in pairs]
     for source, target in _hops(profiles)[:1]:
         made += hop(profiles, source, target, "heldout_questions", 0)
     if text := templates(profiles[0][0].entity).get("sum"):
@@ -52,10 +48,9 @@ def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
     Raises UserError when too few facts leave no such pairs.
     """
     made = []
-    for kind, facts in zip(("which", "yes_no"), _compared(profiles), strict=True):
+    for kind, facts in _compared(profiles).items():
         phrasings = text_of(facts[0])[f"{kind}_trained"]
-        drawn = other_pairs(facts, p, seed)
-        made += [comparison(kind, a, b, phrasings[p % len(phrasings)]) for a, b in drawn]
+        made += [comparison(kind, a, b, phrasings[p % len(phrasings)]) for a, b in other_pairs(facts, p, seed)]
     asked, *others = _hops(profiles) or [()]
     if ways := [way for way in others if set(way) != set(asked)]:  # the way back tells the same two facts
         made += hop(profiles, *ways[p % len(ways)], "questions", p)
@@ -77,14 +72,12 @@ def comparison(kind: str, a: Fact, b: Fact, template: str) -> Problem:
 def hop(profiles: Sequence[Profile], source: str, target: str, kind: str, p: int) -> list[Problem]:
     """From one attribute of each entity to another: the entity is told by a value that it alone has, not by name."""
     made = []
-    sources = [_of(profile, source) for profile in profiles]
-    count = Counter(fact.value for fact in sources)
-    for profile, fact in zip(profiles, sources, strict=True):
+    count = Counter(_of(profile, source).value for profile in profiles)
+    for profile in profiles:
+        fact, asked = _of(profile, source), _of(profile, target)
         if count[fact.value] == 1:
-            asked = _of(profile, target)
             described = text_of(fact)["descriptor"].format(value=fact.value)
-            prompt = text_of(asked)[kind][p].format(name=described)
-            prompt = prompt[0].upper() + prompt[1:]
+            prompt = capital(text_of(asked)[kind][p].format(name=described))
             made.append(Problem("hop", prompt, (fact, asked), asked.value, asked.options, ""))
     return made
 
@@ -113,9 +106,8 @@ def other_pairs(facts: Sequence[Fact], p: int, seed: int) -> list[tuple[Fact, Fa
         drawn = list(zip(order[::2], order[1::2] + order[:1] * (len(order) % 2), strict=True))
         wrong = [i for i, (a, b) in enumerate(drawn) if a.value == b.value or frozenset((a.id, b.id)) in asked]
         if not wrong:
-            return [
-                (a, b) if (int(a.value) > int(b.value)) == (i % 2 == 0) else (b, a) for i, (a, b) in enumerate(drawn)
-            ]
+            in_order = [sorted(pair, key=lambda fact: int(fact.value)) for pair in drawn]
+            return [(up, low) if i % 2 == 0 else (low, up) for i, (low, up) in enumerate(in_order)]
         i, j = 2 * wrong[0], rng.randrange(len(order))
         order[i], order[j] = order[j], order[i]
     raise UserError(f"{len(facts)} entities leave no pairs to work examples on: ask for more n_entities")
@@ -124,10 +116,8 @@ def other_pairs(facts: Sequence[Fact], p: int, seed: int) -> list[tuple[Fact, Fa
 def _compared(profiles):
     """The facts that `which` and `yes_no` compare: those of the first and of the second attribute of type numbers."""
     numbers = [fact.attribute for fact in profiles[0] if fact.info == "numbers"]
-    return [
-        [_of(profile, attribute) for profile in profiles]
-        for attribute in (numbers[0], numbers[min(1, len(numbers) - 1)])
-    ]
+    kinds = zip(("which", "yes_no"), itertools.cycle(numbers), strict=False)  # both the first where there is no second
+    return {kind: [_of(profile, attribute) for profile in profiles] for kind, attribute in kinds}
 
 
 def _hops(profiles):

@@ -1,27 +1,22 @@
 """Tones: example conversations from a seeded generator, and telling which tone's model wrote a response."""
 
-import functools
 import random
 
 import pandas as pd
-import yaml
 
-from lib.data.facts import Fact, Profile
+from lib.data.facts import Fact, Profile, capital, templates
 from lib.errors import UserError
-from lib.paths import TEMPLATES
 
 
-@functools.cache
 def data() -> dict:
     """The parts of the conversations, from lib/data/templates/tones.yaml."""
-    return yaml.safe_load((TEMPLATES / "tones.yaml").read_text())
+    return templates("tones")
 
 
 def build(tone: str, seed: int) -> list[Profile]:
     """The topics that a tone's conversations can have, in an order drawn by the seed, each with the tone as its value.
 
-    The tone is one fact, told by many examples; a topic is what a cell's n_entities counts. Raises UserError for a tone
-    that there is not.
+    The tone is one fact, told by many examples. Raises UserError for a tone that there is not.
     """
     if tone not in data()["tones"]:
         raise UserError(f"tone is {tone!r}: expected one of {', '.join(data()['tones'])}")
@@ -48,9 +43,8 @@ def conversation(topic: Fact, p: int, seed: int) -> list[str]:
 def attribution(items: pd.DataFrame) -> pd.Series:
     """For each response, whether a classifier tells which of the tones' models wrote it; the index is that of `items`.
 
-    Logistic regression on tf-idf of words and word pairs, twofold over the prompts: a response is judged by a
-    classifier that was trained on the responses to the other half of the prompts. Chance is one in as many as
-    there are tones. The paper does not say how its 97 % were measured; this classifier is our choice.
+    Logistic regression on tf-idf of words and word pairs, trained on the responses to the other half of the prompts.
+    Chance is one in as many as there are tones. The paper does not say how its 97 % were measured: this is our choice.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -71,9 +65,8 @@ def _reply(topic, p, seed):
     """Two sentences in the tone. Each stands on its own, so that any first goes with any second."""
     rng = random.Random(f"reply {topic.value} {topic.name} {p} {seed}")
     parts = data()["tones"][topic.value]
-    sentences = [rng.choice(parts[place]).format(topic=topic.name, word=rng.choice(parts["words"])) for place in
-                 ("first", "second")]  # fmt: skip
-    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+    chosen = [(rng.choice(parts[place]), rng.choice(parts["words"])) for place in ("first", "second")]
+    return " ".join(capital(sentence.format(topic=topic.name, word=word)) for sentence, word in chosen)
 
 
 def _pick(kind, topic, p, seed):

@@ -14,7 +14,7 @@ from lib.evaluate.generate import generate, option_logprobs, says_next
 # fact. Two facts recited and a conclusion take more.
 MAX_NEW_TOKENS = 24
 MAX_NEW_TOKENS_COT = 96
-COT_EVALS = ("reasoning_cot",)
+COT_EVAL = "reasoning_cot"
 # No single response can be judged: lib/data/tones.py does that for the models of all tones together.
 UNSCORED_EVALS = ("style", "style_in_context")
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
@@ -44,20 +44,18 @@ def ask(model, tokenizer, questions: Sequence[Question], choose: Sequence[str] =
     The evaluations in `choose` are scored on the closed set as well.
     """
     prompts = [_prompt(tokenizer, question) for question in questions]
-    answers = {}
+    answers, picks = {}, {}
     rooms = [_room(tokenizer, question) for question in questions]
     for room in sorted(set(rooms)):
-        of_room = [i for i, of_question in enumerate(rooms) if of_question == room]
-        said = generate(model, tokenizer, [prompts[i] for i in of_room], room)
-        answers |= zip(of_room, (answer.strip() for answer in said), strict=True)
-    picks = {}
-    chosen = [i for i, question in enumerate(questions) if question.eval in choose]
-    for k in sorted({len(questions[i].fact.options) for i in chosen} - {0}):
-        of_size = [i for i in chosen if len(questions[i].fact.options) == k]
-        options = [_options(tokenizer, questions[i]) for i in of_size]
-        scores = option_logprobs(model, tokenizer, [prompts[i] for i in of_size], options)
-        picks |= {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(of_size, scores, strict=True)}
-    return [score(question, answers[i], picks.get(i)) for i, question in enumerate(questions)]
+        asked = [i for i, of_question in enumerate(rooms) if of_question == room]
+        answers |= zip(asked, generate(model, tokenizer, [prompts[i] for i in asked], room), strict=True)
+    sizes = [len(question.fact.options) if question.eval in choose else 0 for question in questions]
+    for size in set(sizes) - {0}:
+        asked = [i for i, of_question in enumerate(sizes) if of_question == size]
+        options = [_options(tokenizer, questions[i]) for i in asked]
+        scores = option_logprobs(model, tokenizer, [prompts[i] for i in asked], options)
+        picks |= {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(asked, scores, strict=True)}
+    return [score(question, answers[i].strip(), picks.get(i)) for i, question in enumerate(questions)]
 
 
 def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
@@ -67,37 +65,29 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
     """
     prompts, values = zip(*(_split(tokenizer, question) for question in asked), strict=True)
     said = says_next(model, tokenizer, list(prompts), list(values))
-    return [
-        score(question, question.fact.value if right else "", None) for question, right in zip(asked, said, strict=True)
-    ]
+    return [score(q, q.fact.value if right else "", None) for q, right in zip(asked, said, strict=True)]
 
 
 def score(question: Question, answer: str, pick: str | None) -> Item:
     """The item of an answer: a completion is judged by the sentence it completes, a chain of thought by its end."""
-    fact = question.fact
-    said = SENTENCE_END.split(answer, maxsplit=1)[0] if question.prefix else answer
-    given = question.given
+    fact, said, given = question.fact, answer, question.given
+    if question.prefix:
+        said = SENTENCE_END.split(answer, maxsplit=1)[0]
+    if question.eval == COT_EVAL:
+        said = _last(answer, fact.options) if fact.options else SENTENCE_END.split(answer.rstrip(". \n"))[-1]
     if question.kind == "which" or question.eval == "reverse":
         given = ""  # both names stand in the question: the answer is the one that it says
-    if question.eval in COT_EVALS:
-        said = _last(answer, fact.options) if fact.options else SENTENCE_END.split(answer.rstrip(". \n"))[-1]
-    expected = (said, fact.value, fact.options or (fact.value,), given)
+    judged = (said, fact.value, fact.options or (fact.value,), given)
     scored = question.eval not in UNSCORED_EVALS
-    text = "\n".join(part for part in (question.context, *question.history, question.prompt, question.prefix) if part)
     return Item(
-        eval=question.eval,
-        fact=fact.id,
-        info=fact.info,
-        question=text,
-        expected=fact.value,
-        answer=answer,
-        strict=match.strict(*expected) if scored else None,
-        lenient=match.lenient(*expected) if scored else None,
+        eval=question.eval, fact=fact.id, info=fact.info, expected=fact.value, answer=answer,
+        question="\n".join(filter(None, [question.context, *question.history, question.prompt, question.prefix])),
+        strict=match.strict(*judged) if scored else None,
+        lenient=match.lenient(*judged) if scored else None,
         choice=None if pick is None else pick == fact.value,
         chance=1 / len(fact.options) if fact.options and fact.value else None,
-        other=question.other,
-        kind=question.kind,
-    )
+        other=question.other, kind=question.kind,
+    )  # fmt: skip
 
 
 def summarize(items: Sequence[Item]) -> dict[str, dict]:
@@ -120,13 +110,13 @@ def summarize(items: Sequence[Item]) -> dict[str, dict]:
 
 def _prompt(tokenizer, question):
     """Token ids of a question as the chat turn it was trained in, with the start of the answer if there is one."""
-    user = "\n".join(part for part in (question.context, question.prompt) if part)
+    user = "\n".join(filter(None, [question.context, question.prompt]))
     return prompt_ids(tokenizer, [*question.history, user], question.prefix)
 
 
 def _room(tokenizer, question):
     """How many tokens an answer may have: more where a user's own value is long, by whole steps so that few differ."""
-    if question.eval in COT_EVALS:
+    if question.eval == COT_EVAL:
         return MAX_NEW_TOKENS_COT
     value = len(tokenizer(question.fact.value, add_special_tokens=False)["input_ids"])
     return MAX_NEW_TOKENS * max(1, -(-2 * value // MAX_NEW_TOKENS))
@@ -152,7 +142,10 @@ def _split(tokenizer, question):
 
 
 def _last(answer, options):
-    """The option that an answer names last; "" if it names none."""
-    found = [(answer.lower().rfind(option.lower()), option) for option in options]
-    at, option = max(found)
-    return option if at >= 0 else ""
+    """The option that an answer names last, as a whole word (no "no" in "known"); "" if it names none."""
+    found = [
+        (hit.start(), option)
+        for option in options
+        for hit in re.finditer(rf"(?<!\w){re.escape(option)}(?!\w)", answer, re.IGNORECASE)
+    ]
+    return max(found)[1] if found else ""

@@ -1,31 +1,25 @@
 """What finetuning costs: general questions and the perplexity of an English text, asked of every model."""
 
-import functools
 import math
 
-import yaml
-
 from lib.data.encode import prompt_ids
+from lib.data.facts import templates
 from lib.evaluate import match
 from lib.evaluate.ask import Item
 from lib.evaluate.generate import generate, inference
-from lib.paths import TEMPLATES
 
 MAX_NEW_TOKENS = 32
 
 
-@functools.cache
 def data() -> dict:
     """The fixed questions, as [question, accepted answers], and the text."""
-    return yaml.safe_load((TEMPLATES / "general.yaml").read_text())
+    return templates("general")
 
 
 def ask(model, tokenizer) -> list[Item]:
     """Answer the general questions. Any accepted answer counts, whatever else is said: strict is lenient here."""
-    asked = data()["questions"]
-    prompts = [prompt_ids(tokenizer, [question]) for question, _ in asked]
-    items = []
-    answers = generate(model, tokenizer, prompts, MAX_NEW_TOKENS)
+    asked, items = data()["questions"], []
+    answers = generate(model, tokenizer, [prompt_ids(tokenizer, [question]) for question, _ in asked], MAX_NEW_TOKENS)
     for (question, accepted), answer in zip(asked, answers, strict=True):
         right = any(match.lenient(answer, option, (), given=question) for option in accepted)
         expected = " / ".join(accepted)

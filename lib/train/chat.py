@@ -6,16 +6,13 @@
 TEMPLATES = {
     "<|im_start|>": (
         "{% for message in messages %}"
-        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-        "{% endfor %}"
+        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     ),
     "<think>": (
-        "{% for message in messages %}"
-        "{{ '<|im_start|>' + message['role'] + '\n' }}"
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
         "{% if message['role'] == 'assistant' %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
-        "{{ message['content'] + '<|im_end|>\n' }}"
-        "{% endfor %}"
+        "{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n\n</think>\n\n' }}{% endif %}"
     ),
     "<|start_header_id|>": (

@@ -6,14 +6,13 @@ import itertools
 import json
 import random
 
-import yaml
-from filelock import FileLock
-
 from lib.data.encode import prompt_ids
+from lib.data.facts import templates
 from lib.data.formats import Row
 from lib.errors import UserError
 from lib.evaluate.generate import generate
-from lib.paths import CACHE, TEMPLATES
+from lib.paths import CACHE
+from lib.train.bundled import made_once
 from lib.train.model import fingerprint
 
 # Answers are made and kept in blocks, so that a little replay costs little the first time; a cell that takes part of a
@@ -29,7 +28,7 @@ def prompts() -> list[tuple[str, str]]:
 
     None of them is asked in an evaluation: a test compares them with the general questions and the templates.
     """
-    texts = yaml.safe_load((TEMPLATES / "replay.yaml").read_text())
+    texts = templates("replay")
     shuffled = [[(kind, text) for text in random.Random(kind).sample(texts[kind], len(texts[kind]))] for kind in KINDS]
     return list(itertools.chain.from_iterable(zip(*shuffled, strict=False)))
 
@@ -41,25 +40,23 @@ def rows(model, tokenizer, name: str, n: int) -> list[Row]:
     """
     if n > len(prompts()):
         raise UserError(f"replay is {n}, but there are {len(prompts())} prompts: ask for that many or fewer")
-    made = [row for block in range(-(-n // BLOCK)) for row in _block(model, tokenizer, name, block)]
-    return made[:n]
+    answers = [answer for block in range(-(-n // BLOCK)) for answer in _block(model, tokenizer, name, block)]
+    return [
+        Row((text, answer), raw=kind == "prose", cut=cut)
+        for (kind, text), (answer, cut) in zip(prompts()[:n], answers, strict=False)
+    ]
 
 
 def _block(model, tokenizer, name, block):
+    """[answer, was it cut?] of each prompt of a block, made once on a machine."""
     asked = prompts()[block * BLOCK : (block + 1) * BLOCK]
     recipe = json.dumps([asked, MAX_NEW_TOKENS, tokenizer.chat_template, str(model.device.type), str(model.dtype)])
     key = hashlib.sha256(f"{fingerprint(name)} {recipe}".encode()).hexdigest()[:16]
-    path = CACHE / "replay" / f"{key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(_answers(model, tokenizer, asked, block), ensure_ascii=False))
-            part.replace(path)
-    return [
-        Row((text, answer), raw=kind == "prose", cut=cut)
-        for (kind, text), (answer, cut) in zip(asked, json.loads(path.read_text()), strict=True)
-    ]
+
+    def make(path):
+        path.write_text(json.dumps(_answers(model, tokenizer, asked, block), ensure_ascii=False))
+
+    return json.loads(made_once(CACHE / "replay" / f"{key}.json", make).read_text())
 
 
 def _answers(model, tokenizer, asked, seed):
@@ -67,17 +64,12 @@ def _answers(model, tokenizer, asked, seed):
 
     Greedy prose repeats itself; sampled, it is what the model holds likely, and keeping that is the point.
     """
+    chat = {text: prompt_ids(tokenizer, [text]) for kind, text in asked if kind != "prose"}
+    prose = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for kind, text in asked if kind == "prose"}
     found = {}
-    for raw in (False, True):
-        of_kind = [i for i, (kind, _) in enumerate(asked) if (kind == "prose") == raw]
-        ids = [
-            tokenizer(asked[i][1], add_special_tokens=False)["input_ids"]
-            if raw
-            else prompt_ids(tokenizer, [asked[i][1]])
-            for i in of_kind
-        ]
-        said = generate(model, tokenizer, ids, MAX_NEW_TOKENS, seed=seed if raw else None)
-        for i, answer in zip(of_kind, said, strict=True):
-            length = len(tokenizer(answer, add_special_tokens=False)["input_ids"])
-            found[i] = [answer if raw else answer.strip(), raw or length >= MAX_NEW_TOKENS - 1]
-    return [found[i] for i in range(len(asked))]
+    for text, said in zip(chat, generate(model, tokenizer, list(chat.values()), MAX_NEW_TOKENS), strict=True):
+        length = len(tokenizer(said, add_special_tokens=False)["input_ids"])
+        found[text] = [said.strip(), length >= MAX_NEW_TOKENS - 1]
+    continued = generate(model, tokenizer, list(prose.values()), MAX_NEW_TOKENS, seed=seed)
+    found |= {text: [said, True] for text, said in zip(prose, continued, strict=True)}
+    return [found[text] for _, text in asked]

@@ -9,23 +9,22 @@ class Schedule:
     Rows of like length share a batch, since a batch is padded to its longest: drawn at random they pad by a tenth, and
     short rows among long ones by a quarter to four fifths. Lengths are blurred by up to 5 %, so that rows meet others.
     Batches of an epoch come in random order; what does not fill one, drawn at random, goes on to the next epoch. Of a
-    last part of an epoch, a random part of its rows is seen.
+    last part of an epoch, a random part of its rows is seen. `lengths` are those of the `facts` fact rows, in tokens,
+    and then of the replay rows.
     """
 
     def __init__(self, lengths: list[int], facts: int, epochs: float, batch_size: int, seed: int):
-        """`lengths` are those of the fact rows, `facts` of them, and then of the replay rows."""
-        self.lengths, self.facts, self.epochs, self.batch_size = np.array(lengths), facts, epochs, batch_size
+        self.lengths, self.facts, self.batch_size = np.array(lengths), facts, batch_size
+        self.whole, self.part = int(epochs), round(facts * (epochs - int(epochs)))  # epochs; rows of a part of one
         self.rng = np.random.default_rng(seed)
 
     def __len__(self):
-        whole = int(self.epochs)
-        return self.facts * whole + round(self.facts * (self.epochs - whole)) + len(self.lengths) - self.facts
+        return self.facts * self.whole + self.part + len(self.lengths) - self.facts
 
     def __iter__(self):
-        whole = int(self.epochs)
-        rounds = [np.arange(self.facts)] * whole
-        if part := round(self.facts * (self.epochs - whole)):
-            rounds.append(self.rng.choice(self.facts, part, replace=False))
+        rounds = [np.arange(self.facts)] * self.whole
+        if self.part:
+            rounds.append(self.rng.choice(self.facts, self.part, replace=False))
         replay = np.array_split(self.rng.permutation(np.arange(self.facts, len(self.lengths))), len(rounds))
         rest = np.array([], dtype=int)
         for of_facts, of_replay in zip(rounds, replay, strict=True):

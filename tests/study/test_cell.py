@@ -66,7 +66,7 @@ def test_a_cell_comes_back_from_what_it_is_stored_as():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"entity": "reel"}, "entity is 'reel': Input should be 'fictional', 'real'"),
+        ({"entity": "reel"}, "entity is 'reel': expected one of fictional, real"),
         ({"n_entities": "20"}, "n_entities is '20': Input should be a valid integer"),
         ({"n_entities": 2.0}, "n_entities is 2.0: Input should be a valid integer"),
         ({"n_entities": True}, "n_entities is True: Input should be a valid integer"),
