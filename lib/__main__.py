@@ -1,10 +1,10 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|bench|reproduce|
-gpu-check.
+"""The command line: python -m lib plan|run|status|figures|tour|pages|bench|reproduce|gpu-check.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -173,19 +173,16 @@ def say(text: str) -> None:
 
 def studies(grid: str, study: str | None) -> dict[str, dict]:
     """The cells of each study with their parts: a study is of one model, so a grid of several is a study of each."""
-    from lib.study.grid import load_grid
+    from lib.study.grid import grid_path, load_grid
     from lib.study.store import study_dir
 
-    cells = load_grid(grid)
-    name = study or grid.rsplit("/", 1)[-1].removesuffix(".yaml").removesuffix(".yml")
-    models = list(dict.fromkeys(cell.model for cell in cells))
-    short = {model: model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower() for model in models}
-    names = {model: f"{name}-{short[model]}" if len(models) > 1 else name for model in models}
-    if len(set(names.values())) < len(models):
-        raise UserError(f"{grid}: two models have the same last name, {', '.join(models)}: a grid of each")
-    for one in names.values():
-        study_dir(one)  # refuses a name that is a path
-    return {names[model]: {cell: part for cell, part in cells.items() if cell.model == model} for model in models}
+    cells, name = load_grid(grid), study or grid_path(grid).stem
+    study_dir(name)  # refuses a name that is a path
+    short = {cell.model: Path(cell.model).name.partition("@")[0].lower() for cell in cells}
+    if len(set(short.values())) < len(short):
+        raise UserError(f"{grid}: two models have the same last name, {', '.join(short)}: a grid of each")
+    names = {model: f"{name}-{last}" if len(short) > 1 else name for model, last in short.items()}
+    return {names[model]: {cell: part for cell, part in cells.items() if cell.model == model} for model in names}
 
 
 def draw(study: str, only_if_stale: bool = False) -> None:
