@@ -49,7 +49,7 @@ def plan(grid: Grid, jobs: Jobs = None) -> None:
 
 @app.command("run")
 def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local") -> None:
-    """Run the cells that are not finished, draw if a result is newer, and summarize; exit code 1 if cells failed."""
+    """Run the cells that are not finished, then draw what is out of date, and summarize. Exit code 1: cells failed."""
     say(f"reading {grid} and checking its cells")
     from lib.study import processes, ray, run, store
     from lib.train.model import check_hub
@@ -77,7 +77,7 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
 
 @app.command()
 def status(grid: Grid, study: Study = None) -> None:
-    """Say which cells of a grid are finished; exit code 1 while some are not."""
+    """Say which cells of a grid are finished. The exit code is 1 while some are not."""
     say(f"looking for the results of {grid}")
     from lib.study.run import finished
 
@@ -138,7 +138,7 @@ def reproduce(
     n: Annotated[int, typer.Option(min=1, help="cells to run again")] = 3,
     seed: Annotated[int | None, typer.Option(help="which cells are drawn (default: others every time)")] = None,
 ) -> None:
-    """Run random cells of a published study again and compare; exit code 1 if one does not agree."""
+    """Run random cells of a published study again and compare. The exit code is 1 if one does not agree."""
     say(f"running {n} cells of results/{study} again, some minutes each")
     from lib.commands import reproduce as command
 
@@ -147,7 +147,7 @@ def reproduce(
 
 @app.command()
 def gpu_check() -> None:
-    """Run a published cell on the GPU and compare with the CPU; exit code 1 if they do not agree."""
+    """Run a published cell on the GPU and compare with the CPU. The exit code is 1 if they do not agree."""
     say("running a cell of results/quick on the GPU, a few minutes")
     from lib.commands import gpu_check as command
 
