@@ -123,14 +123,11 @@ def evaluate(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> tuple
 def checkpoint(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> dict[str, str]:
     """Of every fact, in the order of the result's facts, "1" or "0": is it recalled, and is its first held-out question
     answered? One character a fact, so that a curve costs little to keep."""
-    recalled = ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
-    answered = ask.ask(model, tokenizer, questions.questions(profiles, 1))
-    order = {fact.id: i for i, fact in enumerate(facts_of(profiles))}
-    recalled = sorted(recalled, key=lambda item: order[item.fact])
-    return {
-        name: "".join(str(int(item.strict)) for item in items)
-        for name, items in (("recall", recalled), ("question", answered))
-    }
+    items = ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
+    items += ask.ask(model, tokenizer, questions.questions(profiles, 1))
+    strict = {(item.eval, item.fact): item.strict for item in items}
+    facts = facts_of(profiles)
+    return {name: "".join(str(int(strict[name, fact.id])) for fact in facts) for name in ("recall", "question")}
 
 
 def result(
