@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lib.commands.speeds import DEFAULTS, ROUNDS, first_cell, replay_rows
+from lib.commands.speeds import DEFAULTS, ROUNDS, first_cell
 from lib.errors import UserError
 from lib.paths import RESULTS, ROOT
 from lib.study import processes, store
@@ -55,17 +55,19 @@ def measure() -> dict:
     cores, rounds = processes.cores(), []
     with tempfile.TemporaryDirectory() as folder:
         replay = Path(folder) / "replay.json"
-        replay.write_text(json.dumps(replay_rows()))  # made once, outside of what is timed
+        replay.write_text("[]")
+        replay.write_text(json.dumps(_run("replay", 1, cores, replay)[0]))  # made once, outside of what is timed
         for i in range(ROUNDS):
-            one = {name: _run(name, 1, cores, replay)["examples_per_second"] for name in DEFAULTS}
-            ours, matmul = (_run(name, cores, 1, replay) for name in ("ours", "matmul"))
-            one["ours"], one["matmul"] = ours["examples_per_second"], matmul["flops_per_second"]
-            one["fraction"] = ours["flops_per_second"] / matmul["flops_per_second"]
+            one = {name: _run(name, 1, cores, replay)[0]["examples_per_second"] for name in DEFAULTS}
+            ours = _run("ours", cores, 1, replay)
+            one["ours"] = sum(of["examples_per_second"] for of in ours)
+            one["matmul"] = sum(of["flops_per_second"] for of in _run("matmul", cores, 1, replay))
+            one["fraction"] = sum(of["flops_per_second"] for of in ours) / one["matmul"]
             one["ratio"] = one["ours"] / one["plain_trl"]
             one["ratio_our_template"] = one["ours"] / one["plain_trl_our_template"]
             rounds.append(one)
             print(f"round {i + 1} of {ROUNDS}:", {name: round(value, 2) for name, value in one.items()}, flush=True)
-        asking = _run("asking", 1, 1, replay)["ratio"]
+        asking = _run("asking", 1, 1, replay)[0]["ratio"]
     median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
     return {
         "examples_per_second": {name: median[name] for name in ("ours", *DEFAULTS, "ratio", "ratio_our_template")},
@@ -80,7 +82,7 @@ def measure() -> dict:
 
 
 def _run(part, n, threads, replay):
-    """Run a part in n processes at once, each with so many threads; the sum of what they measured."""
+    """Run a part in n processes at once, each with so many threads; what each of them measured."""
     command = [sys.executable, "-m", "lib.commands.speeds", part, str(replay)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     if part not in DEFAULTS:
@@ -90,8 +92,7 @@ def _run(part, n, threads, replay):
     said = [child.communicate()[0] for child in running]
     if any(child.returncode for child in running):
         raise RuntimeError(f"{' '.join(command)} failed: run it, with a file that holds [], to see why")
-    measured = [json.loads(text.splitlines()[-1]) for text in said]
-    return {name: sum(one[name] for one in measured) for name in measured[0]}
+    return [json.loads(text.splitlines()[-1]) for text in said]
 
 
 def training_share() -> float:

@@ -41,9 +41,8 @@ def fact_rows(cell: Cell) -> list[Row]:
     return steps.training_rows(cell, take(steps.candidates(cell), cell.n_entities))
 
 
-def replay_rows() -> list[dict]:
-    """The replay rows of the benchmark, as JSON takes them."""
-    cell = first_cell("article")
+def replay_rows(cell: Cell, _) -> list[dict]:
+    """The replay rows of the cell, as JSON takes them."""
     model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
     return [asdict(row) for row in steps.replay_rows(model.eval(), tokenizer, cell)]
 
@@ -150,7 +149,7 @@ DEFAULTS = {
     "plain_trl_our_template": functools.partial(plain_trl, own_template=False),
     "unsloth_defaults": unsloth_defaults,
 }
-PARTS = {"ours": ours, "matmul": matmul, "asking": asking_ratio, **DEFAULTS}
+PARTS = {"replay": replay_rows, "ours": ours, "matmul": matmul, "asking": asking_ratio, **DEFAULTS}
 
 if __name__ == "__main__":
     given = [Row(**row) for row in json.loads(Path(sys.argv[2]).read_text())]
