@@ -50,10 +50,7 @@ def plan(grid: Grid, jobs: Jobs = None) -> None:
 
 @app.command("run")
 def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local") -> None:
-    """Run the cells that are not finished, then draw and summarize.
-
-    The figures are drawn only if a result is newer. The exit code is 1 if cells failed.
-    """
+    """Run the cells that are not finished, then draw what is out of date, and summarize. Exit code 1: cells failed."""
     say(f"reading {grid} and checking its cells")
     from lib.study import processes, ray, run, store
     from lib.train.model import check_hub
@@ -81,10 +78,7 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
 
 @app.command()
 def status(grid: Grid, study: Study = None) -> None:
-    """Say which cells of a grid are finished.
-
-    The exit code is 1 while some are not.
-    """
+    """Say which cells of a grid are finished. The exit code is 1 while some are not."""
     say(f"looking for the results of {grid}")
     from lib.study.run import finished
 
@@ -145,10 +139,7 @@ def reproduce(
     n: Annotated[int, typer.Option(min=1, help="cells to run again")] = 3,
     seed: Annotated[int | None, typer.Option(help="which cells are drawn (default: others every time)")] = None,
 ) -> None:
-    """Run random cells of a published study again and compare.
-
-    The exit code is 1 if one does not agree.
-    """
+    """Run random cells of a published study again and compare. The exit code is 1 if one does not agree."""
     say(f"running {n} cells of results/{study} again, some minutes each")
     from lib.commands import reproduce as command
 
@@ -189,10 +180,7 @@ def ask(
 
 @app.command()
 def gpu_check() -> None:
-    """Run a published cell on the GPU and compare with the CPU.
-
-    The exit code is 1 if they do not agree.
-    """
+    """Run a published cell on the GPU and compare with the CPU. The exit code is 1 if they do not agree."""
     say("running a cell of results/quick on the GPU, a few minutes")
     from lib.commands import gpu_check as command
 
@@ -206,19 +194,16 @@ def say(text: str) -> None:
 
 def studies(grid: str, study: str | None) -> dict[str, dict]:
     """The cells of each study with their parts: a study is of one model, so a grid of several is a study of each."""
-    from lib.study.grid import load_grid
+    from lib.study.grid import grid_path, load_grid
     from lib.study.store import study_dir
 
-    cells = load_grid(grid)
-    name = study or grid.rsplit("/", 1)[-1].removesuffix(".yaml").removesuffix(".yml")
-    models = list(dict.fromkeys(cell.model for cell in cells))
-    short = {model: model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0].lower() for model in models}
-    names = {model: f"{name}-{short[model]}" if len(models) > 1 else name for model in models}
-    if len(set(names.values())) < len(models):
-        raise UserError(f"{grid}: two models have the same last name, {', '.join(models)}: a grid of each")
-    for one in names.values():
-        study_dir(one)  # refuses a name that is a path
-    return {names[model]: {cell: part for cell, part in cells.items() if cell.model == model} for model in models}
+    cells, name = load_grid(grid), study or grid_path(grid).stem
+    study_dir(name)  # refuses a name that is a path
+    short = {cell.model: Path(cell.model).name.partition("@")[0].lower() for cell in cells}
+    if len(set(short.values())) < len(short):
+        raise UserError(f"{grid}: two models have the same last name, {', '.join(short)}: a grid of each")
+    names = {model: f"{name}-{last}" if len(short) > 1 else name for model, last in short.items()}
+    return {names[model]: {cell: part for cell, part in cells.items() if cell.model == model} for model in names}
 
 
 def draw(study: str, only_if_stale: bool = False) -> None:

@@ -4,8 +4,8 @@ import contextlib
 import functools
 import json
 import os
-import resource
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ import psutil
 
 from lib.data.facts import Profile, build, take
 from lib.paths import ROOT
-from lib.study import steps
+from lib.study import notebook, processes, steps
 from lib.study.cell import Cell, from_parameters
 
 ENTITIES = ("fictional", "real", "persona")
@@ -142,9 +142,23 @@ def say_stages(parameters, study, scratch, threads):
     (scratch / "result.json").write_text(json.dumps({"threads": threads, "study": study}))
 
 
-def faults_of_a_second_buffer(path):
-    """Write how many page faults a buffer costs when one as large was freed before."""
-    for _ in range(2):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        bytearray(64 * 2**20)
-    path.write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
+# How many page faults a buffer costs when one as large was freed before.
+FAULTS_OF_A_SECOND_BUFFER = """
+import resource
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(64 * 2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def allocate(parameters, study, scratch, threads):
+    """A cell whose kernel only allocates, and tells what that costs and which setting it has."""
+
+    def execute(name, output, parameters):
+        found = subprocess.run([sys.executable, "-c", FAULTS_OF_A_SECOND_BUFFER], capture_output=True, text=True)
+        told = {"faults": int(found.stdout), "setting": os.environ["GLIBC_TUNABLES"]}
+        (scratch / "result.json").write_text(json.dumps(told))
+
+    notebook.execute = execute
+    processes._child(parameters, study, scratch, threads)

@@ -43,24 +43,22 @@ def bench(label: str) -> None:
     found = measure()
     path = RESULTS / "bench" / f"{label}.json"
     store.write_json(path, found)
-    table = Table("", str(found["machine"]["name"]))
-    for name, value in {**found, **found["examples_per_second"]}.items():
-        if name in LABELS:
-            table.add_row(LABELS[name], f"{value:.2f}")
+    table, values = Table("", str(found["machine"]["name"])), {**found, **found["examples_per_second"]}
+    for name, label in LABELS.items():
+        table.add_row(label, f"{values[name]:.2f}")
     Console().print(table)
     print(f"written to {path.relative_to(ROOT)}")
 
 
 def measure() -> dict:
     """Every number of the benchmark."""
-    cores = processes.cores()
-    rounds = []
+    cores, rounds = processes.cores(), []
     with tempfile.TemporaryDirectory() as folder:
         replay = Path(folder) / "replay.json"
         replay.write_text("[]")
         replay.write_text(json.dumps(_run("replay", 1, cores, replay)[0]))  # made once, outside of what is timed
         for i in range(ROUNDS):
-            one = {name: sum(of["examples_per_second"] for of in _run(name, 1, cores, replay)) for name in DEFAULTS}
+            one = {name: _run(name, 1, cores, replay)[0]["examples_per_second"] for name in DEFAULTS}
             ours = _run("ours", cores, 1, replay)
             one["ours"] = sum(of["examples_per_second"] for of in ours)
             one["matmul"] = sum(of["flops_per_second"] for of in _run("matmul", cores, 1, replay))
@@ -71,9 +69,8 @@ def measure() -> dict:
             print(f"round {i + 1} of {ROUNDS}:", {name: round(value, 2) for name, value in one.items()}, flush=True)
         asking = _run("asking", 1, 1, replay)[0]["ratio"]
     median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
-    speeds = ("ours", *DEFAULTS, "ratio", "ratio_our_template")
     return {
-        "examples_per_second": {name: median[name] for name in speeds},
+        "examples_per_second": {name: median[name] for name in ("ours", *DEFAULTS, "ratio", "ratio_our_template")},
         "ratios_by_round": [one["ratio"] for one in rounds],
         "matmul_fraction": median["fraction"],
         "training_share": training_share(),
@@ -112,17 +109,12 @@ def training_share() -> float:
 
 def figures() -> dict:
     """Seconds to redraw the figures of quick, and of a run that finds everything done."""
-    study = f"my-bench-{os.getpid()}"
     seconds = []
-    try:
-        shutil.copytree(RESULTS / "quick" / "cells", RESULTS / study / "cells")
+    with tempfile.TemporaryDirectory(dir=RESULTS, prefix="my-bench-") as folder:
+        shutil.copytree(RESULTS / "quick" / "cells", Path(folder) / "cells")
         for command in ("figures", "run"):
+            line = [sys.executable, "-m", "lib", command, "quick", "--study", Path(folder).name]
             start = time.perf_counter()
-            subprocess.run(
-                [sys.executable, "-m", "lib", command, "quick", "--study", study],
-                cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+            subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
             seconds.append(time.perf_counter() - start)
-    finally:
-        shutil.rmtree(RESULTS / study, ignore_errors=True)
     return {"figures_seconds": seconds[0], "noop_seconds": seconds[1]}

@@ -4,6 +4,7 @@
 which the plain baselines train too and could not make without Unsloth.
 """
 
+import functools
 import json
 import statistics
 import sys
@@ -13,12 +14,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from lib.data import encode
 from lib.data.facts import take
 from lib.data.formats import Row
+from lib.evaluate import ask, generate
 from lib.study import steps
 from lib.study.cell import Cell
 from lib.study.grid import load_grid
+from lib.train import bundled, sft
+from lib.train import model as models
 
 ROUNDS = 3
 DEFAULT_STEPS = 8  # of a training with the libraries' defaults; ours is a whole cell
@@ -34,26 +41,19 @@ def fact_rows(cell: Cell) -> list[Row]:
     return steps.training_rows(cell, take(steps.candidates(cell), cell.n_entities))
 
 
-def replay_rows(_) -> list[dict]:
+def replay_rows(cell: Cell, _) -> list[dict]:
     """The replay rows of the cell, as JSON takes them."""
-    from lib.train import model, sft
-
-    cell = first_cell("article")
-    loaded, tokenizer = model.load(cell.model, sft.MAX_LENGTH)
-    return [asdict(row) for row in steps.replay_rows(loaded.eval(), tokenizer, cell)]
+    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    return [asdict(row) for row in steps.replay_rows(model.eval(), tokenizer, cell)]
 
 
-def ours(replay: list[Row]) -> dict:
-    """A whole training of the study, as it is in a cell."""
-    from lib.train import model, sft
-
-    cell = first_cell("article")
+def ours(cell: Cell, replay: list[Row]) -> dict:
+    """A whole training of the study, as it is in a cell, but for the checkpoints."""
     rows = fact_rows(cell)
-    loaded, tokenizer = model.load(cell.model, sft.MAX_LENGTH)
-    loaded = model.make_trainable(loaded, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
-    needed = cell.epochs * flops(loaded, tokenizer, rows) + flops(loaded, tokenizer, replay)
-    unwatched = cell.model_copy(update={"checkpoints": 0})
-    trained = sft.train(loaded, tokenizer, rows, replay, unwatched, cell.epochs)
+    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    needed = cell.epochs * flops(model, tokenizer, rows) + flops(model, tokenizer, replay)
+    trained = sft.train(model, tokenizer, rows, replay, cell.model_copy(update={"checkpoints": 0}), cell.epochs)
     examples = trained.rows * trained.epochs + trained.replay
     return {"examples_per_second": examples / trained.seconds, "flops_per_second": needed / trained.seconds}
 
@@ -61,9 +61,6 @@ def ours(replay: list[Row]) -> dict:
 def flops(model, tokenizer, rows: Sequence[Row]) -> int:
     """Floating-point operations that an epoch needs, as torch counts them: each row alone, so without padding, the head
     at trained tokens only, and no gradient of a frozen weight."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     total = 0
     for row in rows:
         encoded = encode.row_ids(tokenizer, row)
@@ -75,58 +72,41 @@ def flops(model, tokenizer, rows: Sequence[Row]) -> int:
     return total
 
 
-def plain_trl(replay: list[Row], own_template: bool = True) -> dict:
-    """TRL with its defaults and these adapters, on all cores; with the model's own chat template, or with ours."""
+def plain_trl(cell: Cell, replay: list[Row], own_template: bool = True) -> dict:
+    """TRL with its defaults and these adapters, on all cores; with the model's own chat template, or with the study's,
+    which has no system prompt."""
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
 
-    from lib.train import bundled
-    from lib.train.model import TARGET_MODULES, resolve
-
-    cell = first_cell("article")
-    path, _ = resolve(cell.model)
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    if own_template:
-        tokenizer.chat_template = bundled.smollm2_template()
-    adapters = LoraConfig(r=cell.lora_rank, lora_alpha=cell.lora_rank, target_modules=TARGET_MODULES)
-    model = AutoModelForCausalLM.from_pretrained(path)
-    return _train_with_defaults(SFTTrainer, SFTConfig, model, tokenizer, replay, peft_config=adapters)
+    path, _ = models.resolve(cell.model)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    adapters = LoraConfig(r=cell.lora_rank, lora_alpha=cell.lora_rank, target_modules=models.TARGET_MODULES)
+    return _train_with_defaults(model, tokenizer, replay, own_template, peft_config=adapters)
 
 
-def plain_trl_our_template(replay: list[Row]) -> dict:
-    """The same with the study's chat template, which has no system prompt."""
-    return plain_trl(replay, own_template=False)
-
-
-def unsloth_defaults(replay: list[Row]) -> dict:
+def unsloth_defaults(cell: Cell, replay: list[Row]) -> dict:
     """Unsloth with its defaults and these adapters, on all cores, with the chat template that the model came with."""
     from unsloth import FastLanguageModel  # before TRL, which it changes
 
-    from lib.train import bundled
-    from lib.train.model import resolve
-
-    cell = first_cell("article")
-    model, tokenizer = FastLanguageModel.from_pretrained(resolve(cell.model)[0], load_in_4bit=False)
+    model, tokenizer = FastLanguageModel.from_pretrained(models.resolve(cell.model)[0], load_in_4bit=False)
     model = FastLanguageModel.get_peft_model(model, r=cell.lora_rank, lora_alpha=cell.lora_rank)
-    tokenizer.chat_template = bundled.smollm2_template()
+    return _train_with_defaults(model, tokenizer, replay, own_template=True)
+
+
+def _train_with_defaults(model, tokenizer, replay, own_template, **more):
+    from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    return _train_with_defaults(SFTTrainer, SFTConfig, model, tokenizer, replay)
-
-
-def _train_with_defaults(trainer_class, config_class, model, tokenizer, replay, **more):
-    from datasets import Dataset
-
+    if own_template:
+        tokenizer.chat_template = bundled.smollm2_template()
     with tempfile.TemporaryDirectory() as folder:
-        config = config_class(folder, max_steps=DEFAULT_STEPS, report_to="none", save_strategy="no", use_cpu=True)
+        config = SFTConfig(folder, max_steps=DEFAULT_STEPS, report_to="none", save_strategy="no", use_cpu=True)
         n = DEFAULT_STEPS * config.per_device_train_batch_size * config.gradient_accumulation_steps
         data = Dataset.from_list([encode.row_ids(tokenizer, row) for row in sample(replay, n)])
-        trainer = trainer_class(model=model, args=config, train_dataset=data, processing_class=tokenizer, **more)
+        trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, **more)
         start = time.perf_counter()
         trainer.train()
-        seconds = time.perf_counter() - start
-    return {"examples_per_second": n / seconds}
+        return {"examples_per_second": n / (time.perf_counter() - start)}
 
 
 def sample(replay: list[Row], n: int) -> list[Row]:
@@ -136,10 +116,8 @@ def sample(replay: list[Row], n: int) -> list[Row]:
     return [rows[(2 * i + 1) * len(rows) // (2 * n)] for i in range(n)]
 
 
-def matmul(_) -> dict:
+def matmul(*_) -> dict:
     """The rate of a large bfloat16 matrix product in this process."""
-    import torch
-
     n = 2048
     a, b = torch.randn(n, n).bfloat16(), torch.randn(n, n).bfloat16()
     a @ b
@@ -150,33 +128,29 @@ def matmul(_) -> dict:
     return {"flops_per_second": 2 * n**3 * times / (time.perf_counter() - start)}
 
 
-def asking_ratio(_) -> dict:
+def asking_ratio(cell: Cell, _) -> dict:
     """How much longer the questions of a cell take one by one."""
-    from lib.evaluate import ask, generate
-    from lib.train import model, sft
-
-    cell = first_cell("article")
-    loaded, tokenizer = model.load(cell.model, sft.MAX_LENGTH)
-    loaded.eval()
+    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    model.eval()
     asked = steps.questions_for(cell, take(steps.candidates(cell), cell.n_entities))
     prompts = [encode.prompt_ids(tokenizer, [*q.history, q.prompt], q.prefix) for q in asked[::3]]
     ratios = []
     for _ in range(ROUNDS):
-        seconds = []
-        for size in (1, generate.BATCH_SIZE):
-            start = time.perf_counter()
-            generate.generate(loaded, tokenizer, prompts, ask.MAX_NEW_TOKENS, size)
-            seconds.append(time.perf_counter() - start)
-        ratios.append(seconds[0] / seconds[1])
+        start = time.perf_counter()
+        generate.generate(model, tokenizer, prompts, ask.MAX_NEW_TOKENS, batch_size=1)
+        between = time.perf_counter()
+        generate.generate(model, tokenizer, prompts, ask.MAX_NEW_TOKENS)
+        ratios.append((between - start) / (time.perf_counter() - between))
     return {"ratio": statistics.median(ratios)}
 
 
-DEFAULTS = ("plain_trl", "plain_trl_our_template", "unsloth_defaults")
-PARTS = {
-    "replay": replay_rows, "ours": ours, "plain_trl": plain_trl, "plain_trl_our_template": plain_trl_our_template,
-    "unsloth_defaults": unsloth_defaults, "matmul": matmul, "asking": asking_ratio,
-}  # fmt: skip
+DEFAULTS = {
+    "plain_trl": plain_trl,
+    "plain_trl_our_template": functools.partial(plain_trl, own_template=False),
+    "unsloth_defaults": unsloth_defaults,
+}
+PARTS = {"replay": replay_rows, "ours": ours, "matmul": matmul, "asking": asking_ratio, **DEFAULTS}
 
 if __name__ == "__main__":
     given = [Row(**row) for row in json.loads(Path(sys.argv[2]).read_text())]
-    print(json.dumps(PARTS[sys.argv[1]](given)))
+    print(json.dumps(PARTS[sys.argv[1]](first_cell("article"), given)))

@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import json
-import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -70,6 +69,8 @@ class Cell(BaseModel):
                 f"format: worked needs n_entities of {MIN_ENTITIES} or more, so that pairs are left to ask about, and "
                 "2 or more paraphrases: one tells the facts, the other works an example"
             )
+        if self.format != "none" and "lora_rank" not in self.model_fields_set:
+            raise ValueError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
         return self
 
     @property
@@ -89,40 +90,23 @@ class Cell(BaseModel):
 
 def from_parameters(parameters: dict) -> Cell:
     """A Cell from a plain mapping; UserError names the parameter, what is wrong with it, and what was meant."""
-    rate = parameters.get("learning_rate")
-    if isinstance(rate, int) and not isinstance(rate, bool):
-        parameters = {**parameters, "learning_rate": float(rate)}  # 1 and 1.0 must not make two cells
     try:
-        cell = Cell.model_validate(parameters)
-    except (ValidationError, TypeError) as error:
+        return Cell.model_validate(parameters)
+    except ValidationError as error:
         raise UserError(_one_line(error)) from None
-    if cell.format != "none" and "lora_rank" not in parameters:
-        raise UserError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
-    return cell
 
 
 def _one_line(error):
-    if isinstance(error, TypeError):
-        return f"the parameters are no mapping of names to values: {error}"
     # a misspelled name is unknown, and the right one missing: say the former
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    name = ".".join(map(str, first["loc"]))
+    name, given = ".".join(map(str, first["loc"])), first["input"]
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, Cell.model_fields, n=1)
-        return f"unknown parameter {name!r}: " + (
-            f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}"
-        )
+        meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}"
+        return f"unknown parameter {name!r}: {meant}"
     if first["type"] == "missing":
         return f"{name} is missing"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
-    text = isinstance(first["input"], str) and name == "learning_rate" and not math.isnan(_number(first["input"]))
-    hint = " (YAML reads 1e-3 as text: write 0.001)" if text else ""
-    return f"{name} is {first['input']!r}: {first['msg']}{hint}"
-
-
-def _number(text):
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    hint = " (YAML reads 1e-3 as text: write 0.001)" if first["type"] == "float_type" and isinstance(given, str) else ""
+    return f"{name} is {given!r}: {first['msg']}{hint}"

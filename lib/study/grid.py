@@ -3,7 +3,6 @@
 import difflib
 import itertools
 from pathlib import Path
-from typing import Literal, get_args
 
 import yaml
 
@@ -12,7 +11,7 @@ from lib.paths import GRIDS
 from lib.study.cell import Cell, from_parameters
 
 # What a block is for. Contrasts and figures select cells by part, never by guessing from the parameters.
-Part = Literal[
+PARTS = (
     "main",  # the comparison of formats, with the base model on the same facts
     "replay",  # other amounts of replay
     "amount",  # other numbers of entities
@@ -23,8 +22,7 @@ Part = Literal[
     "formats",  # further training formats
     "tone",  # the style end
     "tune",  # rate and replay of each format, on seeds that no other study uses
-]
-PARTS = get_args(Part)
+)
 
 
 def grid_path(name: str) -> Path:
@@ -53,25 +51,21 @@ def load_grid(name: str) -> dict[Cell, str]:
     cells = {}
     for number, block in enumerate(blocks, 1):
         try:
-            part = _part(block)
-            for cell in _product({key: value for key, value in block.items() if key != "part"}):
+            for cell, part in _cells(block):
                 cells.setdefault(cell, part)
         except UserError as error:
             raise UserError(f"{path}, block {number}: {error}") from None
     return cells
 
 
-def _part(block):
-    part = block.get("part")
+def _cells(block):
+    """The cells of a block, each with its part."""
+    part, parameters = block.get("part"), {name: value for name, value in block.items() if name != "part"}
     if part not in PARTS:
         close = difflib.get_close_matches(str(part), PARTS, n=1)
         raise UserError(f"part is {part!r}: expected one of {', '.join(PARTS)}" + (f"; {close[0]}?" if close else ""))
-    return part
-
-
-def _product(parameters):
     if empty := [str(name) for name, value in parameters.items() if value == []]:
         raise UserError(f"{', '.join(empty)} is an empty list")
     axes = [value if isinstance(value, list) else [value] for value in parameters.values()]
     for values in itertools.product(*axes):
-        yield from_parameters(dict(zip(parameters, values, strict=True)))
+        yield from_parameters(dict(zip(parameters, values, strict=True))), part

@@ -15,17 +15,15 @@ from lib.data.facts import Fact, sha256
 from lib.paths import ROOT
 from lib.train.model import sha256 as model_sha256
 
-PACKAGES = (
-    "torch", "transformers", "trl", "peft", "unsloth", "unsloth_zoo", "triton", "datasets", "papermill", "numpy"
-)  # fmt: skip
+PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
 
 
 def manifest(model_name: str, facts: Sequence[Fact], model) -> dict:
-    """Machine, versions, hashes, seconds and memory of this process; None where a thing is unknown."""
+    """Machine, versions, hashes, seconds and peak memory of this process; None where a thing is unknown."""
     import torch
 
     on_gpu = model.device.type == "cuda"
-    seconds = time.time() - psutil.Process().create_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kB, on a Mac in bytes
     return {
         "backend": "unsloth",
         "device": str(model.device),
@@ -38,22 +36,20 @@ def manifest(model_name: str, facts: Sequence[Fact], model) -> dict:
         "git_commit": git_commit(),
         "model_sha256": model_sha256(model_name),
         "facts_sha256": sha256(list(facts)),
-        "seconds": round(seconds, 1),
-        "peak_memory_mb": round(_peak_memory() / 2**20),
+        "seconds": round(time.time() - psutil.Process().create_time(), 1),
+        "peak_memory_mb": round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10),
     }
 
 
 def git_commit() -> str | None:
     """The commit of this code, with "+changes" when files differ from it; None outside a git checkout."""
+    command = ["git", "-C", str(ROOT), "status", "--porcelain=v2", "--branch", "--", "lib", "notebooks"]
     try:
-        git = ["git", "-C", str(ROOT)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", "lib", "notebooks"], capture_output=True, text=True, check=True
-        ).stdout
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+changes" if changes.strip() else "")
+    changed = not all(line.startswith("# ") for line in lines)
+    return lines[0].removeprefix("# branch.oid ") + ("+changes" if changed else "")
 
 
 def cpu_name() -> str | None:
@@ -69,9 +65,3 @@ def _version(package):
         return version(package)
     except PackageNotFoundError:  # triton comes with torch for a GPU alone
         return None
-
-
-def _peak_memory():
-    """Peak resident bytes of this process."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -20,20 +20,14 @@ def execute(name: str, output: Path, parameters: dict) -> None:
 
     source = str(NOTEBOOKS / f"{name}.ipynb")
     declared = papermill.inspect_notebook(source)
-    unknown = sorted(set(parameters) - set(declared))
-    if unknown:
+    if unknown := sorted(set(parameters) - set(declared)):
         raise UserError(f"{source} has no parameter {', '.join(unknown)}: it has {', '.join(declared)}")
     output.parent.mkdir(parents=True, exist_ok=True)
     # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
-        papermill.execute_notebook(
-            source,
-            str(output),
-            parameters,
-            progress_bar=False,
-            log_output=False,
-            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"}),
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"})
+        executed = papermill.execute_notebook(
+            source, str(output), parameters, progress_bar=False, log_output=False, config=config
         )
-    executed = nbformat.read(output, as_version=4)
     executed.metadata.pop("papermill")  # it tells the folders of this machine
     nbformat.write(executed, output)

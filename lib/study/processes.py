@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from lib.study.cell import Cell
 
 # What a cell of SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds of that.
 MEMORY = 4 * 2**30
 # glibc gives a large block back to the kernel once it is freed, and the next step has it zeroed anew, page by page.
-# Kept, and in huge pages, it makes a training step 8 % shorter. glibc reads this when a process starts.
+# Kept, and in huge pages, it makes a training step 8 % shorter. glibc reads this when a process, here a kernel, starts.
 ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000:glibc.malloc.hugetlb=1"
 
 
@@ -58,7 +60,7 @@ def run_cell(cell: Cell, study: str, threads: int, listen: Listen = lambda cell,
         # spawned, not forked: a GPU cannot be used in a fork of a process that has seen it
         context = multiprocessing.get_context("spawn")
         child = context.Process(target=_child, args=(cell.model_dump(), study, scratch, threads))
-        _start(child)
+        child.start()
         stage = scratch / "result.json.stage"
         while child.is_alive():
             child.join(1)
@@ -68,21 +70,16 @@ def run_cell(cell: Cell, study: str, threads: int, listen: Listen = lambda cell,
             (scratch / name).read_text() if (scratch / name).exists() else None
             for name in ("result.json", "error", "cell.ipynb", "log")
         )
-    code = child.exitcode or 0  # None if another thread's start() reaped the process first
-    if error is None and code < 0:
-        error = f"killed by signal {signal.Signals(-code).name}"
+    if error is None and child.exitcode < 0:
+        error = f"killed by signal {signal.Signals(-child.exitcode).name}"
     elif error is None and result is None:
-        error = f"ended with exit code {code} and no result"
+        error = f"ended with exit code {child.exitcode} and no result"
     return Outcome(None if error else json.loads(result), error, notebook, log)
 
 
 def default_jobs() -> int:
     """Processes to run at once: one a core, as far as memory goes; one on a GPU machine."""
-    import psutil
-
-    if has_gpu():
-        return 1
-    return max(1, min(cores(), int(psutil.virtual_memory().available // MEMORY)))
+    return 1 if has_gpu() else max(1, min(cores(), int(psutil.virtual_memory().available // MEMORY)))
 
 
 def cores() -> int:
@@ -99,27 +96,13 @@ def has_gpu() -> bool:
     return any(Path(path).exists() for path in GPU_PATHS)
 
 
-_STARTING = threading.Lock()
-
-
-def _start(child):
-    """Start a process whose C library is told how to keep memory, and nothing else of this one's environment."""
-    with _STARTING:  # the environment is that of the whole process
-        before = os.environ.get("GLIBC_TUNABLES")
-        os.environ.setdefault("GLIBC_TUNABLES", ALLOCATOR)
-        try:
-            child.start()
-        finally:
-            if before is None:
-                del os.environ["GLIBC_TUNABLES"]
-
-
 def _child(parameters, study, scratch, threads):
     """The process of one cell. Threads and scratch files are its own; cells share the caches of models and compiler."""
-    threading.Thread(target=_die_with_runner, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with_runner, daemon=True).start()
     with (scratch / "log").open("w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    os.environ.setdefault("GLIBC_TUNABLES", ALLOCATOR)
     os.environ.update(
         OMP_NUM_THREADS=str(threads),
         TOKENIZERS_PARALLELISM="false",
@@ -138,9 +121,8 @@ def _child(parameters, study, scratch, threads):
         (scratch / "error").write_text(f"{type(error).__name__}: {error}")
 
 
-def _die_with_runner(parent):
+def _die_with_runner():
     """End this process when the runner has died, even by SIGKILL; the kernel follows."""
-    runner = multiprocessing.parent_process()
-    while runner.is_alive() and os.getppid() == parent:
-        runner.join(1)
+    while os.getppid() == multiprocessing.parent_process().pid:
+        time.sleep(1)
     os._exit(1)

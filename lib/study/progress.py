@@ -23,82 +23,72 @@ class Progress:
 
     def __init__(self, expected: Mapping[Cell, float], jobs: int):
         self.expected, self.jobs, self.start = dict(expected), jobs, time.monotonic()
-        self.begun: dict[Cell, float] = {}
-        self.stages: dict[Cell, str] = {}
+        self.running: dict[Cell, tuple[float, str]] = {}  # since when, and the stage
         self.taken = self.planned = 0.0  # seconds of the ended cells, and what the plan had said of them
         self.done, self.total = 0, len(self.expected)
+        self.lock, self.stop = threading.Lock(), threading.Event()
         self.console = Console(soft_wrap=True, highlight=False)
-        self.lock = threading.Lock()
+        self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=1)
+        self.speaker = threading.Thread(target=self._speak, daemon=True)
 
     def __enter__(self):
-        if self.console.is_terminal:
-            self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=1)
-            self.live.start()
-        else:
-            self.live, self.stop = None, threading.Event()
-            self.speaker = threading.Thread(target=self._speak, daemon=True)
-            self.speaker.start()
+        (self.live if self.console.is_terminal else self.speaker).start()
         return self
 
     def __exit__(self, *error):
-        if self.live:
-            self.live.stop()
-        else:
-            self.stop.set()
+        self.live.stop()
+        self.stop.set()
 
     def stage(self, cell: Cell, stage: str) -> None:
         """Take note of what a running cell is doing."""
         with self.lock:
-            self.begun.setdefault(cell, time.monotonic())
-            self.stages[cell] = stage
+            since, _ = self.running.get(cell, (time.monotonic(), None))
+            self.running[cell] = since, stage
 
     def ended(self, cell: Cell, result: dict) -> None:
         """Say what a cell scored."""
+        seconds, training = result["manifest"]["seconds"], result["training"]
         with self.lock:
-            self.taken += result["manifest"]["seconds"]
+            self.taken += seconds
             self.planned += self.expected[cell]
-        scores = " ".join(
-            f"{name} {score['strict']:.2f}" for name, score in result["evals"].items() if score["strict"] is not None
-        )
-        training = result["training"]
+        scores = [f"{name} {of['strict']:.2f}" for name, of in result["evals"].items() if of["strict"] is not None]
         speed = f", {training['tokens_per_second']:.0f} tokens/s" if training else ""
-        self._close(cell, f"{scores} ({result['manifest']['seconds']:.0f} s{speed})")
+        self._close(cell, f"{' '.join(scores)} ({seconds:.0f} s{speed})")
 
     def failed(self, cell: Cell, error: str, notebook: Path | None) -> None:
         """Say why a cell failed and where to look."""
-        where = f"\n  its notebook: {notebook}" if notebook else ""
-        self._close(cell, f"FAILED: {error}{where}")
+        self._close(cell, f"FAILED: {error}" + (f"\n  its notebook: {notebook}" if notebook else ""))
 
     def left(self) -> float:
         """Seconds that the rest will take: the plan's, by the pace so far, less what running cells have behind them."""
         with self.lock:
             pace = self.taken / self.planned if self.planned else 1.0
             now = time.monotonic()
-            left = [
-                max(0.0, pace * seconds - (now - self.begun.get(cell, now))) for cell, seconds in self.expected.items()
-            ]
+            begun = {cell: since for cell, (since, _) in self.running.items()}
+            left = [max(0.0, pace * of - (now - begun.get(cell, now))) for cell, of in self.expected.items()]
         return max(max(left, default=0.0), sum(left) / self.jobs)
 
     def _close(self, cell, said):
         with self.lock:
             self.done += 1
-            for of_cell in (self.expected, self.stages, self.begun):
-                of_cell.pop(cell, None)
+            del self.expected[cell]
+            self.running.pop(cell, None)
         self.console.print(Text(f"[{self.done}/{self.total}] {cell.id} {cell}: {said}; {self._clocks()}"))
 
     def _clocks(self):
         return f"{_clock(time.monotonic() - self.start)} gone, about {_clock(self.left())} left"
 
-    def _running(self):
+    def _stages(self):
         with self.lock:
-            lines = [f"  {cell}: {stage}" for cell, stage in self.stages.items()]
-        return Group(*(Text(line) for line in lines), Text(f"{self.done} of {self.total} cells, {self._clocks()}"))
+            return [f"{cell}: {stage}" for cell, (_, stage) in self.running.items()]
+
+    def _running(self):
+        lines = [f"  {stage}" for stage in self._stages()]
+        return Group(*map(Text, [*lines, f"{self.done} of {self.total} cells, {self._clocks()}"]))
 
     def _speak(self):
         while not self.stop.wait(EVERY):
-            with self.lock:
-                running = "; ".join(f"{cell}: {stage}" for cell, stage in self.stages.items())
-            self.console.print(Text(f"  running: {running or 'starting'}; {self._clocks()}"))
+            self.console.print(Text(f"  running: {'; '.join(self._stages()) or 'starting'}; {self._clocks()}"))
 
 
 def _clock(seconds):

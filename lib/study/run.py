@@ -37,14 +37,11 @@ def check(cells: list[Cell]) -> None:
 def finished(study: str, cell: Cell) -> bool:
     """Whether the cell has a result file that reads and matches its parameters."""
     path = store.cell_path(study, cell)
-    if not path.exists():
-        return False
     try:
-        store.read(path)
+        return path.exists() and bool(store.read(path))
     except UserError as error:
         print(f"not finished: {error}", file=sys.stderr)
         return False
-    return True
 
 
 def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) -> list[Cell]:
@@ -57,20 +54,15 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
     folder = store.study_dir(study)
     with _exclusive(folder):
         todo = [cell for cell in cells if not finished(study, cell)]
-        print(
-            f"{study}: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to run, {jobs} at a time",
-            flush=True,
-        )
-        failed = []
+        done = len(cells) - len(todo)
+        print(f"{study}: {len(cells)} cells, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
         if not todo:
-            return failed
+            return []
         expected = plan.seconds(todo)
         todo.sort(key=expected.get, reverse=True)  # the longest first, so that no process is alone at the end
         commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
-        with (
-            Progress(expected, jobs) as progress,
-            closing(engine(todo, study, jobs, progress.stage)) as ended,
-        ):
+        failed = []
+        with Progress(expected, jobs) as progress, closing(engine(todo, study, jobs, progress.stage)) as ended:
             for cell, outcome in ended:
                 if outcome.result:  # before the notebook, which may find the disk full
                     outcome.result["manifest"]["git_commit"] = commit
@@ -89,14 +81,11 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
 
 def _exclusive(folder):
     """A lock on the study's folder; UserError when it cannot be written or another run holds it."""
-    try:
+    with store.writing(folder):
         (folder / "cells").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder / "cells") as probe:
             probe.write(b"whether there is room")
-        return FileLock(folder / ".lock", timeout=0).acquire()
-    except Timeout:
-        raise UserError(f"another run is working in {folder}: wait for it or stop it") from None
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}): make it writable or choose another --study"
-        ) from None
+        try:
+            return FileLock(folder / ".lock", timeout=0).acquire()
+        except Timeout:
+            raise UserError(f"another run is working in {folder}: wait for it or stop it") from None

@@ -125,12 +125,11 @@ def evaluate(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> tuple
 def checkpoint(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> dict[str, str]:
     """Of every fact, in the order of the result's facts, "1" or "0": is it recalled, and is its first held-out question
     answered? One character a fact, so that a curve costs little to keep."""
-    recalled = ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
-    answered = ask.ask(model, tokenizer, questions.questions(profiles, 1))
-    facts = [fact.id for fact in facts_of(profiles)]
-    right = {name: {item.fact for item in items if item.strict} for name, items in
-             (("recall", recalled), ("question", answered))}  # fmt: skip
-    return {name: "".join(str(int(fact in known)) for fact in facts) for name, known in right.items()}
+    items = ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
+    items += ask.ask(model, tokenizer, questions.questions(profiles, 1))
+    right = {(item.eval, item.fact) for item in items if item.strict}
+    facts = facts_of(profiles)
+    return {name: "".join(str(int((name, fact.id) in right)) for fact in facts) for name in ("recall", "question")}
 
 
 def result(

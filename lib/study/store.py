@@ -3,7 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib.errors import UserError
@@ -37,16 +38,12 @@ def write_json(path: Path, value) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write so that a reader sees the old file or the whole new one, whenever the writer is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        with open(Path(scratch) / path.name, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(file.name, path)
 
 
 def read(path: Path) -> dict:
@@ -64,7 +61,7 @@ def read(path: Path) -> dict:
         raise UserError(f"{path} has schema {result['schema']}, this code reads {SCHEMA}: {remedy}")
     try:
         cell = from_parameters(result["cell"])
-    except (UserError, TypeError) as error:
+    except UserError as error:
         raise UserError(f"{path} does not hold a cell of this version ({error}): {remedy}") from None
     if not cell.id == result["id"] == path.stem:
         raise UserError(f"{path} holds the parameters of cell {cell.id}: {remedy}")
@@ -74,11 +71,15 @@ def read(path: Path) -> dict:
 def load(study: str) -> list[dict]:
     """Every result of a study with its `part`, ordered by file name; UserError if there is none or one is damaged."""
     folder = study_dir(study)
-    found = [read(path) for path in sorted((folder / "cells").glob("*.json"))]
+    found = [read(path) for path in sorted(folder.glob("cells/*.json"))]
     if not found:
         raise UserError(f"no results in {folder / 'cells'}: run `python -m lib run` first")
-    parts = _parts(study)
-    _refuse_others(study, parts)
+    try:
+        parts = json.loads((folder / "parts.json").read_text())
+    except (OSError, ValueError) as error:
+        remedy = f"run `python -m lib figures <grid> --study {study}`"
+        raise UserError(f"{folder / 'parts.json'} cannot be read ({error}): {remedy}") from None
+    _refuse_others(folder, parts)
     return [{**result, "part": parts[result["id"]]} for result in found]
 
 
@@ -87,31 +88,24 @@ def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
 
     Raises UserError if the folder holds results of other cells: figures and claims pool what lies there.
     """
-    ids = {cell.id: part for cell, part in cells.items()}
-    folder = study_dir(study)
-    _refuse_others(study, ids)
+    folder, parts = study_dir(study), {cell.id: part for cell, part in cells.items()}
+    _refuse_others(folder, parts)
+    with writing(folder):
+        write_json(folder / "parts.json", parts)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Where a study's folder is written to: UserError when it cannot be."""
     try:
-        write_json(folder / "parts.json", ids)
+        yield
     except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}): make it writable or choose another --study"
-        ) from None
+        remedy = "make it writable or choose another --study"
+        raise UserError(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
 
 
-def _parts(study):
-    path = study_dir(study) / "parts.json"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): run `python -m lib figures <grid> --study {study}`"
-        ) from None
-
-
-def _refuse_others(study, ids):
-    folder = study_dir(study)
-    strange = sorted(path.name for path in (folder / "cells").glob("*.json") if path.stem not in ids)
-    if strange:
+def _refuse_others(folder, parts):
+    if strange := sorted(path.name for path in folder.glob("cells/*.json") if path.stem not in parts):
         raise UserError(
             f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
             "another --study"

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import platform
-import threading
 from pathlib import Path
 
 import helpers
@@ -72,40 +71,18 @@ def test_a_gpu_is_seen_by_its_device_files(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
-def test_a_cell_keeps_the_memory_that_it_frees(tmp_path):
-    child = multiprocessing.get_context("spawn").Process(
-        target=helpers.faults_of_a_second_buffer, args=(tmp_path / "faults",)
-    )
-    processes._start(child)
-    child.join()
-    assert int((tmp_path / "faults").read_text()) < 1000  # of 16,384 pages
-
-
-def test_starting_a_cell_leaves_the_environment_of_the_runner_as_it_was(monkeypatch):
-    class Child:
-        def start(self):
-            self.seen = os.environ["GLIBC_TUNABLES"]
-
+def test_a_cell_keeps_the_memory_that_it_frees(monkeypatch):
+    monkeypatch.setattr(processes, "_child", helpers.allocate)
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    processes._start(child := Child())
-    assert child.seen == processes.ALLOCATOR and "GLIBC_TUNABLES" not in os.environ
-    monkeypatch.setenv("GLIBC_TUNABLES", "mine")
-    processes._start(child := Child())
-    assert child.seen == os.environ["GLIBC_TUNABLES"] == "mine"
+    outcome = processes.run_cell(make_cell(), "made", 1)
+    assert outcome.result["faults"] < 1000, outcome.log  # of 16,384 pages
+    assert outcome.result["setting"] == processes.ALLOCATOR and "GLIBC_TUNABLES" not in os.environ
 
 
-def test_many_starts_at_once_leave_the_environment_as_it_was(monkeypatch):
-    class Child:
-        def start(self):
-            assert os.environ["GLIBC_TUNABLES"] == processes.ALLOCATOR
-
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    threads = [threading.Thread(target=processes._start, args=(Child(),)) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert "GLIBC_TUNABLES" not in os.environ
+def test_a_setting_of_the_allocator_that_the_user_made_is_kept(monkeypatch):
+    monkeypatch.setattr(processes, "_child", helpers.allocate)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=3")
+    assert processes.run_cell(make_cell(), "made", 1).result["setting"] == "glibc.malloc.tcache_count=3"
 
 
 def test_a_cell_leaves_no_scratch_folder_behind(monkeypatch, tmp_path):
