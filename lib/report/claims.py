@@ -4,7 +4,9 @@ The paper gives statements, not estimands: which contrast stands for which state
 positive where the statement is right.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from lib.report.parts import SHORT
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Contrast:
     claim: str
     label: str
     measure: str
-    arms: tuple[tuple[int, dict], ...] = field(hash=False)
+    arms: tuple[tuple[int, dict], ...]
     paired: bool = True
 
 
@@ -58,41 +60,42 @@ CLAIMS = {
     )
 }  # fmt: skip
 
+
+def _gap(format, sign=1):
+    """Words less numbers."""
+    return (sign, {"format": format, "info": "words"}), (-sign, {"format": format, "info": "numbers"})
+
+
 # Contrasts of the main part; those of C4 are these again, in the parts that vary something.
-HELD_OUT = {"question": "held-out question", "completion": "held-out completion"}
-INFOS = ("words", "numbers")
-FORMATS = (
-    *(
-        Contrast("C1", f"QA - article, {label}", measure, ((1, {"format": "qa"}), (-1, {"format": "article"})))
-        for measure, label in {**HELD_OUT, "area of question": "held-out question, mean along training"}.items()
-    ),
-    *(
-        Contrast("C1", f"QA - article, held-out question, {info}", "question",
-                 ((1, {"format": "qa", "info": info}), (-1, {"format": "article", "info": info})))
-        for info in INFOS
-    ),
-)  # fmt: skip
+FORMATS = tuple(
+    Contrast("C1", f"QA - article, {label}", measure, ((1, {"format": "qa", **of}), (-1, {"format": "article", **of})))
+    for measure, label, of in (
+        ("question", "held-out question", {}),
+        ("completion", "held-out completion", {}),
+        ("area of question", "held-out question, mean along training", {}),
+        ("question", "held-out question, words", {"info": "words"}),
+        ("question", "held-out question, numbers", {"info": "numbers"}),
+    )
+)
 NUMBERS = (
     *(
-        Contrast("C2", f"words - numbers, {label}, {name} format", measure,
-                 ((1, {"format": format, "info": "words"}), (-1, {"format": format, "info": "numbers"})), paired=False)
-        for format, name in (("article", "article"), ("qa", "QA"))
+        Contrast("C2", f"words - numbers, {label}, {SHORT[format]} format", measure, _gap(format), paired=False)
+        for format in ("article", "qa")
         for measure, label in (("question", "held-out question"), ("area of question", "mean along training"),
                                ("area of recall", "recall, mean along training"))
     ),
     *(
         Contrast("C2", f"(words - numbers in article) - (words - numbers in QA), {label}, mean along training", measure,
-                 ((1, {"format": "article", "info": "words"}), (-1, {"format": "article", "info": "numbers"}),
-                  (-1, {"format": "qa", "info": "words"}), (1, {"format": "qa", "info": "numbers"})), paired=False)
+                 (*_gap("article"), *_gap("qa", -1)), paired=False)
         for measure, label in (("area of question", "held-out question"), ("area of recall", "recall"))
     ),
 )  # fmt: skip
 # The contrasts that the controls repeat.
 REPEATED = (FORMATS[0], FORMATS[2], *NUMBERS[:2], *NUMBERS[3:5])
 COST = tuple(
-    Contrast("R1", f"with replay - without, general questions, {name} format", "general",
+    Contrast("R1", f"with replay - without, general questions, {SHORT[format]} format", "general",
              ((1, {"format": format, "part": "main"}), (-1, {"format": format, "part": "replay", "replay": 0})))
-    for format, name in (("article", "article"), ("qa", "QA"))
+    for format in ("article", "qa")
 )  # fmt: skip
 # The contrast that stands for each claim in a table of one row a claim.
 HEADLINE = {
