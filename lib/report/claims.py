@@ -1,12 +1,17 @@
 """The paper's claims, and ours, as contrasts of results: data here, computed in lib/report/contrasts.py.
 
 The paper gives statements, not estimands: which contrast stands for which statement is our choice. Every contrast is
-positive where the statement is right.
+positive where the statement is right. The statements are in templates/claims.yaml.
 """
 
 from dataclasses import dataclass
 
+import yaml
+
+from lib.paths import LIB
 from lib.report.parts import SHORT
+
+TEMPLATES = LIB / "report" / "templates"  # the sentences of all pages, those of the claims included
 
 
 @dataclass(frozen=True)
@@ -33,32 +38,7 @@ class Contrast:
     paired: bool = True
 
 
-CLAIMS = {
-    claim.id: claim
-    for claim in (
-        Claim("C1", "question-answer training generalizes far better than article training",
-              "Do questions teach facts better than articles?",
-              "no gap where articles are recalled in full, at their best rate and over all exposures"),
-        Claim("C2", "numbers are harder to retain than words, above all in articles",
-              "Are numbers harder to learn than words?",
-              "numbers learned after as many exposures as words, in one model"),
-        Claim("C3", "multi-step reasoning over injected facts stays weak, even when such examples are trained on",
-              "Can a model reason with facts that it was taught?",
-              "two-fact questions about known facts answered as well as with both facts in the prompt"),
-        Claim("C4", "C1 to C3 survive controls for data augmentation and information volume",
-              "Does this hold for other amounts of facts, wordings and tokens?",
-              "an amount of facts, of paraphrases or of tokens at which a contrast turns its sign"),
-        Claim("C5", "the kind of entity is not the main driver; a real event is not fundamentally harder than a style",
-              "Does it matter what the facts are about?",
-              "kinds of entity further apart than formats, or events behind a style once both are learned"),
-        Claim("C6", "the gap between style (97 %) and facts (11 %) is a sum of steps, not a dichotomy",
-              "Is there one step from style to facts where finetuning fails?",
-              "one step that holds the whole gap"),
-        Claim("R1", "replay of the base model's own answers keeps its other knowledge (our question, not the paper's)",
-              "What does injection cost, and does replay save it?",
-              "as many general questions answered without replay as with it"),
-    )
-}  # fmt: skip
+CLAIMS = {id: Claim(id, **said) for id, said in yaml.safe_load((TEMPLATES / "claims.yaml").read_text()).items()}
 
 
 def _gap(format, sign=1):

@@ -11,12 +11,11 @@ import jinja2
 import nbformat
 import pandas as pd
 
-from lib.paths import LIB, RESULTS, ROOT
+from lib.paths import RESULTS, ROOT
 from lib.report import contrasts, parts, tables, tuning
-from lib.report.claims import CLAIMS
+from lib.report.claims import CLAIMS, TEMPLATES
 from lib.study import store
 
-TEMPLATES = LIB / "report" / "templates"
 # The studies that the project's own pages tell of, the first that is published.
 PUBLISHED = ("cpu", "quick")
 PAGES = {"README.md.j2": ROOT / "README.md", "findings.md.j2": ROOT / "docs" / "findings.md"}
