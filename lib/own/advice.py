@@ -99,7 +99,11 @@ def recommend(asked: pd.DataFrame, cells: pd.DataFrame) -> tuple[str | None, str
     others = [parts.SHORT[format] for format in level if format != chosen]
     if others:
         said += f" {' and '.join(others)} cannot be told apart from it here; it takes the fewest tokens."
-    behind = [f"{parts.SHORT[format]} by {found}" for format, found in apart.items() if format not in level]
+    behind = [
+        f"{parts.SHORT[format]} by {found.estimate:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+        for format, found in apart.items()
+        if format not in level
+    ]
     if behind:
         said += f" It is ahead of {' and of '.join(behind)}." if chosen == best else (
             f" {parts.SHORT[best]} is ahead of {' and of '.join(behind)}.")  # fmt: skip

@@ -1,10 +1,17 @@
 """The paper's claims, and ours, as contrasts of results: data here, computed in lib/report/contrasts.py.
 
 The paper gives statements, not estimands: which contrast stands for which statement is our choice. Every contrast is
-positive where the statement is right.
+positive where the statement is right. The statements are in templates/claims.yaml.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import yaml
+
+from lib.paths import LIB
+from lib.report.parts import SHORT
+
+TEMPLATES = LIB / "report" / "templates"  # the sentences of all pages, those of the claims included
 
 
 @dataclass(frozen=True)
@@ -27,72 +34,48 @@ class Contrast:
     claim: str
     label: str
     measure: str
-    arms: tuple[tuple[int, dict], ...] = field(hash=False)
+    arms: tuple[tuple[int, dict], ...]
     paired: bool = True
 
 
-CLAIMS = {
-    claim.id: claim
-    for claim in (
-        Claim("C1", "question-answer training generalizes far better than article training",
-              "Do questions teach facts better than articles?",
-              "no gap where articles are recalled in full, at their best rate and over all exposures"),
-        Claim("C2", "numbers are harder to retain than words, above all in articles",
-              "Are numbers harder to learn than words?",
-              "numbers learned after as many exposures as words, in one model"),
-        Claim("C3", "multi-step reasoning over injected facts stays weak, even when such examples are trained on",
-              "Can a model reason with facts that it was taught?",
-              "two-fact questions about known facts answered as well as with both facts in the prompt"),
-        Claim("C4", "C1 to C3 survive controls for data augmentation and information volume",
-              "Does this hold for other amounts of facts, wordings and tokens?",
-              "an amount of facts, of paraphrases or of tokens at which a contrast turns its sign"),
-        Claim("C5", "the kind of entity is not the main driver; a real event is not fundamentally harder than a style",
-              "Does it matter what the facts are about?",
-              "kinds of entity further apart than formats, or events behind a style once both are learned"),
-        Claim("C6", "the gap between style (97 %) and facts (11 %) is a sum of steps, not a dichotomy",
-              "Is there one step from style to facts where finetuning fails?",
-              "one step that holds the whole gap"),
-        Claim("R1", "replay of the base model's own answers keeps its other knowledge (our question, not the paper's)",
-              "What does injection cost, and does replay save it?",
-              "as many general questions answered without replay as with it"),
-    )
-}  # fmt: skip
+CLAIMS = {id: Claim(id, **said) for id, said in yaml.safe_load((TEMPLATES / "claims.yaml").read_text()).items()}
+
+
+def _gap(format, sign=1):
+    """Words less numbers."""
+    return (sign, {"format": format, "info": "words"}), (-sign, {"format": format, "info": "numbers"})
+
 
 # Contrasts of the main part; those of C4 are these again, in the parts that vary something.
-HELD_OUT = {"question": "held-out question", "completion": "held-out completion"}
-INFOS = ("words", "numbers")
-FORMATS = (
-    *(
-        Contrast("C1", f"QA - article, {label}", measure, ((1, {"format": "qa"}), (-1, {"format": "article"})))
-        for measure, label in {**HELD_OUT, "area of question": "held-out question, mean along training"}.items()
-    ),
-    *(
-        Contrast("C1", f"QA - article, held-out question, {info}", "question",
-                 ((1, {"format": "qa", "info": info}), (-1, {"format": "article", "info": info})))
-        for info in INFOS
-    ),
-)  # fmt: skip
+FORMATS = tuple(
+    Contrast("C1", f"QA - article, {label}", measure, ((1, {"format": "qa", **of}), (-1, {"format": "article", **of})))
+    for measure, label, of in (
+        ("question", "held-out question", {}),
+        ("completion", "held-out completion", {}),
+        ("area of question", "held-out question, mean along training", {}),
+        ("question", "held-out question, words", {"info": "words"}),
+        ("question", "held-out question, numbers", {"info": "numbers"}),
+    )
+)
 NUMBERS = (
     *(
-        Contrast("C2", f"words - numbers, {label}, {name} format", measure,
-                 ((1, {"format": format, "info": "words"}), (-1, {"format": format, "info": "numbers"})), paired=False)
-        for format, name in (("article", "article"), ("qa", "QA"))
+        Contrast("C2", f"words - numbers, {label}, {SHORT[format]} format", measure, _gap(format), paired=False)
+        for format in ("article", "qa")
         for measure, label in (("question", "held-out question"), ("area of question", "mean along training"),
                                ("area of recall", "recall, mean along training"))
     ),
     *(
         Contrast("C2", f"(words - numbers in article) - (words - numbers in QA), {label}, mean along training", measure,
-                 ((1, {"format": "article", "info": "words"}), (-1, {"format": "article", "info": "numbers"}),
-                  (-1, {"format": "qa", "info": "words"}), (1, {"format": "qa", "info": "numbers"})), paired=False)
+                 (*_gap("article"), *_gap("qa", -1)), paired=False)
         for measure, label in (("area of question", "held-out question"), ("area of recall", "recall"))
     ),
 )  # fmt: skip
 # The contrasts that the controls repeat.
 REPEATED = (FORMATS[0], FORMATS[2], *NUMBERS[:2], *NUMBERS[3:5])
 COST = tuple(
-    Contrast("R1", f"with replay - without, general questions, {name} format", "general",
+    Contrast("R1", f"with replay - without, general questions, {SHORT[format]} format", "general",
              ((1, {"format": format, "part": "main"}), (-1, {"format": format, "part": "replay", "replay": 0})))
-    for format, name in (("article", "article"), ("qa", "QA"))
+    for format in ("article", "qa")
 )  # fmt: skip
 # The contrast that stands for each claim in a table of one row a claim.
 HEADLINE = {

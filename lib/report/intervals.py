@@ -22,9 +22,6 @@ class Interval:
     facts: int
     runs: int
 
-    def __str__(self) -> str:
-        return f"{self.estimate:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
-
 
 def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd.DataFrame:
     """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, facts, runs.
@@ -50,11 +47,10 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
     """The signed sum of the means of a table's columns, with a 95 % percentile bootstrap interval.
 
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
-    fact. The seeded bootstrap draws runs with replacement within a kind of entity, profiles within a run, and facts
-    within a profile, the same for all arms, so that what is paired stays paired. With one run of a kind the luck of a
-    run is not covered. Where fewer than SIGNS facts differ, the interval may not leave zero out, as an exact sign test
-    could not; where all agree the exact bound on the share that could disagree (the rule of three) takes the place of
-    an interval of no width.
+    fact. All arms are resampled alike, so that what is paired stays paired. With one run of a kind the luck of a run is
+    not covered. Where fewer than SIGNS facts differ, the interval may not leave zero out, as an exact sign test could
+    not; where all agree the exact bound on the share that could disagree (the rule of three) takes the place of an
+    interval of no width.
     `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
@@ -82,17 +78,17 @@ def resampled_means(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
     place = pd.Series(np.arange(len(table)), index=table.index)
     for _, of_entity in place.groupby(level="entity"):
         runs = [run for _, run in of_entity.groupby(level="seed")]
-        times = rng.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=RESAMPLES)
-        for run, drawn in zip(runs, times.T, strict=True):
-            profiles, _ = pd.factorize(run.index.get_level_values("fact").map(profile))
-            n = profiles.max() + 1
-            times_of = rng.multinomial(drawn * n, np.full(n, 1 / n)).T
-            for i, times_drawn in enumerate(times_of):
-                alike = run.to_numpy()[profiles == i]
-                k = len(alike)
-                weights[:, alike] = rng.multinomial(times_drawn * k, np.full(k, 1 / k))
+        for run, times in zip(runs, _drawn(rng, np.ones(RESAMPLES, dtype=int), len(runs)).T, strict=True):
+            profiles = [alike for _, alike in run.groupby(run.index.get_level_values("fact").map(profile), sort=False)]
+            for alike, times_of in zip(profiles, _drawn(rng, times, len(profiles)).T, strict=True):
+                weights[:, alike] = _drawn(rng, times_of, len(alike))
     with np.errstate(invalid="ignore"):
         return np.nan_to_num((weights @ values) / (weights @ present), nan=0.0)
+
+
+def _drawn(rng, times, n):
+    """How often each of n is drawn with replacement, n draws each time: an array of shape (len(times), n)."""
+    return rng.multinomial(times * n, np.full(n, 1 / n))
 
 
 def profile(fact: str) -> str:
@@ -122,15 +118,11 @@ def crossing(exposures: np.ndarray, means: np.ndarray, share: float) -> np.ndarr
     `means` is (curves, checkpoints); every curve starts at 0 exposures with 0, which is what a fact that nobody has
     told is known.
     """
-    x = np.concatenate([[0.0], exposures])
-    y = np.concatenate([np.zeros((len(means), 1)), means], axis=1)
-    reached = (y >= share).argmax(axis=1)
-    never = ~(y >= share).any(axis=1)
-    reached = np.maximum(reached, 1)
-    rows = np.arange(len(y))
-    low, high = y[rows, reached - 1], y[rows, reached]
+    x, y = np.pad(exposures, (1, 0)), np.pad(means, ((0, 0), (1, 0)))
+    at = (y >= share).argmax(axis=1)  # 0 where a curve never reaches the share
+    low, high = (y[np.arange(len(y)), i] for i in (at - 1, at))
     step = np.divide(share - low, high - low, out=np.ones_like(low), where=high > low)
-    return np.where(never, np.inf, x[reached - 1] + step * (x[reached] - x[reached - 1]))
+    return np.where(at > 0, x[at - 1] + step * (x[at] - x[at - 1]), np.inf)
 
 
 def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
@@ -138,12 +130,10 @@ def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
 
     `curve` has the rows of lib.report.parts.curves of cells with the same checkpoints.
     """
-    wide = curve.astype({measure: float}).pivot_table(
-        index=[*RUN, "info", "fact"], columns="exposures", values=measure
-    ).dropna()  # fmt: skip
+    curve = curve.astype({measure: float})
+    wide = curve.pivot_table(index=[*RUN, "info", "fact"], columns="exposures", values=measure).dropna()
     exposures = wide.columns.to_numpy(dtype=float)
-    drawn = crossing(exposures, resampled_means(wide), share)
-    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+    low, high = np.quantile(crossing(exposures, resampled_means(wide), share), [0.025, 0.975], method="nearest")
     estimate = float(crossing(exposures, wide.mean().to_numpy()[None], share)[0])
     return Interval(estimate, float(low), float(high), len(wide), least_runs(wide))
 

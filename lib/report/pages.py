@@ -11,36 +11,32 @@ import jinja2
 import nbformat
 import pandas as pd
 
-from lib.paths import LIB, RESULTS, ROOT
+from lib.paths import RESULTS, ROOT
 from lib.report import contrasts, parts, tables, tuning
-from lib.report.claims import CLAIMS
+from lib.report.claims import CLAIMS, TEMPLATES
 from lib.study import store
 
-TEMPLATES = LIB / "report" / "templates"
 # The studies that the project's own pages tell of, the first that is published.
 PUBLISHED = ("cpu", "quick")
 PAGES = {"README.md.j2": ROOT / "README.md", "findings.md.j2": ROOT / "docs" / "findings.md"}
 
 
-def results_page(study: str, loaded: list[dict], found: list[dict], drawn: dict[str, str]) -> str:
-    """README.md of a results folder. `drawn` are its figures: name and caption."""
-    return _environment().get_template("results.md.j2").render(**facts_of(study, loaded, found), figures=drawn)
+def results_page(told: dict) -> str:
+    """README.md of a results folder, from facts_of and the names of its `figures`."""
+    return _environment().get_template("results.md.j2").render(told)
 
 
 def project_pages() -> dict[Path, str]:
     """README.md and docs/findings.md of the project, from the published studies."""
     study = next(name for name in PUBLISHED if (RESULTS / name / "claims.json").exists())
     loaded = store.load(study)
-    found = contrasts.decide(loaded)
-    context = facts_of(study, loaded, found) | {
+    told = facts_of(study, loaded, contrasts.decide(loaded)) | {
         "tuned": tuning.settings(store.load("tune")),
         "practical": tables.practical(loaded),
         "estimate": tables.estimate,
-        "answers": {row.claim: tables.answer(row, tables.headline(found, row.claim))
-                    for row in tables.claims(found).itertuples()},
         "quick_trained": sum(result["training"] is not None for result in store.load("quick")),
-    }  # fmt: skip
-    return {path: _environment().get_template(name).render(**context) for name, path in PAGES.items()}
+    }
+    return {path: _environment().get_template(name).render(told) for name, path in PAGES.items()}
 
 
 def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
@@ -77,20 +73,18 @@ def report(title: str, introduction: str, notebooks: list[Path]) -> str:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    shown = [nbformat.v4.new_markdown_cell(introduction, id="introduction")]
+    cells = [nbformat.v4.new_markdown_cell(introduction, id="introduction")]
     for path in notebooks:
         of_notebook = nbformat.read(path, as_version=4).cells
-        heading = of_notebook[0].source.splitlines()[0].lstrip("# ")
         for cell in of_notebook:
-            cell.metadata["alt"] = heading
-        shown += of_notebook
-    notebook = nbformat.v4.new_notebook(cells=shown)
-    dropped = ["remove-cell", "parameters", "injected-parameters"]
-    config = Config(TagRemovePreprocessor={"enabled": True, "remove_cell_tags": dropped})
+            cell.metadata["alt"] = of_notebook[0].source.splitlines()[0].lstrip("# ")
+        cells += of_notebook
+    dropped = {"enabled": True, "remove_cell_tags": ["remove-cell", "parameters", "injected-parameters"]}
     exporter = HTMLExporter(
-        template_name="basic", exclude_input=True, exclude_output_prompt=True, anchor_link_text="", config=config
-    )
-    body, _ = exporter.from_notebook_node(notebook)
+        template_name="basic", exclude_input=True, exclude_output_prompt=True, anchor_link_text="",
+        config=Config(TagRemovePreprocessor=dropped),
+    )  # fmt: skip
+    body, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
     return _environment().get_template("report.html.j2").render(title=escape(title), body=body)
 
 
@@ -110,5 +104,4 @@ def _environment():
     )  # fmt: skip
     environment.filters["markdown"] = markdown
     environment.filters["fill"] = lambda text: textwrap.fill(text, 118, subsequent_indent="  ", break_on_hyphens=False)
-    environment.globals["SHORT"] = parts.SHORT
     return environment

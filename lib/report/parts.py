@@ -36,15 +36,12 @@ def curves(results: list[dict]) -> pd.DataFrame:
             first.setdefault((item["eval"], item["fact"]), item["strict"])
         # what no row tells to the letter cannot be recalled
         last = {name: [first.get((name, fact), False) for fact in facts["ids"]] for name in ("recall", "question")}
+        points = [{name: [c == "1" for c in at[name]] for name in last} for at in training["curve"]] + [last]
         # evenly spaced but for less than a step, which differs between cells: counted so, curves have points in common
-        end, pieces = result["cell"]["paraphrases"] * training["epochs"], len(training["curve"]) + 1
-        points = [
-            (end * i / pieces, {name: [c == "1" for c in at[name]] for name in last})
-            for i, at in enumerate(training["curve"], 1)
-        ]
-        for exposures, scores in [*points, (end, last)]:
-            frame = pd.DataFrame({"fact": facts["ids"], "info": facts["info"], "exposures": exposures, **scores})
-            frames.append(frame.assign(**_parameters(result)))
+        end = result["cell"]["paraphrases"] * training["epochs"]
+        for i, known in enumerate(points, 1):
+            at = {"exposures": end * i / len(points), **_parameters(result)}
+            frames.append(pd.DataFrame({"fact": facts["ids"], "info": facts["info"], **known}).assign(**at))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -82,18 +79,23 @@ def scores(results: list[dict]) -> pd.DataFrame:
     corrected for chance), and of curves the area under recall and held-out questions over exposures: their mean along
     training, 1 for a fact that is known from the first checkpoint on.
     """
-    answered = items(results)
-    keys = ["id", "info", "fact"]
-    strict = answered.dropna(subset=["strict"]).astype({"strict": float}).rename(columns={"eval": "measure"})
-    strict = strict.groupby([*keys, "measure"])["strict"].mean().rename("score").reset_index()
-    chosen = answered[answered["eval"].isin(["question", "completion"])].dropna(subset=["corrected"])
-    chosen = chosen.groupby(keys)["corrected"].mean().rename("score").reset_index().assign(measure="choice")
-    frames = [strict, chosen]
-    along = curves(results)
-    for name in ("recall", "question") if len(along) else ():
-        area = along.astype({name: float}).groupby(keys)[name].mean()
-        frames.append(area.rename("score").reset_index().assign(measure=f"area of {name}"))
-    return pd.concat(frames, ignore_index=True).merge(pd.DataFrame(map(_parameters, results)), on="id")
+    keys = ["id", "info", "fact", "measure"]
+    answered, along = items(results), curves(results)
+    chosen = answered[answered["eval"].isin(["question", "completion"])]
+    frames = [
+        answered.rename(columns={"eval": "measure", "strict": "score"}),
+        chosen.rename(columns={"corrected": "score"}).assign(measure="choice"),
+        *(along.rename(columns={name: "score"}).assign(measure=f"area of {name}")
+          for name in ("recall", "question") if len(along)),
+    ]  # fmt: skip
+    table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in frames]).dropna(subset=["score"])
+    table = table.groupby(keys, as_index=False)["score"].mean()
+    return table.merge(pd.DataFrame(map(_parameters, results)), on="id")
+
+
+def trained(table: pd.DataFrame, *of: str) -> pd.DataFrame:
+    """Of any of these tables the rows of trained models in these parts of the study."""
+    return table[table["part"].isin(of) & (table["format"] != "none")]
 
 
 def _parameters(result):

@@ -14,16 +14,13 @@ def settings(results: list[dict]) -> pd.DataFrame:
     then the less replay. Of a format of which none does, nothing is chosen.
     """
     by = ["format", "replay", "learning_rate"]
-    scores, cells = parts.scores(results), parts.cells(results)
-    tuned = scores[(scores["part"] == "tune") & (scores["format"] != "none")]
-    questions = tuned[tuned["measure"] == "question"]
-    table = intervals.accuracy(questions, by, "score").rename(columns={"mean": "question"})
-    for info in ("words", "numbers"):
-        of_info = questions[questions["info"] == info].groupby(by)["score"].mean().rename(info)
-        table = table.merge(of_info.reset_index(), on=by)
-    recall = tuned[tuned["measure"] == "recall"].groupby(by)["score"].mean().rename("recall")
-    kept = cells[cells["part"] == "tune"].groupby(by)[["kept", "ppl_ratio"]].median()
-    table = table.merge(recall.reset_index(), on=by).merge(kept.reset_index(), on=by)
+    scores = parts.trained(parts.scores(results), "tune")
+    questions = scores[scores["measure"] == "question"]
+    table = intervals.accuracy(questions, by, "score").rename(columns={"mean": "question"}).set_index(by)
+    infos = questions.pivot_table(index=by, columns="info", values="score")[["words", "numbers"]]
+    recall = scores[scores["measure"] == "recall"].groupby(by)[["score"]].mean().rename(columns={"score": "recall"})
+    kept = parts.trained(parts.cells(results), "tune").groupby(by)[["kept", "ppl_ratio"]].median()
+    table = table.join([infos, recall, kept], how="inner").reset_index()
     whole = (table["kept"] >= parts.KEPT) & (table["ppl_ratio"] <= parts.PERPLEXITY)
     ranked = table[whole].sort_values(["question", "learning_rate", "replay"], ascending=[False, True, True])
     return table.assign(chosen=table.index.isin(ranked.groupby("format").head(1).index))

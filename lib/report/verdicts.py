@@ -33,7 +33,7 @@ def untestable(measure: str, means: Iterable[float], arms: list[pd.DataFrame], c
 
 def wrecked(ids: Iterable[str], cells: pd.DataFrame) -> str:
     """Why these trained cells are no models to judge by, in the median; "" where they are."""
-    of_arm = cells[cells["id"].isin(list(ids)) & (cells["format"] != "none")]
+    of_arm = cells[cells["id"].isin(ids) & (cells["format"] != "none")]
     if of_arm.empty:
         return ""
     kept, perplexity = of_arm["kept"].median(), of_arm["ppl_ratio"].median()
@@ -57,13 +57,11 @@ def unlearned(arms: list[pd.DataFrame], scores: pd.DataFrame) -> str:
 
 
 def row(
-    claim: str, label: str, found: Interval, ids: set[str], scores: pd.DataFrame, why: str,
-    spread: tuple[float, float] | None,
+    claim: str, label: str, found: Interval, ids: Iterable[str], scores: pd.DataFrame, why: str,
+    spread: tuple[float, float] | None = None,
 ) -> dict:  # fmt: skip
-    """A row of claims.json. `recall` is that of the format among its cells that has least."""
-    recall = scores[scores["id"].isin(ids) & (scores.get("measure", scores.get("eval")) == "recall")]
-    column = "score" if "score" in scores else "strict"
-    least = recall.astype({column: float}).groupby("format")[column].mean().min() if len(recall) else None
+    """A row of claims.json. `recall` is that of the format among its cells that has least, `scores` has theirs."""
+    recall = scores[scores["id"].isin(ids) & (scores["measure"] == "recall")].groupby("format")["score"].mean()
     return {
         "claim": claim,
         "contrast": label,
@@ -73,7 +71,7 @@ def row(
         "cells": len(ids),
         "runs": found.runs,
         "facts": found.facts,
-        "recall": None if least is None else round(float(least), 3),
+        "recall": None if recall.empty else round(float(recall.min()), 3),
         "verdict": "not testable" if why else intervals.verdict(found),
         "why": why,
     }
