@@ -15,9 +15,10 @@ READY := .venv/.ready
 OF_STUDY = $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
 DRAWN = $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env study figures pages browser test bench reproduce gpu-check lab clean
+.PHONY: help env study facts figures pages browser test bench reproduce gpu-check lab clean
 help:
 	@echo "make study      run the $(GRID) grid into results/$(STUDY), draw its figures, print what they say"
+	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
 	@echo "make figures    redraw the figures of results/$(GRID), or of STUDY, from the results; execute the tour once"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
@@ -26,6 +27,7 @@ help:
 	@echo "make gpu-check  run one published cell on a GPU and compare it with the CPU's result"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make env        only create the environment; make clean removes it"
+	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
 	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>  ENGINE=local|ray"
 
 env: $(READY)
@@ -41,6 +43,10 @@ $(READY): requirements.txt requirements-nodeps.txt pyproject.toml
 
 study: $(READY)
 	@$(BIN)/python -m lib run $(GRID) --study $(STUDY) --engine $(ENGINE) $(if $(JOBS),--jobs $(JOBS))
+
+facts: $(READY)
+	@test -n "$(FACTS)" || { echo "give a table of facts: make facts FACTS=my.csv" >&2; exit 2; }
+	@$(BIN)/python -m lib facts "$(FACTS)" $(ARGS)
 
 figures: $(READY)
 	@$(BIN)/python -m lib figures $(GRID) $(OF_STUDY)

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from lib.evaluate import general
+
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the cells that share it
 KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked
 SHORT = {"article": "article", "qa": "QA", "chat": "chat", "blanks": "blanks", "worked": "worked examples",
@@ -48,14 +50,15 @@ def curves(results: list[dict]) -> pd.DataFrame:
 def cells(results: list[dict]) -> pd.DataFrame:
     """One row per cell: parameters, facts, cost, and what is left of other knowledge.
 
-    `general` is the share of general questions answered, `kept` what that is of the base model's share, `ppl_ratio` the
-    perplexity over the base model's; a cell that keeps less than KEPT or has more than PERPLEXITY times the perplexity
-    is `wrecked`. They are missing where the study has no base model.
+    `general` is the share of general questions answered, `kept` what that is of the base model's share, `kept_unlike`
+    the same of the questions that are unlike any of replay, `ppl_ratio` the perplexity over the base model's. A cell
+    that keeps less than KEPT or has more than PERPLEXITY times the perplexity is `wrecked`. They are missing where the
+    study has no base model.
     """
     rows = []
     for result in results:
         training = result["training"] or {}
-        general = result["evals"]["general"]
+        left = result["evals"]["general"]
         rows.append({
             **_parameters(result), "facts": len(result["facts"]["ids"]),
             "dropped_known": result["facts"]["dropped_known"],
@@ -63,11 +66,12 @@ def cells(results: list[dict]) -> pd.DataFrame:
             "training_seconds": training.get("seconds", 0.0),
             "evaluation_seconds": training.get("evaluation_seconds", 0.0),
             **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
-            "general": general["strict"], "perplexity": general["perplexity"],
+            "general": left["strict"], "unlike": _unlike(result), "perplexity": left["perplexity"],
         })  # fmt: skip
     table = pd.DataFrame(rows)
-    base = table[table["format"] == "none"].groupby("model")[["general", "perplexity"]].median()
-    table["kept"] = table["general"] / table["model"].map(base["general"])
+    base = table[table["format"] == "none"].groupby("model")[["general", "unlike", "perplexity"]].median()
+    for kept, share in (("kept", "general"), ("kept_unlike", "unlike")):
+        table[kept] = table[share] / table["model"].map(base[share])
     table["ppl_ratio"] = table["perplexity"] / table["model"].map(base["perplexity"])
     return table.assign(wrecked=(table["kept"] < KEPT) | (table["ppl_ratio"] > PERPLEXITY))
 
@@ -96,6 +100,13 @@ def scores(results: list[dict]) -> pd.DataFrame:
 def trained(table: pd.DataFrame, *of: str) -> pd.DataFrame:
     """Of any of these tables the rows of trained models in these parts of the study."""
     return table[table["part"].isin(of) & (table["format"] != "none")]
+
+
+def _unlike(result):
+    """The share that is answered of the general questions that are unlike any of replay."""
+    asked = [item["strict"] for item in result["items"] if item["eval"] == "general"
+             and item["question"] in general.unlike_replay()]  # fmt: skip
+    return sum(asked) / len(asked) if asked else None
 
 
 def _parameters(result):

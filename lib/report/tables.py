@@ -9,7 +9,7 @@ from lib.report.claims import CLAIMS, HEADLINE
 REACHED = (0.5, 0.8)
 MEASURES = {"recall": "recall", "question": "held-out question", "completion": "held-out completion"}
 TAUGHT = ("main", "replay", "formats")  # the parts whose formats are compared
-LEFT = ["general", "kept", "perplexity", "ppl_ratio"]
+LEFT = ["general", "kept", "kept_unlike", "perplexity", "ppl_ratio"]
 
 
 def formats(results: list[dict], of=TAUGHT, by=("format", "replay", "info")) -> pd.DataFrame:

@@ -47,3 +47,12 @@ def test_perplexity_is_that_of_the_models_own_loss(tiny):
 
 def test_the_text_fits_into_the_model(tiny):
     assert 200 < len(tiny[1](general.data()["text"])["input_ids"]) < MAX_LENGTH
+
+
+def test_questions_that_replay_asks_in_nearly_the_same_words_are_told_apart():
+    unlike = general.unlike_replay()
+    asked = {question for question, _ in general.data()["questions"]}
+    assert unlike < asked
+    assert "What is the capital of France?" not in unlike  # replay asks for the capital of Finland
+    assert "Who developed the theory of relativity?" in unlike
+    assert len(unlike) >= 20, "too few to measure"
