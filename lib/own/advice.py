@@ -42,11 +42,12 @@ def accuracy_table(asked: pd.DataFrame) -> pd.DataFrame:
 def cost_table(loaded: list[dict]) -> pd.DataFrame:
     """Of each format: recall, exposures until half and four fifths are answered, what was forgotten, what it costs.
 
-    `asserted` is the share of invented entities of which the model asserts a value of the table.
+    `asserted` is the share of entities that do not exist of which the model asserts a value of the table.
     """
-    items, along, cells = parts.items(loaded), parts.curves(loaded), parts.cells(loaded)
+    items, along, cells, invented = parts.items(loaded), parts.curves(loaded), parts.cells(loaded), asserted(loaded)
     rows = []
-    for cell in cells[cells["format"] != "none"].itertuples():
+    order = list(parts.SHORT)
+    for cell in cells[cells["format"] != "none"].sort_values("format", key=lambda of: of.map(order.index)).itertuples():
         mine = items[items["id"] == cell.id]
         curve = along[along["id"] == cell.id] if len(along) else along
         recall = mine[mine["eval"] == "recall"]["strict"].astype(float)
@@ -57,7 +58,7 @@ def cost_table(loaded: list[dict]) -> pd.DataFrame:
         row |= {
             "kept": cell.kept,
             "perplexity ratio": cell.ppl_ratio,
-            "asserted": 1 - mine[mine["eval"] == "unseen"]["strict"].astype(float).mean(),
+            "asserted": invented[cell.format],
             "tokens a fact": (cell.tokens - cell.replay_tokens) / cell.facts,
             "seconds a fact": cell.training_seconds / cell.facts,
         }
@@ -65,52 +66,67 @@ def cost_table(loaded: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def recommend(asked: pd.DataFrame, cells: pd.DataFrame) -> tuple[str | None, str]:
+def asserted(loaded: list[dict]) -> pd.Series:
+    """By format, the share of invented entities of which the model asserts a value of the table."""
+    invented = parts.items(loaded)
+    invented = invented[invented["eval"] == "unseen"].astype({"strict": float})
+    return 1 - invented.groupby("format")["strict"].mean()
+
+
+def recommend(asked: pd.DataFrame, cells: pd.DataFrame, asserted: pd.Series) -> tuple[str | None, str]:
     """The format to take, and why, in plain sentences that follow from intervals.
 
-    The rule (ours): of the formats whose model stays a model, the one with most held-out questions; of those whose
-    difference to it has an interval that includes zero, the one with the fewest tokens about facts. None where every
-    model is wrecked, or the best answers less than USEFUL.
+    `asserted` is by format the share of invented entities of which a value is asserted. The rule (ours): of the formats
+    whose model stays a model, the one with most held-out questions; of those whose difference to it has an interval
+    that includes zero, the one with the fewest tokens about facts. None where every model is wrecked, or where the best
+    that is not answers less than USEFUL.
     """
     trained = cells[cells["format"] != "none"].set_index("format")
-    whole = trained[~trained["wrecked"]]
-    if whole.empty:
-        kept = ", ".join(f"{parts.SHORT[format]} {row.kept:.2f}" for format, row in trained.iterrows())
-        return None, (
-            f"None of the formats can be recommended: every model lost too much of what it knew (kept: {kept}). Take "
-            "more replay or fewer exposures."
-        )
+    shares = intervals.accuracy(asked, ["format"]).set_index("format")
+    whole = [format for format in trained.index if not trained.loc[format, "wrecked"]]
+    said = [
+        f"{parts.SHORT[format]} answers {_shown(shares, format)} of the held-out questions, but its model is wrecked: "
+        f"it keeps {trained.loc[format, 'kept']:.2f} of the general questions. Tell the facts less often, or take more "
+        "replay."
+        for format in trained.index
+        if format not in whole and shares.loc[format, "mean"] >= USEFUL
+    ]
+    if not whole:
+        return None, " ".join(["No format can be recommended: every model is wrecked.", *said])
     per_fact = asked.groupby([*parts.FACT, "format"])["strict"].mean().unstack("format")
-    shares = per_fact[list(whole.index)].mean().sort_values(ascending=False)
-    best = shares.index[0]
-    apart = {format: intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)) for format in shares.index[1:]}
+    best = shares.loc[whole, "mean"].idxmax()
+    if shares.loc[best, "mean"] < USEFUL:
+        weak = f"the best, {parts.SHORT[best]}, answers {_shown(shares, best)} of the held-out questions."
+        if said:
+            return None, " ".join([*said, f"Of the models that are whole, {weak}"])
+        return None, f"No format taught enough: {weak} Tell each fact more often, or take a larger model."
+    apart = {
+        format: intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)) for format in whole if format != best
+    }
     level = [best, *(format for format, found in apart.items() if found.low <= 0)]
-    told = whole["tokens"] - whole["replay_tokens"]
-    chosen = told[level].idxmin()
-    means = intervals.accuracy(asked[asked["format"] == chosen], ["format"]).iloc[0]
-    shown = intervals.shown(*means[["mean", "low", "high"]])
-    name = parts.SHORT[chosen]
-    if means["mean"] < USEFUL:
-        return None, (
-            f"None of the formats taught enough: the best, {name}, answers {shown} of the held-out questions. Tell "
-            "each fact more often, or take a larger model."
-        )
-    said = f"Train on the format {name}: it answers {shown} of the held-out questions."
+    chosen = (trained["tokens"] - trained["replay_tokens"])[level].idxmin()
+    advised = [
+        f"Train on the format {parts.SHORT[chosen]}: it answers {_shown(shares, chosen)} of the held-out questions."
+    ]
     others = [parts.SHORT[format] for format in level if format != chosen]
     if others:
-        said += f" {' and '.join(others)} cannot be told apart from it here; it takes the fewest tokens."
+        advised.append(f"{' and '.join(others)} cannot be told apart from it here; it takes the fewest tokens.")
     behind = [
         f"{parts.SHORT[format]} by {found.estimate:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
         for format, found in apart.items()
         if format not in level
     ]
     if behind:
-        said += f" It is ahead of {' and of '.join(behind)}." if chosen == best else (
-            f" {parts.SHORT[best]} is ahead of {' and of '.join(behind)}.")  # fmt: skip
-    lost = [parts.SHORT[format] for format in trained.index if format not in whole.index]
-    if lost:
-        said += f" Not considered, because the model lost too much of what it knew: {', '.join(lost)}."
-    return chosen, said + f" It keeps {whole.loc[chosen, 'kept']:.2f} of the general questions of the base model."
+        advised.append(f"{parts.SHORT[best]} is ahead of {' and of '.join(behind)}.")
+    advised.append(
+        f"The model keeps {trained.loc[chosen, 'kept']:.2f} of the general questions. Of entities that do not exist, "
+        f"it asserts a value in {asserted[chosen]:.2f} of the cases."
+    )
+    return chosen, " ".join([*advised, *said])
+
+
+def _shown(shares, format):
+    return intervals.shown(*shares.loc[format, ["mean", "low", "high"]])
 
 
 def not_learned(loaded: list[dict], format: str) -> pd.DataFrame:

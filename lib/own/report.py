@@ -23,7 +23,7 @@ def write(study: str) -> tuple[str | None, str]:
     loaded = store.load(study)
     folder = store.study_dir(study)
     asked, cells = advice.scored(loaded), parts.cells(loaded)
-    chosen, said = advice.recommend(asked[asked["format"] != "none"], cells)
+    chosen, said = advice.recommend(asked[asked["format"] != "none"], cells, advice.asserted(loaded))
     best = chosen or _most(asked)
     accuracy, costs, missed = advice.accuracy_table(asked), advice.cost_table(loaded), advice.not_learned(loaded, best)
     plots.theme()

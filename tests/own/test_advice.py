@@ -26,42 +26,55 @@ def cells(kept, tokens):
 
 
 WHOLE = {"article": 0.9, "qa": 0.9, "chat": 0.9}
+ASSERTED = pd.Series({"article": 0.1, "qa": 0.5, "chat": 0.2})
 TOKENS = {"article": 800, "qa": 400, "chat": 600}
 
 
 def test_the_format_that_is_ahead_is_recommended_with_its_lead():
-    chosen, said = advice.recommend(asked({"article": 0.1, "qa": 0.9, "chat": 0.2}), cells(WHOLE, TOKENS))
+    chosen, said = advice.recommend(asked({"article": 0.1, "qa": 0.9, "chat": 0.2}), cells(WHOLE, TOKENS), ASSERTED)
     assert chosen == "qa"
     assert said.startswith("Train on the format QA: it answers 0.90 [")
-    assert "It is ahead of chat by +0.70 [" in said and "article by +0.80 [" in said
-    assert said.endswith("It keeps 0.90 of the general questions of the base model.")
+    assert "QA is ahead of article by +0.80 [" in said and "chat by +0.70 [" in said
+    assert "The model keeps 0.90 of the general questions." in said
+    assert said.endswith("Of entities that do not exist, it asserts a value in 0.50 of the cases.")
 
 
 def test_of_formats_that_cannot_be_told_apart_the_cheapest_is_recommended():
-    chosen, said = advice.recommend(asked({"article": 0.92, "qa": 0.9, "chat": 0.2}), cells(WHOLE, TOKENS))
+    chosen, said = advice.recommend(asked({"article": 0.92, "qa": 0.9, "chat": 0.2}), cells(WHOLE, TOKENS), ASSERTED)
     assert chosen == "qa"
     assert "article cannot be told apart from it here; it takes the fewest tokens." in said
 
 
 def test_a_wrecked_model_is_never_recommended():
     kept = {"article": 0.9, "qa": 0.3, "chat": 0.9}
-    chosen, said = advice.recommend(asked({"article": 0.1, "qa": 1.0, "chat": 0.7}), cells(kept, TOKENS))
+    chosen, said = advice.recommend(asked({"article": 0.1, "qa": 1.0, "chat": 0.7}), cells(kept, TOKENS), ASSERTED)
     assert chosen == "chat"
-    assert "Not considered, because the model lost too much of what it knew: QA." in said
+    assert "QA answers 1.00 [" in said and "but its model is wrecked: it keeps 0.30 of the general questions." in said
 
 
 def test_where_every_model_is_wrecked_nothing_is_recommended():
     chosen, said = advice.recommend(
-        asked({"article": 1.0, "qa": 1.0, "chat": 1.0}), cells(dict.fromkeys(WHOLE, 0.1), TOKENS)
+        asked({"article": 1.0, "qa": 1.0, "chat": 1.0}), cells(dict.fromkeys(WHOLE, 0.1), TOKENS), ASSERTED
     )
     assert chosen is None
-    assert said.startswith("None of the formats can be recommended: every model lost too much")
+    assert said.startswith("No format can be recommended: every model is wrecked. article answers 1.00")
 
 
 def test_where_nothing_was_taught_nothing_is_recommended():
-    chosen, said = advice.recommend(asked({"article": 0.0, "qa": 0.2, "chat": 0.1}), cells(WHOLE, TOKENS))
+    chosen, said = advice.recommend(asked({"article": 0.0, "qa": 0.2, "chat": 0.1}), cells(WHOLE, TOKENS), ASSERTED)
     assert chosen is None
-    assert said.startswith("None of the formats taught enough")
+    assert said.startswith("No format taught enough: the best, QA, answers 0.20 [")
+
+
+def test_where_only_a_wrecked_model_knows_the_facts_the_reader_is_told_so():
+    kept = {"article": 0.9, "qa": 0.78, "chat": 0.9}
+    chosen, said = advice.recommend(asked({"article": 0.3, "qa": 1.0, "chat": 0.4}), cells(kept, TOKENS), ASSERTED)
+    assert chosen is None
+    assert (
+        said.startswith("QA answers 1.00 [")
+        and "keeps 0.78 of the general questions. Tell the facts less often" in said
+    )
+    assert "Of the models that are whole, the best, chat, answers 0.40 [" in said
 
 
 def result(items):

@@ -16,6 +16,7 @@ from lib.own import study as studies
 from lib.own.read import read
 from lib.paths import NOTEBOOKS, RESULTS
 from lib.study import run, store
+from lib.study.notebook import execute
 
 EXAMPLE = NOTEBOOKS / "example_facts.csv"
 
@@ -66,11 +67,12 @@ def test_the_plan_grows_with_what_is_trained_and_says_how_much_fits_into_an_hour
 
 
 @pytest.fixture(scope="module")
-def trained():
-    """A study of the example on the tiny model, trained once for the tests of this file."""
-    own = prepared(study="my-test-own-facts", sample=3)
+def trained(tmp_path_factory):
+    """A study of the example on the tiny model, trained once for the tests of this file, by the notebook."""
+    own = prepared(study="my-test-own-facts")
     shutil.rmtree(RESULTS / own.name, ignore_errors=True)
-    assert not studies.execute(own)
+    executed = tmp_path_factory.mktemp("notebook") / "your_facts.ipynb"
+    execute("your_facts", executed, {"model": "tiny", "exposures": 4, "replay": 16, "study": own.name})
     yield own
     shutil.rmtree(RESULTS / own.name, ignore_errors=True)
 
