@@ -122,6 +122,7 @@ def whole_string_logprobs(
                 attention_mask=whole,
                 position_ids=_positions(whole),
                 logits_to_keep=padded.shape[1] + 1,
+                use_cache=False,
             ).logits
             sums = _token_logprobs(logits[:, :-1], padded, real).view(len(indices), k)
             scores.update(zip(indices, sums.tolist(), strict=True))
