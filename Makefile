@@ -9,8 +9,25 @@ LABEL ?= my-machine
 N ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+# 1: the CUDA build of torch and what Unsloth needs on an NVIDIA GPU. 0: the CPU build. Not given: 1 where there is one.
+ifeq ($(origin GPU),undefined)
+GPU := $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU ' && echo 1 || echo 0)
+endif
+ifneq ($(filter-out 0 1,$(GPU))$(words $(GPU)),1)
+$(error GPU is "$(GPU)": expected 1 for the CUDA build, 0 for the CPU build, or leave it out)
+endif
+KIND := $(if $(filter 1,$(GPU)),gpu,cpu)
+OTHER_KIND := $(if $(filter 1,$(GPU)),cpu,gpu)
+GPU_PINS := $(if $(filter 1,$(GPU)),requirements-gpu.txt)
+SIZE_cpu := for a CPU (GPU=1: for an NVIDIA GPU), some three minutes, 3 GB
+SIZE_gpu := for an NVIDIA GPU (GPU=0: for a CPU), some six minutes, 10 GB
+# An index that is looked at besides the ordinary one, for another build of torch: docs/gpu.md. Where this is empty and
+# the ordinary one would bring CUDA's packages to a CPU, the builds of PyTorch's own CPU index are taken.
+TORCH_INDEX ?=
+PYTORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
 BIN := .venv/bin
-READY := .venv/.ready
+READY := .venv/.ready-$(KIND)
 # Of the commands that look at published results, unless the user names a study.
 OF_STUDY = $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
 DRAWN = $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
@@ -24,21 +41,27 @@ help:
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
 	@echo "make reproduce  run N=3 random cells of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (15 minutes)"
-	@echo "make gpu-check  run one published cell on a GPU and compare it with the CPU's result"
+	@echo "make gpu-check  try every step of the study on a GPU; one published cell beside the CPU's result (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make env        only create the environment; make clean removes it"
 	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
-	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>  ENGINE=local|ray"
+	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>  ENGINE=local|ray  GPU=0|1 (here: $(GPU))"
 
 env: $(READY)
 
-$(READY): requirements.txt requirements-nodeps.txt pyproject.toml
+$(READY): requirements.txt requirements-nodeps.txt $(GPU_PINS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else 0'
-	@echo "creating .venv and installing packages, some three minutes, 3 GB"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet -r requirements.txt
+	@echo "creating .venv and installing packages $(SIZE_$(KIND))"
+	@$(PYTHON) -m venv $(if $(wildcard .venv/.for-$(OTHER_KIND)),--clear) .venv
+	@touch .venv/.for-$(KIND)
+	@index=$(TORCH_INDEX); \
+	if [ -z "$$index" ] && [ $(KIND) = cpu ] && \
+	$(BIN)/pip install --dry-run "$$(grep '^torch==' requirements.txt)" 2>/dev/null | grep -q '^Would install.* nvidia'; \
+	then index=$(PYTORCH_CPU_INDEX); fi; \
+	$(BIN)/pip install --quiet $${index:+--extra-index-url $$index} -r requirements.txt $(addprefix -r ,$(GPU_PINS))
 	@echo "installing Unsloth and the model, some seconds"
 	@$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt -e .
+	@[ $(KIND) = cpu ] || $(BIN)/python -c 'import sys, torch; sys.exit(None if torch.version.cuda else "this torch has no CUDA: name an index of CUDA builds with TORCH_INDEX=, see docs/gpu.md")'
 	@touch $(READY)
 
 study: $(READY)

@@ -62,7 +62,8 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
     for name, cells in of_studies.items():
         store.write_parts(name, cells)
     if engine == "ray":
-        jobs, start = ray.connect(jobs or processes.cores()), ray.run
+        every = [cell for cells in of_studies.values() for cell in cells]
+        jobs, start = ray.connect(jobs or processes.cores(), every), ray.run
     else:
         jobs, start = jobs or processes.default_jobs(), processes.run_local
     failed = 0
@@ -180,8 +181,8 @@ def ask(
 
 @app.command()
 def gpu_check() -> None:
-    """Run a published cell on the GPU and compare with the CPU. The exit code is 1 if they do not agree."""
-    say("running a cell of results/quick on the GPU, a few minutes")
+    """Try every step of the study on the GPU, one published cell too. The exit code is 1 if a check fails."""
+    say("trying every step of the study on the GPU, about five minutes")
     from lib.commands import gpu_check as command
 
     raise typer.Exit(0 if command.gpu_check() else 1)

@@ -3,6 +3,7 @@ import shutil
 import uuid
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: sums in one order give the same numbers
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the tests are of the CPU path, also on a machine with a GPU
 
 import hypothesis
 import pytest

@@ -1,9 +1,13 @@
 """The pins are stated once, exactly, and are what is installed."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 
+import pytest
 import yaml
 
 from lib.paths import LIB, ROOT
@@ -34,7 +38,7 @@ def test_installed_packages_are_the_pinned_ones():
 def test_a_cpu_environment_has_none_of_the_gpu_packages():
     import torch
 
-    if torch.cuda.is_available():
+    if torch.version.cuda:
         return  # a GPU environment has them
     for name in ("bitsandbytes", "xformers", "torchao"):
         try:
@@ -44,10 +48,85 @@ def test_a_cpu_environment_has_none_of_the_gpu_packages():
         raise AssertionError(f"{name} {installed} is installed and only a GPU needs it")
 
 
-def test_conda_takes_its_pins_from_the_same_files():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert pip == ["-r requirements.txt", "-r requirements-gpu.txt"]
+@pytest.mark.parametrize(
+    ("file", "name", "pins"),
+    [
+        ("environment.yml", "style-to-facts", ["-r requirements.txt"]),
+        ("environment-gpu.yml", "style-to-facts-gpu", ["-r requirements.txt", "-r requirements-gpu.txt"]),
+    ],
+)
+def test_conda_takes_its_pins_from_the_same_files(file, name, pins):
+    environment = yaml.safe_load((ROOT / file).read_text())
+    assert environment["name"] == name
+    assert next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)) == pins
+
+
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in *venv*) [ "$3" = --clear ] && rm -rf .venv; mkdir -p .venv/bin
+    printf '#!/bin/sh\necho pip "$@" >> calls\ncat would 2>/dev/null; true\n' > .venv/bin/pip
+    printf '#!/bin/sh\nexit 0\n' > .venv/bin/python; chmod +x .venv/bin/*;; esac
+"""
+
+
+@pytest.fixture
+def make_env(tmp_path):
+    """Runs `make env` with stand-ins for Python and pip; the packages that pip was asked for."""
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-nodeps.txt", "requirements-gpu.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "bin").mkdir()
+    executable(tmp_path / "bin" / "fake-python", FAKE_PYTHON)
+    executable(tmp_path / "bin" / "nvidia-smi", "#!/bin/sh\nexit 9\n")  # also where this machine has one
+
+    def run(*settings, gpu=None, would=""):
+        if gpu is not None:
+            executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho '{gpu}'\n")
+        (tmp_path / "would").write_text(would)
+        (tmp_path / "calls").write_text("")
+        environment = {key: value for key, value in os.environ.items() if key not in ("GPU", "MAKEFLAGS", "MAKELEVEL")}
+        environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
+        command = ["make", "env", "PYTHON=fake-python", *settings]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        calls = (tmp_path / "calls").read_text().splitlines()
+        return [call for call in calls if "--dry-run" not in call]
+
+    return run
+
+
+def executable(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+CPU = "pip install --quiet -r requirements.txt"
+
+
+def test_the_gpu_packages_are_installed_where_there_is_a_gpu_and_nowhere_else(make_env):
+    assert make_env()[0] == CPU
+    assert make_env() == [], "a second run finds everything there"
+    assert make_env(gpu="No devices were found") == []
+    assert make_env(gpu="GPU 0: NVIDIA L4 (UUID: GPU-1)")[0] == f"{CPU} -r requirements-gpu.txt"
+
+
+def test_gpu_overrides_what_is_found_and_a_change_installs_again(make_env):
+    seen = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
+    for settings in (["GPU=0"], ["GPU=1"], ["GPU=0"]):
+        extra = " -r requirements-gpu.txt" if settings == ["GPU=1"] else ""
+        assert make_env(*settings, gpu=seen)[0] == CPU + extra
+        assert make_env(*settings, gpu=seen) == []
+
+
+def test_pytorchs_cpu_index_is_looked_at_only_where_the_ordinary_one_would_bring_cuda(make_env):
+    would = "Would install nvidia-cublas-13 torch-2.13.0"
+    cpu_index = "pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt"
+    assert make_env("GPU=0", would=would)[0] == cpu_index
+    assert "extra-index" not in make_env("GPU=1", would=would)[0]
+    assert "--extra-index-url there" in make_env("GPU=0", "TORCH_INDEX=there", would=would)[0]
+
+
+def test_a_wrong_gpu_setting_is_refused():
+    ended = subprocess.run(["make", "-n", "env", "GPU=yes"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and 'GPU is "yes": expected 1' in ended.stderr
 
 
 def test_the_gpu_pins_cover_what_unsloth_asks_for():

@@ -84,7 +84,7 @@ def whole_string_logprobs(
         padded, real = _pad(tokenizer, [option for i in indices for option in options[i]], "right", model.device)
         strings = torch.cat([ids.repeat_interleave(k, 0), padded], dim=1)
         whole = torch.cat([mask.repeat_interleave(k, 0), real], dim=1)
-        logits = _forward(model, strings, whole, logits_to_keep=padded.shape[1] + 1).logits
+        logits = _forward(model, strings, whole, logits_to_keep=padded.shape[1] + 1, use_cache=False).logits
         return _sums(logits[:, :-1], padded, real).view(-1, k).tolist()
 
     return _in_batches(model, tokenizer, prompts, batch_size, scores)

@@ -1,5 +1,6 @@
 """What it takes to judge and repeat a run."""
 
+import os
 import platform
 import resource
 import subprocess
@@ -29,8 +30,10 @@ def manifest(model_name: str, facts: Sequence[Fact], model) -> dict:
         "device": str(model.device),
         "device_name": torch.cuda.get_device_name() if on_gpu else cpu_name(),
         "cuda": torch.version.cuda,
+        "gpu_memory_mb": round(torch.cuda.get_device_properties(0).total_memory / 2**20) if on_gpu else None,
         "gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1" if on_gpu else None,
         "threads": torch.get_num_threads(),
         "versions": {package: _version(package) for package in PACKAGES},
         "git_commit": git_commit(),

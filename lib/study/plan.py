@@ -1,5 +1,7 @@
 """What a grid will cost, from its rows and questions and from the speeds of earlier results."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,9 +17,11 @@ from lib.paths import RESULTS
 from lib.study import steps, store
 from lib.study.cell import Cell
 
-# Of a GPU that has not been measured: the bfloat16 rate of an H100's data sheet; the share of it that steps of some 400
-# tokens reach, which is a guess on the low side; and the seconds in which a cell imports and loads.
-GPU_FLOPS, GPU_UTILIZATION, GPU_FIXED = 989e12, 0.05, 60
+# Of a GPU that has not been measured, all of it guesses on the slow side. The rate: less than a tenth of what an H100's
+# data sheet promises in bfloat16, a fifth of an A100's. Besides, what small models wait for on any card: a cell to
+# import and load, a step to start thousands of small kernels, a question its share of a batch's tokens one by one.
+GPU_RATE = 60e12  # FLOPs a second
+GPU_FIXED, GPU_STEP, GPU_QUESTION = 60, 0.15, 0.02  # seconds
 TOKENS_A_QUESTION = 60  # prompt and answer
 BYTES_A_QUESTION = 390  # of a result file
 TOKENS_A_REPLAY_ROW = 46
@@ -45,8 +49,11 @@ def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
 
 
 def costs(cells: list[Cell]) -> pd.DataFrame:
-    """One row a cell: `cell`, its parameters, training `tokens` (SmolLM2's tokenizer), `questions` asked, `seconds`
-    expected, and whether the model was `measured` on this machine or any."""
+    """One row a cell: `cell`, its parameters, training `tokens` (SmolLM2's tokenizer) and `steps`, `questions` asked,
+    `seconds` expected, and whether the model was `measured` on this machine or any.
+
+    A model that was not measured is expected to take a GPU's time if its name tells its size, else that of SmolLM2.
+    """
     from transformers import AutoTokenizer
 
     from lib.train import bundled
@@ -58,24 +65,45 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model
         if same not in sizes:
             sizes[same] = _size(same, tokenizer)
-        tokens, asked = sizes[same]
+        tokens, steps_, asked = sizes[same]
         speed = speeds[cell.model]
-        expected = (speed or Speed(**DEFAULT)).seconds(tokens, asked)
-        rows.append({"cell": cell, **cell.model_dump(), "tokens": round(tokens), "questions": asked,
+        if speed is None and parameters(cell.model) and cell.model not in bundled.MAKERS:
+            expected = gpu_seconds(cell, tokens, steps_, asked)
+        else:
+            expected = (speed or Speed(**DEFAULT)).seconds(tokens, asked)
+        rows.append({"cell": cell, **cell.model_dump(), "tokens": round(tokens), "steps": steps_, "questions": asked,
                      "seconds": expected, "measured": speed is not None})  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _size(cell, tokenizer):
-    """Training tokens and questions of a cell."""
+    """Training tokens, steps and questions of a cell."""
     profiles = take(steps.candidates(cell), cell.n_entities)
     asked = len(steps.questions_for(cell, profiles)) + len(general.data()["questions"])
     if cell.format == "none":
-        return 0, asked
+        return 0, 0, asked
     rows = steps.training_rows(cell, profiles)
-    tokens = steps.epochs(cell, tokenizer, profiles, rows) * count_tokens(tokenizer, rows)
-    tokens += cell.replay * TOKENS_A_REPLAY_ROW
-    return tokens, asked + cell.checkpoints * len(facts_of(profiles))
+    epochs = steps.epochs(cell, tokenizer, profiles, rows)
+    tokens = epochs * count_tokens(tokenizer, rows) + cell.replay * TOKENS_A_REPLAY_ROW
+    taken = math.ceil((epochs * len(rows) + cell.replay) / cell.batch_size)
+    return tokens, taken, asked + cell.checkpoints * len(facts_of(profiles))
+
+
+def parameters(model: str) -> float | None:
+    """The number of parameters that a model's name tells ("Qwen3-4B", "smollm2-135m"); None if it tells none."""
+    found = re.search(r"(\d+(?:\.\d+)?)([bm])\b", model.partition("@")[0].lower())
+    return float(found[1]) * {"b": 1e9, "m": 1e6}[found[2]] if found else None
+
+
+def gpu_seconds(cell: Cell, tokens: float, steps_: int, questions: float) -> float:
+    """Seconds that a cell is expected to take on a GPU, alone on it.
+
+    A training token takes 4 FLOPs a parameter where the weights are frozen and 6 where they are not, a token read or
+    said takes 2 (Kaplan et al. 2020, arXiv 2001.08361, without the gradients of frozen weights).
+    """
+    a_token = 4 if cell.lora_rank else 6
+    flops = parameters(cell.model) * (a_token * tokens + 2 * TOKENS_A_QUESTION * questions)
+    return flops / GPU_RATE + GPU_FIXED + GPU_STEP * steps_ + GPU_QUESTION * questions
 
 
 def measured(model: str) -> Speed | None:
@@ -99,39 +127,33 @@ def measured(model: str) -> Speed | None:
 
 
 def describe(cells: Mapping[Cell, str], jobs: int) -> str:
-    """The cells by part and format, their tokens, and the hours expected with so many cells at once."""
+    """The cells by part and format, their tokens, and the hours expected: with so many cells at once where the models
+    were measured, and of one GPU where they were not."""
     table = costs(list(cells)).assign(part=list(cells.values()))
     by = ["part", "format"] if table["model"].nunique() == 1 else ["model", "part", "format"]
     grouped = table.groupby(by, sort=False).agg(
         cells=("tokens", "size"), seeds=("seed", "nunique"), tokens=("tokens", "sum"), questions=("questions", "sum"),
         hours=("seconds", "sum"),
     )  # fmt: skip
-    grouped["hours"] /= 3600 * jobs
     total = f"{len(cells)} cells, {table['tokens'].sum():,} training tokens, {table['questions'].sum():,} questions"
-    if not table["measured"].all():
-        return f"{grouped.drop(columns='hours').to_string()}\n\n{total}\n{gpu_hours(table)}"
-    hours = table["seconds"].sum() / 3600 / jobs
-    shown = grouped.to_string(float_format="{:.2f}".format)
-    return f"{shown}\n\n{total}; {hours:.1f} hours expected with {jobs} cells at once"
+    unknown = table.loc[~table["measured"] & table["model"].map(parameters).isna(), "model"].unique()
+    if len(unknown):
+        why = "hours not known: no earlier result, and no number of parameters in the name, of " + ", ".join(unknown)
+        return f"{grouped.drop(columns='hours').to_string()}\n\n{total}\n{why}"
+    measured = table["measured"].all()
+    grouped["hours"] /= 3600 * (jobs if measured else 1)
+    shown = f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}"
+    if not measured:
+        return f"{shown}\n{gpu_hours(table)}"
+    return f"{shown}; {grouped['hours'].sum():.1f} hours expected with {jobs} cells at once"
 
 
 def gpu_hours(table: pd.DataFrame) -> str:
-    """GPU-hours and disk of models that were never measured, from the parameters that their names tell ("Qwen3-4B").
-
-    A training token takes 4 FLOPs a parameter where the weights are frozen and 6 where they are not, a token read or
-    said takes 2 (Kaplan et al. 2020, arXiv 2001.08361, without the gradients of frozen weights).
-    """
-    size = table["model"].str.extract(r"(\d+(?:\.\d+)?)[bB]\b")[0].astype(float) * 1e9
-    if size.isna().any():
-        return "hours not known: no earlier result, and no number of parameters in the name, of " + ", ".join(
-            table.loc[size.isna(), "model"].unique()
-        )
-    training = table["tokens"] * np.where(table["lora_rank"] == 0, 6, 4)
-    flops = (size * (training + 2 * TOKENS_A_QUESTION * table["questions"])).sum()
-    hours = flops / (GPU_FLOPS * GPU_UTILIZATION) / 3600 + len(table) * GPU_FIXED / 3600
-    weights = 2 * size.groupby(table["model"]).first().sum() / 2**30
+    """Hours on one GPU and disk of models that were never measured, and the model that says so."""
+    weights = 2 * table["model"].drop_duplicates().map(parameters).sum() / 2**30
     disk = table["questions"].sum() * BYTES_A_QUESTION / 2**30
     return (
-        f"about {hours:.0f} GPU-hours at {GPU_UTILIZATION:.0%} of {GPU_FLOPS / 1e12:.0f} TFLOP/s and {GPU_FIXED} s a "
-        f"cell; disk: {weights:.0f} GiB of weights on each node, {disk:.1f} GiB of results"
+        f"about {table['seconds'].sum() / 3600:.1f} GPU-hours: {GPU_RATE / 1e12:.0f} TFLOP/s, and {GPU_FIXED} s a "
+        f"cell, {GPU_STEP} s a step, {GPU_QUESTION} s a question; disk: {weights:.0f} GiB of weights on each node, "
+        f"{disk:.1f} GiB of results"
     )

@@ -17,7 +17,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
 
     The base weights are bfloat16 where the machine computes in it, and float32 otherwise and for `tiny`, whose
     tests compare numbers. `full_finetuning` says that every weight will be trained. Raises UserError if there is no
-    such model.
+    such model, or no memory for it.
     """
     set_unsloth_up()
     import torch
@@ -35,11 +35,15 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
             full_finetuning=full_finetuning,
             use_exact_model_name=True,
             use_gradient_checkpointing=False,
-            # On a CPU the backward of SDPA took a quarter of a training step at our row lengths; eager does not.
-            **({} if torch.cuda.is_available() else {"attn_implementation": "eager"}),
+            **device_options(torch.cuda.is_available(), full_finetuning),
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        if is_out_of_memory(error):
+            raise UserError(
+                f"model {model!r} does not fit into memory: {reason} Take a smaller model, a larger machine, or fewer "
+                "cells at once: docs/gpu.md says what a model takes."
+            ) from None
         raise UserError(
             f"model {model!r} cannot be loaded: {reason} Give smollm2-135m, a folder or a hub id."
         ) from None
@@ -52,12 +56,36 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     return loaded, tokenizer
 
 
+def device_options(on_gpu: bool, full_finetuning: bool) -> dict:
+    """What from_pretrained is told on one kind of device alone."""
+    if not on_gpu:
+        # On a CPU the backward of SDPA took a quarter of a training step at our row lengths; eager does not.
+        return {"attn_implementation": "eager"}
+    # Without this Unsloth keeps the trained weights in bfloat16 and switches autocast off; make_trainable's float32
+    # weights would then be trained in pure float32 and meet a bfloat16 cache when asked: docs/gpu-audit.md.
+    return {"float32_mixed_precision": True} if full_finetuning else {}
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch or Python says that memory ran out, on a GPU or on the machine."""
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words in said for words in ("out of memory", "can't allocate memory")
+    )
+
+
 def set_unsloth_up() -> None:
-    """Set the environment variables that Unsloth reads when it is imported."""
+    """Set the environment variables that Unsloth reads when it is imported; those that are set already stay."""
     # It writes generated code to the working directory, where processes race.
     if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
         os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(tempfile.gettempdir()) / f"unsloth-{os.getpid()}")
     os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/train/sft.py
+    # On a GPU only: it would prepare rows in forked processes, after CUDA has started, and compile the layers anew in
+    # the process of every cell.
+    os.environ.setdefault("UNSLOTH_DATASET_NUM_PROC", "0")
+    os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")
 
 
 def make_trainable(model, rank: int, seed: int, max_length: int):

@@ -1,8 +1,6 @@
-"""What can be known of the GPU path where there is no GPU."""
+"""`make gpu-check` where there is no GPU: each check on the CPU, and what is said. See tests/train/test_gpu_path.py."""
 
-import ast
 import copy
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,12 @@ import simulation
 from helpers import make_cell
 
 from lib.__main__ import main
-from lib.commands import gpu_check
-from lib.study import processes, store
+from lib.commands import gpu_check, gpu_parts
+from lib.errors import UserError
+from lib.evaluate import general, generate
+from lib.study import plan, processes, store
 from lib.study.grid import load_grid
 from lib.train import chat
-from lib.train import model as models
-
-UNSLOTH = Path(importlib.util.find_spec("unsloth").origin).parent / "models"
 
 
 @pytest.fixture
@@ -34,39 +31,23 @@ def gpu(cpu):
     return made
 
 
-def parameters(file, class_name, function):
-    """Names of the parameters of a method in Unsloth's source, which is read: it cannot be imported without a GPU."""
-    tree = ast.parse((UNSLOTH / file).read_text())
-    cls = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == class_name)
-    method = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return {argument.arg for argument in method.args.args + method.args.kwonlyargs}
-
-
-def passed(function):
-    """Names of the keywords that lib passes to this function of FastLanguageModel."""
-    calls = [node for node in ast.walk(ast.parse(Path(models.__file__).read_text())) if isinstance(node, ast.Call)]
-    named = [call for call in calls if ast.unparse(call.func) == f"FastLanguageModel.{function}"]
-    return {keyword.arg for call in named for keyword in call.keywords if keyword.arg}
-
-
-@pytest.mark.parametrize(
-    ("file", "class_name", "function"),
-    [("loader.py", "FastLanguageModel", "from_pretrained"), ("llama.py", "FastLlamaModel", "get_peft_model")],
-)
-def test_unsloth_on_a_gpu_has_every_keyword_that_is_passed(file, class_name, function):
-    assert len(passed(function)) >= 7
-    # in **kwargs a keyword that was renamed would be lost without a word
-    assert passed(function) <= parameters(file, class_name, function)
-
-
-def test_the_gpu_grid_is_of_the_papers_scale():
+def test_the_gpu_grid_is_of_the_papers_scale_in_the_regime_of_the_cpu_grid():
     cells = load_grid("gpu")
-    assert len(cells) >= 500
-    assert {cell.seed for cell in cells} >= {0, 1, 2}
+    assert 650 <= len(cells) <= 750
+    assert {cell.seed for cell in cells} >= {0, 1, 2, 3, 4}
     assert max(cell.n_entities for cell in cells) >= 256  # of six facts each
     families = {cell.model.partition("/")[2].partition("-")[0] for cell in cells}
-    assert families == {"Qwen3", "Llama"} and len({cell.model for cell in cells}) == 3
+    assert families == {"Qwen3", "Llama"} and len({cell.model for cell in cells}) == 4
     assert {cell.model for cell in load_grid("gpu-tune")} == {cell.model for cell in cells}
+    assert set(cells.values()) == set(load_grid("cpu").values())
+    trained = [cell for cell in cells if cells[cell] == "main" and cell.format != "none"]
+    assert all(cell.replay and cell.checkpoints for cell in trained)
+    assert max(plan.parameters(cell.model) for cell in cells if cell.format != "none" and not cell.lora_rank) < 2e9
+
+
+def test_the_quick_grid_of_a_gpu_is_of_one_model_that_the_gpu_grid_has():
+    (model,) = {cell.model for cell in load_grid("gpu-quick")}
+    assert model in {cell.model for cell in load_grid("gpu")}
 
 
 def test_without_a_gpu_there_is_nothing_to_check(monkeypatch, capsys):
@@ -101,15 +82,98 @@ def test_a_check_that_ran_on_the_cpu_after_all_is_noticed(cpu):
     assert gpu_check.compare(cpu, copy.deepcopy(cpu)) == ["device"]
 
 
-@pytest.mark.parametrize(("error", "code"), [(None, 0), ("out of memory", 1)])
-def test_the_first_question_cell_of_quick_is_run_on_the_gpu(error, code, monkeypatch, cpu, gpu, capsys):
-    ran, outcome = [], processes.Outcome(None if error else gpu, error, None, "its log")
-    monkeypatch.setattr(processes, "has_gpu", lambda: True)
+def test_the_first_question_cell_of_quick_is_run_on_the_gpu(monkeypatch, cpu, gpu, capsys):
+    ran, outcome = [], processes.Outcome(gpu, None, None, "its log")
     monkeypatch.setattr(processes, "run_cell", lambda cell, *_: ran.append(cell) or outcome)
     monkeypatch.setattr(store, "read", lambda path: cpu)
-    assert main(["gpu-check"]) == code
+    assert "agrees with the published result" in gpu_check.published_cell(Path())
     assert [(cell.format, cell.entity) for cell in ran] == [("qa", "fictional")]
-    assert ("FAILED: out of memory" in capsys.readouterr().out) == bool(code)
+    gpu["training"]["losses"] = [9.0]
+    with pytest.raises(UserError, match="not as on the CPU: mean loss"):
+        gpu_check.published_cell(Path())
+    monkeypatch.setattr(processes, "run_cell", lambda *_: processes.Outcome(None, "out of memory", None, "its log"))
+    with pytest.raises(UserError, match="out of memory"):
+        gpu_check.published_cell(Path())
+    assert "its log" in capsys.readouterr().out
+
+
+def fails(_):
+    raise UserError("it broke")
+
+
+@pytest.mark.parametrize(
+    ("first", "needed", "code", "lines"),
+    [
+        (lambda _: "found", True, 0, ["ok      first: found", "ok      second: there", "this GPU is ready"]),
+        (fails, False, 1, ["FAILED  first: it broke", "        fix: mend it", "ok      second: there", "failed:"]),
+        (fails, True, 1, ["FAILED  first: it broke", "        fix: mend it", "failed: first"]),
+    ],
+)
+def test_each_check_has_a_line_and_a_failed_one_its_fix(first, needed, code, lines, monkeypatch, capsys):
+    check = gpu_check.Check
+    checks = (check("first", first, "mend it", needed), check("second", lambda _: "there", "mend that"))
+    monkeypatch.setattr(processes, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpu_check, "CHECKS", checks)
+    assert main(["gpu-check"]) == code
+    said = capsys.readouterr().out.splitlines()[1:]
+    assert len(said) == len(lines) and all(one.startswith(line) for one, line in zip(said, lines, strict=True))
+
+
+def test_the_driver_is_asked_through_nvidias_own_tool(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="there is no nvidia-smi"):
+        gpu_check.driver(tmp_path)
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA L4, 23034 MiB, 580.1'\n")
+    tool.chmod(0o755)
+    assert gpu_check.driver(tmp_path) == "NVIDIA L4, 23034 MiB, 580.1"
+    tool.write_text("#!/bin/sh\necho 'has failed because'; exit 9\n")
+    with pytest.raises(UserError, match="has failed because"):
+        gpu_check.driver(tmp_path)
+
+
+def test_versions_that_are_not_the_pinned_ones_are_named():
+    with pytest.raises(UserError, match="bitsandbytes is None and not ") as said:
+        gpu_check.versions(Path())
+    assert "torch is" not in str(said.value)  # this environment has the others as they are pinned
+
+
+def test_a_part_that_fails_says_why_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="is the CPU build$"):
+        gpu_check.torch_sees_it(tmp_path / "replay.json")
+
+
+@pytest.mark.parametrize("rank", [4, 0])
+def test_training_and_asking_at_a_checkpoint_are_checked(rank):
+    cell = make_cell(lora_rank=rank, epochs=4, learning_rate=0.02 if rank else 0.01, checkpoints=1)
+    model, tokenizer = gpu_parts.loaded(cell)
+    found = gpu_parts.training(model, tokenizer, cell, [])
+    assert found["losses"][1] < found["losses"][0] and found["facts"] == 12
+    assert "12 facts recalled at the checkpoint" in gpu_check.told(found)
+    broken = cell.model_copy(update={"learning_rate": 1e-12, "epochs": 1})
+    model, tokenizer = gpu_parts.loaded(broken)
+    with pytest.raises(UserError, match="nothing was learned"):
+        gpu_parts.training(model, tokenizer, broken, [])
+
+
+def test_a_forward_pass_is_checked_for_numbers_and_for_padding(tiny, monkeypatch):
+    model, tokenizer = tiny
+    assert 1 < gpu_parts.forward(model, tokenizer) < 2 * len(tokenizer)
+    monkeypatch.setattr(generate, "_positions", lambda mask: mask.cumsum(-1) * 0)
+    monkeypatch.setattr(gpu_parts, "NATS", 1e-7)
+    with pytest.raises(UserError, match="padding changes the score"):
+        gpu_parts.forward(model, tokenizer)
+    monkeypatch.setattr(general, "perplexity", lambda *_: float("nan"))
+    with pytest.raises(UserError, match="computes no probabilities"):
+        gpu_parts.forward(model, tokenizer)
+
+
+def test_speeds_are_printed_beside_each_other(monkeypatch, tmp_path):
+    (tmp_path / "replay.json").write_text("[]")
+    monkeypatch.setattr(gpu_check, "_part", lambda part, *_: {"examples_per_second": {"plain_trl": 20.0}.get(part, 30)})
+    assert gpu_check.defaults(tmp_path / "replay.json").startswith("plain TRL 20 examples/s, Unsloth's defaults 30 ")
+    with pytest.raises(UserError, match="no replay rows"):
+        gpu_check.defaults(tmp_path / "missing.json")
 
 
 @pytest.mark.parametrize("family", chat.TEMPLATES)

@@ -4,6 +4,7 @@ from helpers import base_cell, make_cell
 from simulation import result as simulated
 
 from lib.study import plan, store
+from lib.study.grid import load_grid
 
 
 def write(study, cells_and_seconds):
@@ -55,12 +56,14 @@ def test_the_order_of_the_cells_is_kept():
     assert list(plan.seconds(cells)) == cells and plan.costs(cells)["cell"].tolist() == cells
 
 
-def test_without_earlier_results_the_hours_are_not_known():
+def test_without_earlier_results_the_hours_are_those_of_a_gpu_if_the_name_tells_the_size():
     assert plan.measured("never run") is None
     never = "never/run-1B"
     said = plan.describe({make_cell(model=never): "main", base_cell(model=never): "main"}, jobs=2)
     assert "2 cells" in said and "hours expected" not in said
-    assert "GPU-hours at 5% of 989 TFLOP/s and 60 s a cell; disk: 2 GiB of weights" in said
+    assert "GPU-hours: 60 TFLOP/s, and 60 s a cell, 0.15 s a step, 0.02 s a question; disk: 2 GiB of weights" in said
+    unknown = plan.describe({make_cell(model="never/run"): "main"}, jobs=2)
+    assert "no number of parameters in the name, of never/run" in unknown and "GPU-hours" not in unknown
 
 
 def test_with_earlier_results_the_hours_are_told_by_part_and_format(study):
@@ -72,12 +75,26 @@ def test_with_earlier_results_the_hours_are_told_by_part_and_format(study):
     assert [line.split()[:3] for line in said.splitlines()[2:4]] == [["main", "qa", "2"], ["amount", "article", "1"]]
 
 
-def test_gpu_hours_count_the_tokens_and_the_cells():
-    cell = make_cell(model="never/run-2B", n_entities=8, epochs=40)
-    table = plan.costs([cell])
-    flops = 2e9 * (4 * table["tokens"][0] + 2 * plan.TOKENS_A_QUESTION * table["questions"][0])
-    hours = 1000 * (flops / (989e12 * 0.05) + 60) / 3600
-    assert f"about {hours:.0f} GPU-hours" in plan.gpu_hours(pd.concat([table] * 1000))
-    assert "no number of parameters in the name, of never/run" in plan.gpu_hours(
-        plan.costs([make_cell(model="never/run")])
-    )
+def test_the_time_of_a_gpu_counts_tokens_steps_questions_and_the_cell():
+    cell = make_cell(model="never/run-2B", n_entities=8, epochs=40, replay=100)
+    row = plan.costs([cell]).iloc[0]
+    assert row["steps"] == -(-(8 * 6 * 2 * 40 + 100) // 4)
+    flops = 2e9 * (4 * row["tokens"] + 2 * plan.TOKENS_A_QUESTION * row["questions"])
+    expected = flops / 60e12 + 60 + 0.15 * row["steps"] + 0.02 * row["questions"]
+    assert row["seconds"] == pytest.approx(expected, rel=1e-3)
+    assert f"about {1000 * expected / 3600:.1f} GPU-hours" in plan.gpu_hours(pd.concat([plan.costs([cell])] * 1000))
+    whole = plan.costs([make_cell(model="never/run-2B", n_entities=8, epochs=40, replay=100, lora_rank=0)])
+    assert whole["seconds"][0] - row["seconds"] == pytest.approx(2e9 * 2 * row["tokens"] / 60e12, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [("Qwen/Qwen3-0.6B", 0.6e9), ("unsloth/Llama-3.2-1B-Instruct", 1e9), ("smollm2-135m", 135e6), ("a/b-4b@9b1c", 4e9),
+     ("tiny", None), ("owner/model", None)],
+)  # fmt: skip
+def test_the_size_of_a_model_is_read_from_its_name(model, size):
+    assert plan.parameters(model) == size
+
+
+def test_the_quick_grid_of_a_gpu_takes_half_an_hour_at_most():
+    assert plan.costs(list(load_grid("gpu-quick")))["seconds"].sum() < 1800

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import kernels, make_cell, python, wait_for, without_timing
+from helpers import base_cell, kernels, make_cell, python, wait_for, without_timing
 
 from lib.errors import UserError
 from lib.study import processes, ray, store
@@ -94,7 +94,35 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
 )
 def test_each_cell_takes_a_gpu_where_there_are_any_and_a_core_otherwise(nodes, slots, monkeypatch):
     _pretend(monkeypatch, nodes)
-    assert ray.connect(8) == slots
+    assert ray.connect(8) == ray.connect(8, CELLS) == slots
+
+
+SMALL, LARGE = make_cell(model="Qwen/Qwen3-0.6B"), make_cell(model="Qwen/Qwen3-4B")
+WHOLE = make_cell(model="Qwen/Qwen3-4B", lora_rank=0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "gigabytes", "share"),
+    [(SMALL, 80, 0.25), (SMALL, 24, 0.5), (SMALL, 16, 1), (LARGE, 80, 0.25), (LARGE, 48, 0.3333), (LARGE, 24, 1),
+     (WHOLE, 80, 1), (base_cell(model="Qwen/Qwen3-4B"), 48, 0.3333), (make_cell(), 80, 1), (SMALL, None, 1)],
+)  # fmt: skip
+def test_small_models_share_a_card_as_far_as_its_memory_goes(cell, gigabytes, share):
+    assert ray.gpu_share(cell, gigabytes and gigabytes * 2**30) == share
+
+
+def test_as_many_cells_run_at_once_as_the_largest_of_them_fits_on_the_cards(monkeypatch):
+    _pretend(monkeypatch, [{"CPU": 64, "GPU": 2, "memory": 1e12}], card=48 * 2**30)
+    assert ray.connect(8, [SMALL]) == 8 and ray.connect(8, [SMALL, LARGE]) == 6
+
+
+def test_the_memory_of_the_smallest_card_is_what_its_driver_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ray.smallest_card() is None
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\necho 24564\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert ray.smallest_card() == 24564 * 2**20
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho has failed; exit 9\n")
+    assert ray.smallest_card() is None
 
 
 def test_a_cluster_of_nodes_too_small_for_a_cell_is_refused(monkeypatch):
@@ -103,7 +131,8 @@ def test_a_cluster_of_nodes_too_small_for_a_cell_is_refused(monkeypatch):
         ray.connect(8)
 
 
-def _pretend(monkeypatch, nodes):
+def _pretend(monkeypatch, nodes, card=None):
+    monkeypatch.setattr(ray, "_card_memory", lambda: card)
     total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU", "memory")}
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("ray.init", lambda **_: None)

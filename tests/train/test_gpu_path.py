@@ -1,0 +1,239 @@
+"""What of the GPU path can be run where there is no GPU: docs/gpu-audit.md says what each test guards."""
+
+import ast
+import importlib.util
+import inspect
+import json
+import subprocess
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import make_cell, profiles, python, tokenizer
+
+from lib.data import encode
+from lib.errors import UserError
+from lib.evaluate import ask
+from lib.study import steps
+from lib.study.grid import load_grid
+from lib.train import model as models
+from lib.train import sft
+
+UNSLOTH = Path(importlib.util.find_spec("unsloth").origin).parent / "models"
+
+# A process in which Unsloth believes in a GPU, has rewritten TRL's SFTTrainer for it, and trains on the CPU: the model
+# is transformers' own, because Unsloth's forward is made of GPU kernels.
+AS_ON_A_GPU = """
+import json, os, tempfile
+os.environ["UNSLOTH_ALLOW_CPU"] = "1"  # its own switch for tests: every branch is that of CUDA
+from lib.train import model as models, sft
+models.set_unsloth_up()
+import unsloth, trl
+del os.environ["UNSLOTH_ALLOW_CPU"]  # it keeps TRL from being rewritten, which is what is tested
+from unsloth.models import rl
+from unsloth.trainer import _patch_sft_trainer_auto_packing
+from unsloth_zoo.dataset_num_proc import get_dataset_num_proc
+rl._patch_trl_rl_trainers("sft_trainer")
+_patch_sft_trainer_auto_packing(trl)
+
+import multiprocessing, torch
+from helpers import make_cell, profiles, tokenizer
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+from lib.data import encode
+from lib.data.formats import Row
+from lib.study import steps
+
+cell = make_cell(format="article", epochs=2)
+facts = steps.training_rows(cell, profiles("fictional", 2))
+replay = [Row(("Say hello.", "Hello there, and how are you today?")), Row(("The soup was", " salty but"), raw=True)]
+tokenizer = tokenizer()
+path, _ = models.resolve("tiny")
+torch.manual_seed(0)
+model = get_peft_model(AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
+    LoraConfig(r=4, lora_alpha=4, target_modules=models.TARGET_MODULES, task_type="CAUSAL_LM"))
+on_gpu, on_cpu = sft.trainer_class("cuda"), sft.trainer_class("cpu")
+sft.trainer_class = lambda device: on_gpu
+plain = sft.config
+def config(*given):
+    made = plain(*given)
+    asked.update({name: getattr(made, name) for name in WATCHED})
+    return made
+WATCHED = ("seed", "data_seed", "learning_rate", "optim", "weight_decay", "warmup_steps", "packing", "padding_free",
+    "max_length", "per_device_train_batch_size", "gradient_accumulation_steps", "loss_type", "gradient_checkpointing",
+    "completion_only_loss", "dataloader_num_workers", "num_train_epochs", "save_strategy", "eval_strategy")
+asked = {}
+sft.config = config
+tokenizer.padding_side = "right"
+trainer = sft.trainer(model, tokenizer, facts, replay, cell, 2, tempfile.mkdtemp())
+expected = [encode.row_ids(tokenizer, row) for row in facts + replay]
+batch = next(iter(trainer.get_train_dataloader()))
+given = {key: batch[key] for key in ("input_ids", "attention_mask", "labels")}
+count = (given["labels"][:, 1:] != -100).sum()
+losses = [of.compute_loss(trainer, model, dict(given), num_items_in_batch=count).item() for of in (on_gpu, on_cpu)]
+children = len(multiprocessing.active_children())
+trainer.train()
+print(json.dumps({
+    "rewritten": "Unsloth" in type(trainer).__mro__[1].__name__, "asked": asked, "losses": losses,
+    "got": {name: getattr(trainer.args, name) for name in WATCHED}, "children": children,
+    "workers": get_dataset_num_proc(None),
+    "rows": [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset] == expected,
+    "sampler": trainer._get_train_sampler() is trainer.schedule, "steps": trainer.state.global_step,
+    "logged": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def as_on_a_gpu():
+    """What a training with Unsloth's rewritten trainer did, in a process of its own."""
+    ended = subprocess.run(python(AS_ON_A_GPU), capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_unsloths_trainer_keeps_our_rows_labels_sampler_and_arguments(as_on_a_gpu):
+    assert as_on_a_gpu["rewritten"]
+    assert as_on_a_gpu["rows"] and as_on_a_gpu["sampler"]
+    assert as_on_a_gpu["got"] == as_on_a_gpu["asked"]
+    assert as_on_a_gpu["asked"]["padding_free"] is False and as_on_a_gpu["asked"]["packing"] is False
+
+
+def test_unsloths_trainer_has_the_losses_of_the_cpu_path(as_on_a_gpu):
+    on_gpu, on_cpu = as_on_a_gpu["losses"]
+    assert on_gpu == pytest.approx(on_cpu, rel=1e-5)
+    assert len(as_on_a_gpu["logged"]) == as_on_a_gpu["steps"] == 3  # of ten rows by four
+    assert all(loss > 0 for loss in as_on_a_gpu["logged"])
+
+
+def test_rows_are_prepared_in_this_process_because_a_fork_of_it_could_not_use_the_gpu(as_on_a_gpu):
+    assert as_on_a_gpu["workers"] is None and as_on_a_gpu["children"] == 0
+
+
+RUNNER = """
+import sys
+from lib.study import grid, plan, processes, progress, ray, run
+from lib.commands import gpu_check, reproduce
+plan.costs([next(iter(grid.load_grid("quick")))])
+torch = sys.modules.get("torch")
+assert torch is None or not torch.cuda.is_initialized()
+assert "unsloth" not in sys.modules
+"""
+
+
+def test_the_runner_touches_neither_the_gpu_nor_unsloth():
+    """It starts the cells in new processes, but a fork of a library must not find CUDA started either."""
+    ended = subprocess.run(python(RUNNER), capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+
+
+def test_training_every_weight_on_a_gpu_asks_for_float32_weights_and_autocast():
+    assert models.device_options(True, True) == {"float32_mixed_precision": True}
+    assert models.device_options(True, False) == {}
+    assert models.device_options(False, True) == models.device_options(False, False) == {"attn_implementation": "eager"}
+    assert "float32_mixed_precision" in parameters("loader.py", "FastLanguageModel", "from_pretrained")
+
+
+def parameters(file, class_name, function):
+    """Names of the parameters of a method in Unsloth's source, which is read: it cannot be imported without a GPU."""
+    tree = ast.parse((UNSLOTH / file).read_text())
+    cls = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == class_name)
+    method = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return {argument.arg for argument in method.args.args + method.args.kwonlyargs}
+
+
+def passed(function):
+    """Names of the keywords that lib passes to this function of FastLanguageModel."""
+    calls = [node for node in ast.walk(ast.parse(Path(models.__file__).read_text())) if isinstance(node, ast.Call)]
+    named = [call for call in calls if ast.unparse(call.func) == f"FastLanguageModel.{function}"]
+    return {keyword.arg for call in named for keyword in call.keywords if keyword.arg}
+
+
+@pytest.mark.parametrize(
+    ("file", "class_name", "function"),
+    [("loader.py", "FastLanguageModel", "from_pretrained"), ("llama.py", "FastLlamaModel", "get_peft_model")],
+)
+def test_unsloth_on_a_gpu_has_every_keyword_that_is_passed(file, class_name, function):
+    assert len(passed(function)) >= 7
+    # in **kwargs a keyword that was renamed would be lost without a word
+    assert passed(function) <= parameters(file, class_name, function)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_the_families_of_the_gpu_grid_have_kernels_of_their_own_in_unsloth(family):
+    assert (UNSLOTH / f"{family}.py").exists()
+
+
+def test_unsloths_forward_has_every_argument_that_asking_passes():
+    """And logits where none are trained: it returns an empty placeholder only beside a loss."""
+    tree = ast.parse((UNSLOTH / "llama.py").read_text())
+    forward = next(
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_CausalLM_fast_forward"
+    )
+    names = {argument.arg for argument in forward.args.args}
+    assert {"input_ids", "attention_mask", "position_ids", "use_cache", "logits_to_keep"} <= names
+    source = ast.unparse(forward)
+    assert "if not RETURN_LOGITS and labels is not None:" in source
+    assert source.index("elif num_logits_to_keep != 0:") < source.index("RETURN_LOGITS = ")
+
+
+@pytest.mark.parametrize("name", ["UNSLOTH_DATASET_NUM_PROC", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_COMPILE_LOCATION"])
+def test_unsloth_reads_the_variables_that_are_set_for_it(name, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
+    models.set_unsloth_up()
+    assert models.os.environ[name]
+    monkeypatch.setenv(name, "mine")
+    models.set_unsloth_up()
+    assert models.os.environ[name] == "mine"
+    packages = [UNSLOTH.parent, Path(importlib.util.find_spec("unsloth_zoo").origin).parent]
+    assert any(name in path.read_text() for package in packages for path in package.rglob("*.py"))
+
+
+def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
+    """Unsloth cuts what is longer than MAX_LENGTH without an error. Other tokenizers take at most twice the tokens."""
+    cells = {
+        (cell.entity, cell.format == "none", cell.tone): cell
+        for cell in [*load_grid("gpu"), *load_grid("gpu-quick")]
+        if cell.evals == "all" or cell.tone
+    }
+    longest = 0
+    for cell in cells.values():
+        for question in steps.questions_for(cell, profiles(cell.entity, cell.n_entities)):
+            options = [len(option) for option in ask._options(tokenizer(), question)] if question.fact.options else []
+            room = max([ask.MAX_NEW_TOKENS_COT if question.eval in ask.COT_EVALS else ask.MAX_NEW_TOKENS, *options])
+            longest = max(longest, len(ask._prompt(tokenizer(), question)) + room)
+    assert 100 < longest < sft.MAX_LENGTH / 2
+
+
+@pytest.mark.parametrize("format", ["article", "qa", "chat", "blanks", "worked", "mixed"])
+def test_every_row_fits_with_room_to_spare(format):
+    cell = make_cell(format=format, n_entities=16, paraphrases=4)
+    rows = steps.training_rows(cell, profiles("fictional", 16))
+    assert max(len(encode.row_ids(tokenizer(), row)["input_ids"]) for row in rows) < sft.MAX_LENGTH / 2
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError(),
+              RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)  # fmt: skip
+def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, monkeypatch):
+    def refuse(**_):
+        raise error
+
+    import unsloth
+
+    monkeypatch.setattr(unsloth, "FastLanguageModel", types.SimpleNamespace(from_pretrained=refuse))
+    with pytest.raises(UserError, match="does not fit into memory: .*docs/gpu.md") as said:
+        models.load("tiny", sft.MAX_LENGTH)
+    assert "hub id" not in str(said.value)
+
+
+def test_tests_see_no_gpu():
+    assert models.os.environ["CUDA_VISIBLE_DEVICES"] == "" and not torch.cuda.is_available()
+
+
+def test_the_sampler_that_is_overridden_is_the_one_that_transformers_asks():
+    from transformers import Trainer
+
+    assert "self._get_train_sampler" in inspect.getsource(Trainer.get_train_dataloader)
