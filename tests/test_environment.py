@@ -64,6 +64,7 @@ def test_conda_takes_its_pins_from_the_same_files(file, name, pins):
 FAKE_PYTHON = """#!/bin/sh
 case "$*" in *venv*) [ "$3" = --clear ] && rm -rf .venv; mkdir -p .venv/bin
     printf '#!/bin/sh\necho pip "$@" >> calls\ncat would 2>/dev/null; true\n' > .venv/bin/pip
+    printf '#!/bin/sh\necho uv "$@" >> calls\n' > .venv/bin/uv
     printf '#!/bin/sh\nexit 0\n' > .venv/bin/python; chmod +x .venv/bin/*;; esac
 """
 
@@ -116,12 +117,15 @@ def test_gpu_overrides_what_is_found_and_a_change_installs_again(make_env):
         assert make_env(*settings, gpu=seen) == []
 
 
-def test_pytorchs_cpu_index_is_looked_at_only_where_the_ordinary_one_would_bring_cuda(make_env):
+def test_uv_takes_the_cpu_build_only_where_the_ordinary_index_would_bring_cuda(make_env):
     would = "Would install nvidia-cublas-13 torch-2.13.0"
-    cpu_index = "pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt"
-    assert make_env("GPU=0", would=would)[0] == cpu_index
-    assert "extra-index" not in make_env("GPU=1", would=would)[0]
-    assert "--extra-index-url there" in make_env("GPU=0", "TORCH_INDEX=there", would=would)[0]
+    installed = make_env("GPU=0", would=would)
+    assert installed[0].startswith("pip install --quiet uv==")
+    assert installed[1:3] == [
+        "uv pip install --quiet --python .venv/bin/python --torch-backend cpu torch==2.13.0", CPU]  # fmt: skip
+    assert not any("uv" in call for call in make_env("GPU=1", would=would))
+    indexed = make_env("GPU=0", "TORCH_INDEX=there", would=would)
+    assert indexed[0] == "pip install --quiet --extra-index-url there -r requirements.txt"
 
 
 def test_a_wrong_gpu_setting_is_refused():

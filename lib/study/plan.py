@@ -25,6 +25,7 @@ GPU_FIXED, GPU_STEP, GPU_QUESTION = 60, 0.15, 0.02  # seconds
 TOKENS_A_QUESTION = 60  # prompt and answer
 BYTES_A_QUESTION = 390  # of a result file
 TOKENS_A_REPLAY_ROW = 46
+SIZED = 256  # profiles; a user may bring thousands
 # Of SmolLM2 on a core of a recent server processor, until there are results of this machine.
 DEFAULT = {"tokens_per_second": 190.0, "fixed": 15.0, "per_question": 0.25}
 
@@ -77,16 +78,18 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
 
 
 def _size(cell, tokenizer):
-    """Training tokens, steps and questions of a cell."""
+    """Training tokens, steps and questions of a cell: counted of up to SIZED profiles, and scaled to all of them."""
     profiles = take(steps.candidates(cell), cell.n_entities)
-    asked = len(steps.questions_for(cell, profiles)) + len(general.data()["questions"])
+    scale = len(profiles) / min(len(profiles), SIZED)
+    profiles = profiles[:SIZED]
+    asked = round(scale * len(steps.questions_for(cell, profiles))) + len(general.data()["questions"])
     if cell.format == "none":
         return 0, 0, asked
     rows = steps.training_rows(cell, profiles)
     epochs = steps.epochs(cell, tokenizer, profiles, rows)
-    tokens = epochs * count_tokens(tokenizer, rows) + cell.replay * TOKENS_A_REPLAY_ROW
-    taken = math.ceil((epochs * len(rows) + cell.replay) / cell.batch_size)
-    return tokens, taken, asked + cell.checkpoints * len(facts_of(profiles))
+    tokens = scale * epochs * count_tokens(tokenizer, rows) + cell.replay * TOKENS_A_REPLAY_ROW
+    taken = math.ceil((scale * epochs * len(rows) + cell.replay) / cell.batch_size)
+    return tokens, taken, asked + round(scale * cell.checkpoints * len(facts_of(profiles)))
 
 
 def parameters(model: str) -> float | None:
