@@ -1,6 +1,7 @@
 """`make gpu-check`: does every step of the study work on this GPU? And one published cell beside the CPU's result."""
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ from lib.errors import UserError
 from lib.paths import ROOT
 from lib.study import processes, store
 from lib.study.grid import load_grid
+from lib.train.model import one_gpu
 
 LOSS = 0.15  # by which share the mean losses may differ
 PINS = ("requirements.txt", "requirements-nodeps.txt", "requirements-gpu.txt")
@@ -145,7 +147,8 @@ def defaults(replay: Path) -> str:
 def _part(name, replay, module="lib.commands.gpu_parts"):
     """What a part printed in a process of its own. Raises UserError with the last line of its errors if it failed."""
     command = [sys.executable, "-m", module, name, str(replay)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": one_gpu()}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if ended.returncode:
         raise UserError((ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1])
     return json.loads(ended.stdout.strip().splitlines()[-1])

@@ -77,7 +77,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def set_unsloth_up() -> None:
-    """Set the environment variables that Unsloth reads when it is imported; those that are set already stay."""
+    """Set the environment variables that Unsloth and CUDA read when they start; what the user set stays."""
     # It writes generated code to the working directory, where processes race.
     if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
         os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(tempfile.gettempdir()) / f"unsloth-{os.getpid()}")
@@ -86,6 +86,15 @@ def set_unsloth_up() -> None:
     # the process of every cell.
     os.environ.setdefault("UNSLOTH_DATASET_NUM_PROC", "0")
     os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = one_gpu()
+
+
+def one_gpu() -> str:
+    """What CUDA_VISIBLE_DEVICES must be for a cell: the first GPU that it may see; empty if it may see none.
+
+    With several, transformers' Trainer would take a batch for each of them, and train another thing.
+    """
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def make_trainable(model, rank: int, seed: int, max_length: int):

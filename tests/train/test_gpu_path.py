@@ -190,6 +190,17 @@ def test_unsloth_reads_the_variables_that_are_set_for_it(name, monkeypatch):
     assert any(name in path.read_text() for package in packages for path in package.rglob("*.py"))
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"), [(None, "0"), ("", ""), ("3", "3"), ("2,1", "2"), ("GPU-5e,GPU-7f", "GPU-5e")]
+)
+def test_a_cell_sees_one_gpu_because_the_trainer_would_spread_a_batch_over_several(given, seen, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    models.set_unsloth_up()
+    assert models.os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
 def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     """Unsloth cuts what is longer than MAX_LENGTH without an error. Other tokenizers take at most twice the tokens."""
     cells = {
@@ -199,7 +210,7 @@ def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     }
     longest = 0
     for cell in cells.values():
-        for question in steps.questions_for(cell, profiles(cell.entity, cell.n_entities)):
+        for question in steps.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
             options = [len(option) for option in ask._options(tokenizer(), question)] if question.fact.options else []
             room = max([ask.MAX_NEW_TOKENS_COT if question.eval in ask.COT_EVALS else ask.MAX_NEW_TOKENS, *options])
             longest = max(longest, len(ask._prompt(tokenizer(), question)) + room)
