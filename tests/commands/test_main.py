@@ -87,7 +87,7 @@ def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_p
 def test_an_unknown_grid_names_the_known_ones(capsys):
     for command in ("plan", "run", "status", "figures"):
         assert main([command, "quikc"]) == 2
-        assert "no grid 'quikc': known are cpu, gpu, gpu-tune, quick, tune" in capsys.readouterr().err
+        assert "no grid 'quikc': known are cpu, gpu, gpu-quick, gpu-tune, quick, tune" in capsys.readouterr().err
 
 
 def test_a_study_that_is_a_path_is_refused(tmp_path, capsys):
@@ -161,7 +161,7 @@ def test_cells_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, t
 
     seen = []
     monkeypatch.setattr("lib.study.run.run", lambda cells, study, jobs, engine: seen.append((jobs, engine)) or [])
-    monkeypatch.setattr(ray, "connect", lambda jobs: jobs + 10)
+    monkeypatch.setattr(ray, "connect", lambda jobs, cells: jobs + 10)
     grid = grid_of(tmp_path, "- {" + BASE + "}")
     for engine in ("local", "ray"):
         assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", engine]) == 0

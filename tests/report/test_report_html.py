@@ -54,7 +54,7 @@ def test_a_phone_shows_the_published_report_without_scrolling_the_page_sideways(
     assert min(sizes) >= 14
     # a figure as small as the screen could not be read: it scrolls in a box of its own
     boxes = shown.eval_on_selector_all(
-        "img", "all => all.map(i => [i.width / i.naturalWidth, i.closest('.output_area').clientWidth])"
+        "img", "all => all.map(i => [i.width / i.naturalWidth, i.closest('.output_area, p').clientWidth])"
     )
     assert all(scale >= 0.7 and box < PHONE["width"] for scale, box in boxes)
 

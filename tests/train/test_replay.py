@@ -75,7 +75,8 @@ def test_prose_is_continued_without_a_chat_template_and_sampled_and_the_rest_is_
     monkeypatch.setattr(replay, "generate", generate)
     replay.rows(*tiny, "tiny", replay.BLOCK + 1)
     assert ["<|im_start|>" in text for text, _ in calls] == [True, False, True, False]
-    assert [seed for _, seed in calls] == [None, 0, None, 1], "other random numbers in every block"
+    seeds = [seed for _, seed in calls]  # the first block to be made differs between processes
+    assert sorted([seeds[1], seeds[3]]) == [0, 1] and seeds[::2] == [None, None], "other random numbers in every block"
 
 
 def test_an_answer_that_was_cut_is_marked_and_one_that_ended_is_not(tiny, monkeypatch, tmp_path):
