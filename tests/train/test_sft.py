@@ -210,6 +210,7 @@ def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotar
     tiny[0].save_pretrained(tmp_path / "small")
     tiny[1].save_pretrained(tmp_path / "small")
     monkeypatch.setattr("unsloth.is_bfloat16_supported", lambda: True)
+    monkeypatch.setattr("unsloth_zoo.cpu.trainer.cpu_bf16_supported", lambda: True)  # else trained in float32
     monkeypatch.setattr(sft, "compile_layers", lambda model: True)
     cell = make_cell(model=str(tmp_path / "small"), checkpoints=1)
     model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
