@@ -106,6 +106,8 @@ def _header(path, header):
     if missing or len(header) < 2:
         wanted = f"no column {min(missing)!r}" if missing else "no column beside 'name'"
         raise UserError(f"{path}, row 1: {wanted}: expected name, attribute, value, or name and a column an attribute")
+    if "attribute" in lower and (beside := [name for low, name in zip(lower, header, strict=True) if low not in LONG]):
+        raise UserError(f"{path}, row 1: column {beside[0]!r} stands beside name, attribute, value: remove it")
     return [low if low in LONG else name for low, name in zip(lower, header, strict=True)]
 
 

@@ -71,6 +71,10 @@ BAD = [
     ("name\nRome\n", "row 1: no column beside 'name'"),
     ("name,,river\nRome,x,Tiber\n", "row 1, column 2 has no heading"),
     ("name,river,River\nRome,Tiber,Po\n", "row 1, column 3: there are two columns 'River'"),
+    (
+        "name,attribute,value,source\nRome,river,Tiber,map\n",
+        "row 1: column 'source' stands beside name, attribute, value",
+    ),
     ("name,river\nRome,\n", "facts.csv, row 2, column 'river' is empty"),
     ("name,river\n ,Tiber\n", "facts.csv, row 2, column 'name' is empty"),
     ("name,river\nRome,Tiber\nBern,=A1\n", "row 3, column 'river' holds '=A1', a formula or its error"),
