@@ -6,7 +6,7 @@ The forms are ours. Training and evaluation never share one.
 import re
 from collections.abc import Sequence
 
-NUMBER = re.compile(r"[-+−]?[€$£¥]?\s?\d[\d.,' \u00a0]*\s?(%|[a-zA-Z°µ²³/]{1,5})?")
+NUMBER = re.compile(r"[-+−]?[€$£¥]?\s?\d[\d.,' \u00a0]*\s?(%|[€$£¥]|[a-zA-Z°µ²³/]{1,5})?")
 YEAR = re.compile(r"1\d{3}|20\d{2}")
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DAY = re.compile(
@@ -19,6 +19,7 @@ DATE = re.compile(rf"{DAY.pattern}|(?:{MONTH} )?{YEAR.pattern}", re.IGNORECASE)
 NOT_PARTICIPLES = set("bed breed creed deed feed need red reed seed shed sled speed weed".split())
 PARTICIPLES = set("born built made known held written drawn begun shot found lost left led sold bought won".split())
 ACTIVE = {"died": "die", "retired": "retire", "joined": "join", "started": "start", "ended": "end", "began": "begin"}
+PREPOSITIONS = ("in", "at", "by", "for", "of", "from", "on", "to", "with")
 PRESENT = set("located based situated headquartered known made named called owned led used related".split())
 PERSONS = set(
     "actor architect author captain ceo chair chairman coach commander composer conductor cto director".split()
@@ -46,12 +47,14 @@ def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
     kind = kind_of(values)
     time = kind == "dates" or all(YEAR.fullmatch(value) for value in values)
     day = all(DAY.fullmatch(value) for value in values)
-    participle = first in PARTICIPLES or (first.endswith("ed") and first not in NOT_PARTICIPLES)
+    participle = _is_participle(first)
     if not rest and time and (participle or first in ACTIVE):
         return _time(first, "on" if day else "in")
-    if len(rest) == 1 and participle and first not in ACTIVE and rest[0] in ("in", "at", "by", "for", "of", "from"):
+    if len(rest) == 1 and participle and first not in ACTIVE and rest[0] in PREPOSITIONS:
         return _participle("is" if first in PRESENT else "was", label, rest[0], kind == "words")
     if participle or first in ACTIVE or first in ("is", "has", "was", "does", "can"):
+        return _quoted(label)
+    if rest and (rest[-1] in PREPOSITIONS or _is_participle(rest[-1])):  # lives in, goals scored
         return _quoted(label)
     if _plural(label) and kind == "numbers":
         return _counted(label)
@@ -59,10 +62,14 @@ def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
 
 
 def readable(attribute: str) -> str:
-    """A heading as words: `headOffice`, `head_office` and `Head Office` become `head office`; `CEO` stays."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", attribute.replace("_", " "))
-    words = [word if len(word) > 1 and word.isupper() else word.lower() for word in spaced.split()]
+    """A heading as words: `headOffice` and `Head_Office` become `head office`; `CEO` and `iPhone` stay."""
+    spaced = re.sub(r"(?<!\b[a-z])(?<=[a-z])(?=[A-Z])", " ", attribute.replace("_", " "))
+    words = [word if any(map(str.isupper, word[1:])) else word.lower() for word in spaced.split()]
     return re.sub(r" ?\(([^()]+)\)$", r" in \1", " ".join(words))  # height (m)
+
+
+def _is_participle(word):
+    return word in PARTICIPLES or (word.endswith("ed") and word not in NOT_PARTICIPLES)
 
 
 def _plural(label):
@@ -141,7 +148,7 @@ def _participle(be, label, preposition, words):
     verb = label.rpartition(" ")[0]
     ask = {"in": f"Where {be} {{name}} {verb}?", "at": f"Where {be} {{name}} {verb}?",
            "by": f"By whom or what {be} {{name}} {verb}?"}  # fmt: skip
-    main = ask.get(preposition) if words else None
+    main = ask.get(preposition) if words else f"When {be} {{name}} {verb}?" if preposition in ("in", "on") else None
     return {
         "questions": [
             main or f"What {be} {{name}} {label}?",
