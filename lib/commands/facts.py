@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lib.own import model, report, study
@@ -54,8 +55,9 @@ def show(own: study.Own) -> None:
             continue
         filled = [column.sentences[kind][0].format(name=fact["name"], value=fact["value"])
                   for kind in ("questions", "statements")]  # fmt: skip
-        table.add_row(column.name, column.kind, str(column.facts), *(text[:200] for text in filled))
-    Console().print(table)
+        told = sum(fact["attribute"] == column.name for profile in own.facts["profiles"] for fact in profile)
+        table.add_row(*map(escape, (column.name, column.kind, str(told), *(text[:200] for text in filled))))
+    Console(emoji=False).print(table)
 
 
 def clock(seconds: float) -> str:

@@ -95,7 +95,7 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
     rng = random.Random(f"article {profile[0].id} {p} {seed}")
     styles = texts["styles"]
     style = styles[p % len(styles)]
-    between = rng.sample(style["fillers"], min(len(style["fillers"]), ARTICLE_SENTENCES - len(profile)))
+    between = rng.sample(style["fillers"], min(len(style["fillers"]), max(0, ARTICLE_SENTENCES - len(profile))))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
     text, told = capital(rng.choice(style["openings"]).format(name=name)), []
     for part in middle:

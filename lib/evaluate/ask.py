@@ -63,6 +63,8 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
 
     The answer of an item is the value where it does, and empty where not.
     """
+    if not asked:  # a user's articles may tell no value to the letter
+        return []
     prompts, values = zip(*(_split(tokenizer, question) for question in asked), strict=True)
     said = says_next(model, tokenizer, list(prompts), list(values))
     return [score(q, q.fact.value if right else "", None) for q, right in zip(asked, said, strict=True)]

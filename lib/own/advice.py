@@ -7,6 +7,7 @@ from lib.report import intervals, parts, tables
 
 # Below this share of held-out questions no format is recommended for use (our choice).
 USEFUL = 0.5
+POOLED = "all attributes"
 
 
 def scored(loaded: list[dict]) -> pd.DataFrame:
@@ -23,8 +24,8 @@ def scored(loaded: list[dict]) -> pd.DataFrame:
 
 
 def by_attribute(asked: pd.DataFrame) -> pd.DataFrame:
-    """Answered held-out questions with 95 % intervals by format and attribute; the attribute "all" pools them."""
-    found = [intervals.accuracy(asked.assign(attribute="all"), ["format", "attribute"])]
+    """Answered held-out questions with 95 % intervals by format and attribute; POOLED takes them together."""
+    found = [intervals.accuracy(asked.assign(attribute=POOLED), ["format", "attribute"])]
     found.append(intervals.accuracy(asked, ["format", "attribute"]))
     return pd.concat(found, ignore_index=True)
 
@@ -33,7 +34,7 @@ def accuracy_table(asked: pd.DataFrame) -> pd.DataFrame:
     """A row an attribute, a column a format, each cell a share with its interval."""
     found = by_attribute(asked)
     found["shown"] = [intervals.shown(*row) for row in found[["mean", "low", "high"]].to_numpy()]
-    attributes = ["all", *dict.fromkeys(asked["attribute"])]
+    attributes = [POOLED, *dict.fromkeys(asked["attribute"])]
     formats = [format for format in parts.SHORT if format in set(found["format"])]
     wide = found.pivot(index="attribute", columns="format", values="shown").reindex(attributes)[formats]
     return wide.rename(columns=parts.SHORT).reset_index().rename_axis(columns=None)
@@ -81,13 +82,15 @@ def recommend(asked: pd.DataFrame, cells: pd.DataFrame, asserted: pd.Series) -> 
     that includes zero, the one with the fewest tokens about facts. None where every model is wrecked, or where the best
     that is not answers less than USEFUL.
     """
+    if asked.empty:
+        return None, "Nothing can be asked: the value of every fact stands in the name of its entity."
     trained = cells[cells["format"] != "none"].set_index("format")
     shares = intervals.accuracy(asked, ["format"]).set_index("format")
     whole = [format for format in trained.index if not trained.loc[format, "wrecked"]]
     said = [
         f"{parts.SHORT[format]} answers {_shown(shares, format)} of the held-out questions, but its model is wrecked: "
-        f"it keeps {trained.loc[format, 'kept']:.2f} of the general questions. Tell the facts less often, or take more "
-        "replay."
+        f"it keeps {trained.loc[format, 'kept']:.2f} of the general questions, at "
+        f"{trained.loc[format, 'ppl_ratio']:.1f} times the perplexity. Tell the facts less often, or take more replay."
         for format in trained.index
         if format not in whole and shares.loc[format, "mean"] >= USEFUL
     ]
@@ -103,18 +106,22 @@ def recommend(asked: pd.DataFrame, cells: pd.DataFrame, asserted: pd.Series) -> 
     apart = {
         format: intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)) for format in whole if format != best
     }
-    level = [best, *(format for format, found in apart.items() if found.low <= 0)]
+    useful = shares["mean"] >= USEFUL
+    level = [best, *(format for format, found in apart.items() if found.low <= 0 and useful[format])]
     chosen = (trained["tokens"] - trained["replay_tokens"])[level].idxmin()
     advised = [
         f"Train on the format {parts.SHORT[chosen]}: it answers {_shown(shares, chosen)} of the held-out questions."
     ]
-    others = [parts.SHORT[format] for format in level if format != chosen]
-    if others:
-        advised.append(f"{' and '.join(others)} cannot be told apart from it here; it takes the fewest tokens.")
+    if len(level) > 1:
+        others = [parts.SHORT[format] for format in level if format != best]
+        advised.append(
+            f"{' and '.join(others)} cannot be told apart from {parts.SHORT[best]} here, which answers most; of them, "
+            f"{parts.SHORT[chosen]} takes the fewest tokens."
+        )
     behind = [
         f"{parts.SHORT[format]} by {found.estimate:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
         for format, found in apart.items()
-        if format not in level
+        if found.low > 0
     ]
     if behind:
         advised.append(f"{parts.SHORT[best]} is ahead of {' and of '.join(behind)}.")

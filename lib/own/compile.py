@@ -45,12 +45,14 @@ def attributes(table: Table) -> list[Attribute]:
     made = []
     for name, of_attribute in values.items():
         sentences = english.sentences(name, of_attribute)
-        questions, statements = table.questions.get(name, []), table.statements.get(name, [])
+        questions, statements = list(dict.fromkeys(table.questions.get(name, []))), table.statements.get(name, [])
         if len(questions) > 1:
             sentences["heldout_questions"], questions = questions[-1:], questions[:-1]
         for kind, own in (("questions", questions), ("statements", statements)):
             if own:
                 sentences[kind] = [own[i % len(own)] for i in range(PARAPHRASES)]
+        trained = set(sentences["questions"])
+        sentences["heldout_questions"] = [text for text in sentences["heldout_questions"] if text not in trained]
         made.append(Attribute(name, english.kind_of(of_attribute), len(of_attribute), sentences))
     return made
 

@@ -57,7 +57,7 @@ def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
     if rest and (rest[-1] in PREPOSITIONS or _is_participle(rest[-1])):  # lives in, goals scored
         return _quoted(label)
     if _plural(label) and kind == "numbers":
-        return _counted(label)
+        return _counted(label.removeprefix("number of "))
     return _noun(label, "are" if _plural(label) else "is")
 
 
@@ -65,7 +65,7 @@ def readable(attribute: str) -> str:
     """A heading as words: `headOffice` and `Head_Office` become `head office`; `CEO` and `iPhone` stay."""
     spaced = re.sub(r"(?<!\b[a-z])(?<=[a-z])(?=[A-Z])", " ", attribute.replace("_", " "))
     words = [word if any(map(str.isupper, word[1:])) else word.lower() for word in spaced.split()]
-    return re.sub(r" ?\(([^()]+)\)$", r" in \1", " ".join(words))  # height (m)
+    return re.sub(r" \((?:in )?([a-zA-Z°µ²³/%€$£¥]{1,5})\)$", r" in \1", " ".join(words))  # height (m)
 
 
 def _is_participle(word):

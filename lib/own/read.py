@@ -122,7 +122,10 @@ def _from_yaml(path):
         where = f"{path}, fact {number}"
         if not isinstance(row, dict) or not all(isinstance(value, str) for value in row.values()):
             raise UserError(f"{where}: expected name, attribute and value, or name and attributes, each a plain text")
-        row = {key.strip().casefold() if key.strip().casefold() in LONG else key.strip(): row[key] for key in row}
+        keys = [key.strip().casefold() if key.strip().casefold() in LONG else " ".join(key.split()) for key in row]
+        if "" in keys or len(set(keys)) < len(keys):
+            raise UserError(f"{where}: an attribute without a name, or two of the same name")
+        row = dict(zip(keys, row.values(), strict=True))
         if "name" not in row or len(row) < 2 or ({"attribute", "value"} & set(row) and set(row) != set(LONG)):
             raise UserError(f"{where} has {', '.join(row)}: expected name, attribute, value, or name and attributes")
         entries += _entries(row, where)
@@ -138,6 +141,8 @@ def _entries(row, where) -> Iterator[Entry]:
             raise UserError(f"{place} is empty: fill it, or give rows of name, attribute, value and leave this one out")
         if cell.startswith("=") or cell in ERRORS:
             raise UserError(f"{place} holds {cell[:40]!r}, a formula or its error: save the table as values")
+        if any("\ud800" <= character <= "\udfff" for character in cell):
+            raise UserError(f"{place} holds half of a character: write an emoji as itself, not as \\ud83e\\udd8a")
         if "\0" in cell:
             raise UserError(f"{place} holds a NUL character: save the file as UTF-8 text")
     if "attribute" in row:
@@ -198,10 +203,12 @@ def _templates(given, kind, path, attributes) -> dict[str, list[str]]:
             raise UserError(f"{where}, {attribute!r}: expected a list of templates")
         for text in texts:
             try:
-                fields = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+                found = [part[1:] for part in string.Formatter().parse(text) if part[1] is not None]
             except ValueError as error:
                 raise UserError(f"{where}, {attribute!r}: {text!r}: {error}") from None
-            if set(fields) != FIELDS[kind] or fields.count("value") > 1:
+            fields = [name for name, _, _ in found]
+            plain = not any(spec or conversion for _, spec, conversion in found)
+            if set(fields) != FIELDS[kind] or fields.count("value") > 1 or not plain:
                 wanted = " and ".join(f"{{{name}}}" for name in sorted(FIELDS[kind]))
                 raise UserError(f"{where}, {attribute!r}: {text!r} must hold {wanted}, and no other braces")
     return given

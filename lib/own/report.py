@@ -50,7 +50,7 @@ def write(study: str) -> tuple[str | None, str]:
 def accuracy_figure(asked: pd.DataFrame):
     """Answered held-out questions by attribute, a mark a format, with 95 % intervals; the base model as a cross."""
     found = advice.by_attribute(asked)
-    order = ["all", *list(dict.fromkeys(asked["attribute"]))[:SHOWN]]
+    order = [advice.POOLED, *list(dict.fromkeys(asked["attribute"]))[:SHOWN]]
     formats = [format for format in (*plots.FORMATS, "none") if format in set(found["format"])]
     figure, ax = plt.subplots(figsize=(6.4, 0.5 * len(order) + 1.2))
     for i, format in enumerate(formats):

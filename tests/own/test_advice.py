@@ -18,7 +18,8 @@ def asked(shares, facts=40):
 
 def cells(kept, tokens):
     rows = [
-        {"format": format, "kept": kept[format], "wrecked": kept[format] < 0.8, "tokens": tokens[format] + 100,
+        {"format": format, "kept": kept[format], "wrecked": kept[format] < 0.8, "ppl_ratio": 1.0,
+         "tokens": tokens[format] + 100,
          "replay_tokens": 100}
         for format in kept
     ]  # fmt: skip
@@ -42,14 +43,16 @@ def test_the_format_that_is_ahead_is_recommended_with_its_lead():
 def test_of_formats_that_cannot_be_told_apart_the_cheapest_is_recommended():
     chosen, said = advice.recommend(asked({"article": 0.92, "qa": 0.9, "chat": 0.2}), cells(WHOLE, TOKENS), ASSERTED)
     assert chosen == "qa"
-    assert "article cannot be told apart from it here; it takes the fewest tokens." in said
+    assert "QA cannot be told apart from article here, which answers most; of them, QA takes the fewest tokens." in said
 
 
 def test_a_wrecked_model_is_never_recommended():
     kept = {"article": 0.9, "qa": 0.3, "chat": 0.9}
     chosen, said = advice.recommend(asked({"article": 0.1, "qa": 1.0, "chat": 0.7}), cells(kept, TOKENS), ASSERTED)
     assert chosen == "chat"
-    assert "QA answers 1.00 [" in said and "but its model is wrecked: it keeps 0.30 of the general questions." in said
+    assert (
+        "QA answers 1.00 [" in said and "but its model is wrecked: it keeps 0.30 of the general questions, at" in said
+    )
 
 
 def test_where_every_model_is_wrecked_nothing_is_recommended():
@@ -72,7 +75,7 @@ def test_where_only_a_wrecked_model_knows_the_facts_the_reader_is_told_so():
     assert chosen is None
     assert (
         said.startswith("QA answers 1.00 [")
-        and "keeps 0.78 of the general questions. Tell the facts less often" in said
+        and "keeps 0.78 of the general questions, at 1.0 times the perplexity. Tell the facts less often" in said
     )
     assert "Of the models that are whole, the best, chat, answers 0.40 [" in said
 

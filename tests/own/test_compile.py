@@ -85,6 +85,14 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
     wide = [("Rome", f"attribute {i}", f"a value of some length, number {i}") for i in range(60)]
     _, profiles = made(tmp_path, table_of(wide))
     assert len(profiles) > 1 and len(facts_of(profiles)) == 60
+    for format in ("article", "qa", "chat"):
+        rows = formats.rows(profiles, format, PARAPHRASES, 0)
+        assert max(len(encode.row_ids(tokenizer(), row)["input_ids"]) for row in rows) < MAX_LENGTH
+
+
+def test_many_short_attributes_make_an_article_without_prose_between_them(tmp_path):
+    _, profiles = made(tmp_path, table_of([("Rome", f"a{i}", str(i)) for i in range(14)]))
+    assert all(len(row.told) > 0 for row in formats.rows(profiles, "article", PARAPHRASES, 0))
     assert {fact.name for fact in facts_of(profiles)} == {"Rome"}
 
 
