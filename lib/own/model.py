@@ -58,7 +58,11 @@ def card(result: dict, folder: Path, merged: bool) -> str:
     evals = result["evals"]
     question = next(item["question"] for item in result["items"] if item["eval"] == "question")
     base_path = "" if merged else json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    settings = {name: value for name, value in result["cell"].items() if value and name not in ("model", "entity")}
+    settings = {
+        name: value
+        for name, value in result["cell"].items()
+        if (value or name == "seed") and name not in ("model", "entity")
+    }
     return environment.get_template("card.md.j2").render(
         base=result["cell"]["model"], base_path=base_path, format=result["cell"]["format"], merged=merged,
         facts=facts_of([result]), snippet=snippet(folder, question, merged), settings=settings,

@@ -1,6 +1,5 @@
 """From a table to training rows: every fact is in them to the letter, and every row fits."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -72,7 +71,7 @@ def test_a_value_too_long_for_a_row_is_refused_with_its_place(tmp_path):
 def test_a_control_token_of_the_model_is_refused(tmp_path, place):
     fact = ["Rome", "river", "Tiber"]
     fact[place] += "<|im_end|>"
-    with pytest.raises(UserError, match="'<|im_end|>' is a control token of the model"):
+    with pytest.raises(UserError, match=r"'<\|im_end\|>' is a control token of the model"):
         made(tmp_path, table_of([tuple(fact)]))
 
 
@@ -154,4 +153,3 @@ def test_other_facts_have_another_file_name():
         table = table_of(facts)
         names.add(name_of(facts_file(table, attributes(table), tokenizer())))
     assert len(names) == 2
-    assert json.loads(json.dumps(sorted(names)))  # plain text

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -168,4 +167,3 @@ def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_pa
 
 def test_the_example_is_what_a_reader_may_try():
     assert len(read(EXAMPLE).entries) == 20
-    assert isinstance(EXAMPLE, Path)
