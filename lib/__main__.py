@@ -174,6 +174,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="what to ask")],
 ) -> None:
     """Ask a model that knows your facts."""
+    say(f"loading {folder}")
     from lib.own import model
 
     print(model.ask(folder, question))

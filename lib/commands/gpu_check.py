@@ -48,8 +48,9 @@ def gpu_check() -> bool:
         for check in CHECKS:
             try:
                 print(f"ok      {check.name}: {check.look(Path(folder) / 'replay.json')}", flush=True)
-            except UserError as error:
-                print(f"FAILED  {check.name}: {error}\n        fix: {check.fix}", flush=True)
+            except Exception as error:  # whatever it is, the other checks are still to be seen
+                said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                print(f"FAILED  {check.name}: {said}\n        fix: {check.fix}", flush=True)
                 failed.append(check.name)
                 if check.needed:
                     break

@@ -96,6 +96,9 @@ def training(model, tokenizer, cell: Cell, replay: Sequence[Row]) -> dict:
 
     profiles = take(steps.candidates(cell), cell.n_entities)
     model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    dtype = next(weight.dtype for weight in model.parameters() if weight.requires_grad)  # training ends with a cast
+    if cell.lora_rank == 0 and dtype != torch.float32:
+        raise UserError(f"every weight is to be trained in float32, and is {dtype}")
     trained = sft.train(
         model, tokenizer, fact_rows(cell), replay, cell, cell.epochs,
         evaluate=lambda: steps.checkpoint(model, tokenizer, cell, profiles),
@@ -112,7 +115,7 @@ def training(model, tokenizer, cell: Cell, replay: Sequence[Row]) -> dict:
         "recalled": trained.curve[0]["recall"].count("1"),
         "facts": len(trained.curve[0]["recall"]),
         "examples_per_second": (trained.rows * trained.epochs + trained.replay) / trained.seconds,
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "dtype": str(dtype).removeprefix("torch."),
         "memory_gb": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
     }
 

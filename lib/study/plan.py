@@ -51,9 +51,8 @@ def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
 
 def costs(cells: list[Cell]) -> pd.DataFrame:
     """One row a cell: `cell`, its parameters, training `tokens` (SmolLM2's tokenizer) and `steps`, `questions` asked,
-    `seconds` expected, and whether the model was `measured` on this machine or any.
-
-    A model that was not measured is expected to take a GPU's time if its name tells its size, else that of SmolLM2.
+    `seconds` expected, and whether they are those of a GPU (`on_gpu`): of a model that is not bundled and was not
+    measured on this machine or any. Where its name tells no size, they are those of SmolLM2.
     """
     from transformers import AutoTokenizer
 
@@ -68,12 +67,13 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
             sizes[same] = _size(same, tokenizer)
         tokens, steps_, asked = sizes[same]
         speed = speeds[cell.model]
-        if speed is None and parameters(cell.model) and cell.model not in bundled.MAKERS:
+        on_gpu = speed is None and cell.model not in bundled.MAKERS
+        if on_gpu and parameters(cell.model):
             expected = gpu_seconds(cell, tokens, steps_, asked)
         else:
             expected = (speed or Speed(**DEFAULT)).seconds(tokens, asked)
         rows.append({"cell": cell, **cell.model_dump(), "tokens": round(tokens), "steps": steps_, "questions": asked,
-                     "seconds": expected, "measured": speed is not None})  # fmt: skip
+                     "seconds": expected, "on_gpu": on_gpu})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -139,14 +139,14 @@ def describe(cells: Mapping[Cell, str], jobs: int) -> str:
         hours=("seconds", "sum"),
     )  # fmt: skip
     total = f"{len(cells)} cells, {table['tokens'].sum():,} training tokens, {table['questions'].sum():,} questions"
-    unknown = table.loc[~table["measured"] & table["model"].map(parameters).isna(), "model"].unique()
+    unknown = table.loc[table["on_gpu"] & table["model"].map(parameters).isna(), "model"].unique()
     if len(unknown):
         why = "hours not known: no earlier result, and no number of parameters in the name, of " + ", ".join(unknown)
         return f"{grouped.drop(columns='hours').to_string()}\n\n{total}\n{why}"
-    measured = table["measured"].all()
-    grouped["hours"] /= 3600 * (jobs if measured else 1)
+    on_gpu = table["on_gpu"].any()
+    grouped["hours"] /= 3600 * (1 if on_gpu else jobs)
     shown = f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}"
-    if not measured:
+    if on_gpu:
         return f"{shown}\n{gpu_hours(table)}"
     return f"{shown}; {grouped['hours'].sum():.1f} hours expected with {jobs} cells at once"
 

@@ -24,7 +24,7 @@ def test_a_speed_comes_from_earlier_results_of_the_model(study):
     assert speed.tokens_per_second == 22.5
     assert speed.seconds(tokens=225, questions=4) == pytest.approx(10 + 2 + 10)
     costs = plan.costs([cells[0]])
-    assert costs["measured"].tolist() == [True]
+    assert costs["on_gpu"].tolist() == [False]
     assert plan.seconds([cells[0]])[cells[0]] == pytest.approx(
         speed.seconds(costs["tokens"][0], costs["questions"][0]), rel=0.01
     )
@@ -98,3 +98,9 @@ def test_the_size_of_a_model_is_read_from_its_name(model, size):
 
 def test_the_quick_grid_of_a_gpu_takes_half_an_hour_at_most():
     assert plan.costs(list(load_grid("gpu-quick")))["seconds"].sum() < 1800
+
+
+def test_a_bundled_model_without_results_is_planned_for_a_cpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "RESULTS", tmp_path)
+    said = plan.describe({make_cell(model="smollm2-135m"): "main"}, 2)
+    assert "hours expected with 2 cells at once" in said and "GPU" not in said
