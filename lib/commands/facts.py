@@ -26,7 +26,8 @@ def facts(
     seconds = study.seconds(own)
     print(f"results/{own.name}: about {clock(seconds)} on this machine, {default_jobs()} cells at once", flush=True)
     if seconds > LONG and sample is None:
-        print(f"That is long. `--sample {study.fitting(own)}` takes that many of the {own.entities} entities: an hour.")
+        fitting = study.fitting(own, seconds)
+        print(f"That is long. `--sample {fitting}` takes that many of the {own.entities} entities: an hour.")
         if not dry_run and sys.stdin.isatty():
             typer.confirm("Train on all of them?", abort=True)
     if dry_run:

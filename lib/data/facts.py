@@ -71,17 +71,18 @@ def build(entity: str, seed: int) -> list[Profile]:
     rng = random.Random(f"{entity} {seed}")
     if entity in TABLES:
         table = TABLES[entity]()
-        table = table.loc[rng.sample(list(table.index), len(table))]
+        names = rng.sample(list(table.index), len(table))
+        values = {attribute: table[attribute].to_dict() for attribute in attributes}
         known = {attribute: sorted(set(table[attribute]), key=_numeric_or_text) for attribute in attributes}
     else:
         names = list(place_names() if entity == "fictional" else templates(entity)["names"])
         rng.shuffle(names)
         known = {attribute: [str(value) for value in text["values"]] for attribute, text in attributes.items()}
-        columns = {attribute: _balanced(of, len(names), f"{attribute} {seed}") for attribute, of in known.items()}
-        table = pd.DataFrame(columns, index=names, dtype=object)
+        values = {attribute: dict(zip(names, _balanced(of, len(names), f"{attribute} {seed}"), strict=True))
+                  for attribute, of in known.items()}  # fmt: skip
     return [
-        tuple(_fact(entity, name, attribute, values[attribute], known[attribute]) for attribute in attributes)
-        for name, values in table.to_dict("index").items()
+        tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
+        for name in names
     ]
 
 

@@ -16,6 +16,7 @@ from lib.own import english
 from lib.own.read import Entry, Table
 from lib.paths import LIB
 
+TEMPLATES = LIB / "own" / "templates"
 PARAPHRASES = 4  # sentences of each attribute that are trained
 # Tokens of a profile's facts, and of a part of an article: with the prose around it, it fits a row of MAX_LENGTH (512).
 ROOM = 256
@@ -65,7 +66,7 @@ def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
     """
     by_name = {column.name: column for column in columns}
     lengths = _lengths(table.entries, by_name, tokenizer)
-    own = yaml.safe_load((LIB / "own" / "templates" / "own.yaml").read_text())
+    own = yaml.safe_load((TEMPLATES / "own.yaml").read_text())
     profiles = []
     for entries in _of_entity(table.entries):
         parts, room = [[]], ROOM

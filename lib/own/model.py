@@ -4,11 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import jinja2
-
 from lib.errors import UserError
+from lib.own.compile import TEMPLATES
 from lib.own.report import facts_of
-from lib.paths import LIB
+from lib.report import pages
 from lib.study import store
 
 # How a reader loads the folder, without this project. A test runs it.
@@ -51,10 +50,6 @@ def save(study: str, format: str, merged: bool = False) -> Path:
 
 def card(result: dict, folder: Path, merged: bool) -> str:
     """The model card: how to load it, its scores, its settings, and the fingerprint of its facts."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(LIB / "own" / "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     evals = result["evals"]
     question = next(item["question"] for item in result["items"] if item["eval"] == "question")
     base_path = "" if merged else json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
@@ -63,7 +58,7 @@ def card(result: dict, folder: Path, merged: bool) -> str:
         for name, value in result["cell"].items()
         if (value or name == "seed") and name not in ("model", "entity")
     }
-    return environment.get_template("card.md.j2").render(
+    return pages.environment(TEMPLATES).get_template("card.md.j2").render(
         base=result["cell"]["model"], base_path=base_path, format=result["cell"]["format"], merged=merged,
         facts=facts_of([result]), snippet=snippet(folder, question, merged), settings=settings,
         commit=result["manifest"]["git_commit"],

@@ -1,13 +1,12 @@
 """The report of a user's own facts: one page with a table, a figure, a recommendation and what was not learned."""
 
-import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from lib.data.facts import templates
 from lib.own import advice
-from lib.paths import LIB
+from lib.own.compile import TEMPLATES
 from lib.report import pages, parts, plots
 from lib.study import store
 
@@ -32,12 +31,7 @@ def write(study: str) -> tuple[str | None, str]:
     plt.close(figure)
     for name, table in {"accuracy": accuracy, "costs": costs, "not_learned": missed}.items():
         store.write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(LIB / "own" / "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters["markdown"] = pages.markdown
-    page = environment.get_template("report.md.j2").render(
+    page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
         study=study, said=said, accuracy=accuracy, costs=costs, missed=missed.head(LISTED), n_missed=len(missed),
         best=parts.SHORT[best], facts=facts_of(loaded), manifest=loaded[0]["manifest"], cells=cells,
         unasked=_unasked(loaded, asked), source=templates(loaded[0]["cell"]["entity"])["source"],
@@ -56,7 +50,7 @@ def accuracy_figure(asked: pd.DataFrame):
     for i, format in enumerate(formats):
         rows = found[found["format"] == format].set_index("attribute").reindex(order)
         at = np.arange(len(order)) + (i - (len(formats) - 1) / 2) * 0.17
-        colour, marker, _ = plots.FORMATS.get(format, ("0.5", "x", ""))
+        colour, marker = plots.FORMATS.get(format, ("0.5", "x"))
         reach = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
         ax.errorbar(rows["mean"], at, xerr=reach, fmt=marker, color=colour, ms=5, capsize=2, lw=1,
                     label=parts.SHORT[format])  # fmt: skip

@@ -115,9 +115,9 @@ def seconds(own: Own) -> float:
     return total / min(processes.default_jobs(), len(own.cells))
 
 
-def fitting(own: Own, hours: float = 1.0) -> int:
-    """How many of the entities can be trained in so many hours; at least one."""
-    return max(1, int(own.entities * hours * 3600 / seconds(own)))
+def fitting(own: Own, expected: float, hours: float = 1.0) -> int:
+    """How many of the entities can be trained in so many hours, where all take `expected` seconds; at least one."""
+    return max(1, int(own.entities * hours * 3600 / expected))
 
 
 def execute(own: Own, jobs: int | None = None) -> Sequence[Cell]:

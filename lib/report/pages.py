@@ -23,7 +23,7 @@ PAGES = {"README.md.j2": ROOT / "README.md", "findings.md.j2": ROOT / "docs" / "
 
 def results_page(told: dict) -> str:
     """README.md of a results folder, from facts_of and the names of its `figures`."""
-    return _environment().get_template("results.md.j2").render(told)
+    return environment().get_template("results.md.j2").render(told)
 
 
 def project_pages() -> dict[Path, str]:
@@ -36,7 +36,7 @@ def project_pages() -> dict[Path, str]:
         "estimate": tables.estimate,
         "quick_trained": sum(result["training"] is not None for result in store.load("quick")),
     }
-    return {path: _environment().get_template(name).render(told) for name, path in PAGES.items()}
+    return {path: environment().get_template(name).render(told) for name, path in PAGES.items()}
 
 
 def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
@@ -85,7 +85,7 @@ def report(title: str, introduction: str, notebooks: list[Path]) -> str:
         config=Config(TagRemovePreprocessor=dropped),
     )  # fmt: skip
     body, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
-    return _environment().get_template("report.html.j2").render(title=escape(title), body=body)
+    return environment().get_template("report.html.j2").render(title=escape(title), body=body)
 
 
 def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits: str = ".2f") -> str:
@@ -97,9 +97,10 @@ def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits:
     return escaped.to_markdown(index=False, floatfmt=digits)
 
 
-def _environment():
+def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
+    """The templates of a folder. A name that a template does not get is an error; tables become markdown."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
+        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["markdown"] = markdown

@@ -61,8 +61,8 @@ def test_a_table_of_one_fact_without_replay_has_as_many_checkpoints_as_its_steps
 def test_the_plan_grows_with_what_is_trained_and_says_how_much_fits_into_an_hour():
     few, many = prepared(), prepared(exposures=4000)
     assert 0 < studies.seconds(few) < studies.seconds(many)
-    assert studies.fitting(many) == 1
-    assert studies.fitting(few) > few.entities
+    assert studies.fitting(many, studies.seconds(many)) == 1
+    assert studies.fitting(few, studies.seconds(few)) > few.entities
 
 
 @pytest.fixture(scope="module")
