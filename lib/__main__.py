@@ -177,7 +177,7 @@ def ask(
     say(f"loading {folder}")
     from lib.own import model
 
-    print(model.ask(folder, question))
+    print(model.ask(folder, question).strip())
 
 
 @app.command()

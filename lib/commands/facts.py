@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lib.own import model, report, study
+from lib.own import study
+from lib.own.compile import untold
 from lib.own.read import read
 from lib.paths import ROOT
 from lib.study.processes import default_jobs
@@ -23,15 +24,18 @@ def facts(
     """Read, plan, train, report and save; whether every cell came through."""
     own = study.prepare(read(path, templates, articles), model_name, exposures, sample=sample, study=folder)
     show(own)
-    seconds = study.seconds(own)
-    print(f"results/{own.name}: about {clock(seconds)} on this machine, {default_jobs()} cells at once", flush=True)
-    if seconds > LONG and sample is None:
-        fitting = study.fitting(own, seconds)
+    expected = study.expected(own)
+    took = clock(expected.seconds)
+    print(f"results/{own.name}: about {took} on this machine, {default_jobs()} cells at once", flush=True)
+    if expected.seconds > LONG and sample is None:
+        fitting = expected.fitting()
         print(f"That is long. `--sample {fitting}` takes that many of the {own.entities} entities: an hour.")
         if not dry_run and sys.stdin.isatty():
             typer.confirm("Train on all of them?", abort=True)
     if dry_run:
         return True
+    from lib.own import model, report  # not before the plan is shown: they take seconds to import
+
     if study.execute(own):
         print(f"some cells failed; see results/{own.name}/executed, and run the same command again", file=sys.stderr)
         return False
@@ -59,6 +63,8 @@ def show(own: study.Own) -> None:
         told = sum(fact["attribute"] == column.name for profile in own.facts["profiles"] for fact in profile)
         table.add_row(*map(escape, (column.name, column.kind, str(told), *(text[:200] for text in filled))))
     Console(emoji=False).print(table)
+    if left_out := untold(own.facts):
+        print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
 
 
 def clock(seconds: float) -> str:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from lib.data.formats import Row
 
+# Tokens of a row. The longest of the study has some 200; nothing may be cut, because a cut row loses its fact.
+MAX_LENGTH = 512
+
 
 def prompt_ids(tokenizer, turns: Sequence[str], prefix: str = "") -> list[int]:
     """Token ids of a conversation that the user spoke last in, and of the start of the answer."""

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -59,14 +60,15 @@ def capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def build(entity: str, seed: int) -> list[Profile]:
+@functools.cache
+def build(entity: str, seed: int) -> tuple[Profile, ...]:
     """The profiles of all entities of a kind, in an order drawn by the seed.
 
     The values of invented entities are balanced: of every sixteen entities each has another value of an attribute, so
     that saying one value to everything scores chance. A user's own stay in the order of their table.
     """
     if is_own(entity):
-        return [tuple(_own(entity, fact) for fact in profile) for profile in templates(entity)["profiles"]]
+        return tuple(tuple(_own(entity, fact) for fact in profile) for profile in templates(entity)["profiles"])
     attributes = templates(entity)["attributes"]
     rng = random.Random(f"{entity} {seed}")
     if entity in TABLES:
@@ -80,10 +82,10 @@ def build(entity: str, seed: int) -> list[Profile]:
         known = {attribute: [str(value) for value in text["values"]] for attribute, text in attributes.items()}
         values = {attribute: dict(zip(names, _balanced(of, len(names), f"{attribute} {seed}"), strict=True))
                   for attribute, of in known.items()}  # fmt: skip
-    return [
+    return tuple(
         tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
         for name in names
-    ]
+    )
 
 
 def unseen(entity: str) -> list[Profile]:
@@ -99,7 +101,7 @@ def unseen(entity: str) -> list[Profile]:
     ]  # fmt: skip
 
 
-def take(profiles: list[Profile], n: int) -> list[Profile]:
+def take(profiles: Sequence[Profile], n: int) -> Sequence[Profile]:
     """The first n of these profiles; UserError if there are fewer."""
     if len(profiles) < n:
         kind = f"{profiles[0][0].entity} entities" if profiles else "entities"
@@ -107,7 +109,7 @@ def take(profiles: list[Profile], n: int) -> list[Profile]:
     return profiles[:n]
 
 
-def facts_of(profiles: list[Profile]) -> list[Fact]:
+def facts_of(profiles: Sequence[Profile]) -> list[Fact]:
     """The facts of all profiles, one after the other."""
     return list(itertools.chain.from_iterable(profiles))
 

@@ -1,12 +1,11 @@
 """Profiles to training rows. Every format tells every fact in the same number of paraphrases."""
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.data import reasoning, tones
+from lib.data import reasoning, tones, words
 from lib.data.facts import Fact, Profile, capital, is_own, templates, text_of
 from lib.errors import UserError
 
@@ -110,7 +109,7 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
 
 def _excerpt(profile, prompt, text):
     """A part of a user's own article, with the facts whose value stands in it to the letter."""
-    found = [(fact, re.search(rf"(?<!\w){re.escape(fact.value)}(?!\w)", text)) for fact in profile]
+    found = [(fact, words.find(fact.value, text)) for fact in profile]
     told = tuple((fact, 1, match.start()) for fact, match in found if match)
     return Row((prompt.format(name=profile[0].name), text), told)
 
@@ -144,7 +143,7 @@ def _until_told(made, times, told):
 def _fill(fact, kind, p, name=None):
     """Template p of a kind filled, and where the value begins in it."""
     template, name = text_of(fact)[kind][p], name or fact.name
-    at = len(template.split("{value}")[0].format(name=name))
+    at = template.format(name=name, value="\0").find("\0")  # no name or heading holds NUL
     text = template.format(name=name, value=fact.value)
     return (text if is_own(fact.entity) else capital(text)), at  # iPhone stays as its owner wrote it
 

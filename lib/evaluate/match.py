@@ -3,7 +3,10 @@
 import re
 import unicodedata
 
+from lib.data import words
+
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+ACCENTS = re.compile("[\u0300-\u036f]")  # of Latin, Greek and Cyrillic letters
 MONTHS = "january february march april may june july august september october november december".replace(" ", "|")
 # A day of the month is a number that answers another question: "June 6" is not tournament day 6.
 DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})\b")
@@ -34,11 +37,13 @@ def _states(text, value):
     text, value = normal(text), normal(value)
     if value.isdigit():
         return value in {number.replace(",", "") for number in NUMBER.findall(DATE.sub(" ", text))}
-    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
+    return words.find(value, text) is not None
 
 
 def normal(text: str) -> str:
-    """Lower case without accents, spaces squeezed: "Québec" and "quebec " are the same answer."""
-    text = unicodedata.normalize("NFKD", text)
-    text = "".join(char for char in text if not unicodedata.combining(char))
-    return " ".join(text.lower().split())
+    """Lower case without accents, spaces squeezed: "Québec" and "quebec " are the same answer.
+
+    Marks of other scripts stay: in Japanese they tell Paris from Bali.
+    """
+    text = ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())

@@ -8,6 +8,7 @@ from lib.report import intervals, parts, tables
 # Below this share of held-out questions no format is recommended for use (our choice).
 USEFUL = 0.5
 POOLED = "all attributes"
+RUNS_OF_ONE = "The intervals cover facts, not the luck of a training run: each format was trained once."
 
 
 def scored(loaded: list[dict]) -> pd.DataFrame:
@@ -46,6 +47,8 @@ def cost_table(loaded: list[dict]) -> pd.DataFrame:
     `asserted` is the share of entities that do not exist of which the model asserts a value of the table.
     """
     items, along, cells, invented = parts.items(loaded), parts.curves(loaded), parts.cells(loaded), asserted(loaded)
+    if len(along):
+        along = along[along["fact"].isin(scored(loaded)["fact"])]
     rows = []
     order = list(parts.SHORT)
     for cell in cells[cells["format"] != "none"].sort_values("format", key=lambda of: of.map(order.index)).itertuples():
@@ -142,8 +145,3 @@ def not_learned(loaded: list[dict], format: str) -> pd.DataFrame:
     first = asked.drop_duplicates("fact")
     wrong = first[first["strict"] == 0]
     return wrong[["question", "expected", "answer", "attribute", "fact"]].reset_index(drop=True)
-
-
-def runs_of_one() -> str:
-    """What the intervals do not cover."""
-    return "The intervals cover facts, not the luck of a training run: each format was trained once."

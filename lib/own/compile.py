@@ -1,6 +1,8 @@
 """From a table to the facts file of a study: types, sentences, closed sets, and profiles that fit into a row."""
 
+import bisect
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -9,7 +11,10 @@ from dataclasses import dataclass
 
 import yaml
 
+from lib.data import words
+from lib.data.encode import MAX_LENGTH
 from lib.data.facts import OPTIONS, place_names
+from lib.data.formats import FACTS_A_CHAT
 from lib.errors import UserError
 from lib.evaluate.match import normal
 from lib.own import english
@@ -18,8 +23,11 @@ from lib.paths import LIB
 
 TEMPLATES = LIB / "own" / "templates"
 PARAPHRASES = 4  # sentences of each attribute that are trained
-# Tokens of a profile's facts, and of a part of an article: with the prose around it, it fits a row of MAX_LENGTH (512).
-ROOM = 256
+# Tokens of a row beside its facts: the turns, and the prose of an article or the opening of a chat, which name the
+# entity up to NAMED times.
+FRAME, NAMED = 140, 3
+CHUNK = 256  # tokens of a part of a user's article: with its prompt, it fits a row
+SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[」』）]*|\n{2,}")
 UNSEEN = 16  # names that are asked about and never trained
 PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about {name}?", "Describe {name}.")
 
@@ -61,40 +69,61 @@ def attributes(table: Table) -> list[Attribute]:
 def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
     """What lib.data.facts reads of a table: templates, the profiles with their closed sets, articles, unseen names.
 
-    An entity with more facts than fit an article becomes several profiles, unless the user wrote the article. Raises
-    UserError for a value that does not fit a row, and for a name or value that the tokenizer cannot spell.
+    An entity with more facts than fit a row becomes several profiles, unless the user wrote the article. Raises
+    UserError for a fact that does not fit a row, for what the tokenizer cannot spell, and for its control tokens.
     """
-    by_name = {column.name: column for column in columns}
-    lengths = _lengths(table.entries, by_name, tokenizer)
-    own = yaml.safe_load((TEMPLATES / "own.yaml").read_text())
+    values: dict[str, list[str]] = {}
+    for entry in table.entries:
+        values.setdefault(entry.attribute, []).append(entry.value)
+    by_name = {column.name: column for column in columns if column.name in values}  # a sample may have fewer
+    _refuse_control_tokens(table, by_name.values(), tokenizer.all_special_tokens)
+    sizes = _sizes(table.entries, tokenizer)
+    lengths = _lengths(table.entries, by_name, sizes, tokenizer)
     profiles = []
     for entries in _of_entity(table.entries):
-        parts, room = [[]], ROOM
+        whole, parts, left = MAX_LENGTH - FRAME - NAMED * sizes[entries[0].name], [], 0
         for entry in entries:
-            if lengths[entry] > room and parts[-1] and entry.name not in table.articles:
+            most = whole // FACTS_A_CHAT if entry.name in table.articles else whole
+            if lengths[entry] > most:
+                raise UserError(
+                    f"{entry.where}: asked and told in a sentence, this fact of {entry.name[:40]!r} has "
+                    f"{lengths[entry]} tokens, a row has room for {max(most, 0)}: shorten it, its name or its templates"
+                )
+            if not parts or (lengths[entry] > left and entry.name not in table.articles):
                 parts.append([])
-                room = ROOM
+                left = whole
             parts[-1].append(entry)
-            room -= lengths[entry]
+            left -= lengths[entry]
         profiles += parts
-    closed = {column.name: _Closed([e.value for e in table.entries if e.attribute == column.name])
-              for column in columns}  # fmt: skip
+    closed = {name: _Closed(of_attribute) for name, of_attribute in values.items()}
     names = {entry.name.lower() for entry in table.entries}
     invented = [name for name in place_names() if name.lower() not in names]
-    unseen = random.Random("unseen").sample(invented, UNSEEN)
-    return own | {
+    return yaml.safe_load((TEMPLATES / "own.yaml").read_text()) | {
         "source": table.path.name,
-        "attributes": {column.name: {"info": column.kind, **column.sentences} for column in columns},
+        "attributes": {name: {"info": column.kind, **column.sentences} for name, column in by_name.items()},
         "profiles": [
             [{"id": f"own/{i}/{entry.attribute}", "name": entry.name, "attribute": entry.attribute,
               "info": by_name[entry.attribute].kind, "value": entry.value,
-              "options": closed[entry.attribute].of(entry.value, i)} for entry in entries]
+              "options": closed[entry.attribute].of(entry.value)} for entry in entries]
             for i, entries in enumerate(profiles)
         ],
-        "unseen": {"names": unseen, "options": {name: of.distinct[:1000] for name, of in closed.items()}},
+        "unseen": {
+            "names": random.Random("unseen").sample(invented, UNSEEN),
+            "options": {name: closed[name].distinct for name in by_name},
+        },
         "prompts": PROMPTS,
         "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items()},
     }  # fmt: skip
+
+
+def untold(facts: dict) -> int:
+    """How many facts of a facts file the user's own article about their entity does not tell to the letter."""
+    return sum(
+        not any(words.find(fact["value"], chunk) for chunk in facts["articles"][fact["name"]])
+        for profile in facts["profiles"]
+        for fact in profile
+        if fact["name"] in facts["articles"]
+    )
 
 
 def name_of(facts: dict) -> str:
@@ -108,14 +137,16 @@ class _Closed:
     def __init__(self, values):
         self.distinct = sorted(set(values))
         self.normal = {value: normal(value) for value in self.distinct}
+        self.drawn = random.Random(0).sample(self.distinct, len(self.distinct)) + self.distinct[:OPTIONS]
+        self.calls = 0
 
-    def of(self, value, seed) -> list[str]:
+    def of(self, value) -> list[str]:
         """The value among up to OPTIONS others, none of which holds it or stands in it: either would be stated too."""
-        rng = random.Random(f"{seed} {value}")
-        others = rng.sample(self.distinct, min(len(self.distinct), OPTIONS))
-        mine = self.normal[value]
+        first = self.calls % len(self.distinct)  # others for each fact
+        self.calls += 1
+        mine, others = self.normal[value], set(self.drawn[first : first + OPTIONS])
         apart = [other for other in others if self.normal[other] not in mine and mine not in self.normal[other]]
-        return sorted([value, *apart[: OPTIONS - 1]])
+        return sorted([value, *sorted(apart)[: OPTIONS - 1]])
 
 
 def _of_entity(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -125,43 +156,60 @@ def _of_entity(entries: Sequence[Entry]) -> list[list[Entry]]:
     return list(found.values())
 
 
-def _lengths(entries, columns, tokenizer) -> dict[Entry, int]:
-    """Tokens of the longest statement of each fact; UserError for one that does not fit or cannot be spelled."""
-    special = [token for token in tokenizer.all_special_tokens if token]
-    longest = []
-    for entry in entries:
-        for text in (entry.name, entry.value):
-            if held := [token for token in special if token in text]:
-                raise UserError(f"{entry.where}: {held[0]!r} is a control token of the model: write it otherwise")
-        filled = [text.format(name=entry.name, value=entry.value)
-                  for text in columns[entry.attribute].sentences["statements"]]  # fmt: skip
-        longest.append(max(filled, key=len))
-    encoded = tokenizer(longest, add_special_tokens=False)["input_ids"]
-    spelled = tokenizer.batch_decode(encoded, clean_up_tokenization_spaces=False)
-    for entry, ids, text in zip(entries, encoded, spelled, strict=True):
-        if len(ids) > ROOM:
-            raise UserError(
-                f"{entry.where}: told in a sentence, the value has {len(ids)} tokens, a row holds {ROOM}: shorten it "
-                "to a fact"
-            )
-        if not all(part in text for part in (entry.name, entry.value)):
+def _refuse_control_tokens(table, columns, tokens):
+    """UserError for a token that ends a turn or the like, wherever the user wrote it."""
+    control = re.compile("|".join(re.escape(token) for token in tokens if token))
+
+    def refuse(where, text):
+        if held := control.search(text):
+            raise UserError(f"{where}: {held[0]!r} is a control token of the model: write it otherwise")
+
+    for entry in table.entries:
+        refuse(entry.where, f"{entry.name} {entry.attribute} {entry.value}")
+    for column in columns:
+        for text in itertools.chain.from_iterable(column.sentences.values()):
+            refuse(f"{table.path}, templates of {column.name!r}", text)
+    for name, text in table.articles.items():
+        refuse(f"the article about {name!r}", text)
+
+
+def _sizes(entries, tokenizer) -> dict[str, int]:
+    """Tokens of every name and value; UserError for one that the tokenizer cannot spell."""
+    texts = list(dict.fromkeys(itertools.chain.from_iterable((entry.name, entry.value) for entry in entries)))
+    made = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    encoded = {text: tokens.ids for text, tokens in zip(texts, made, strict=True)}
+    foreign = [text for text in texts if not text.isascii()]  # ASCII is spelled by all, and decoding takes long
+    lost = {text for text in foreign if text not in tokenizer.decode(encoded[text], clean_up_tokenization_spaces=False)}
+    for entry in entries if lost else ():
+        if entry.name in lost or entry.value in lost:
             raise UserError(f"{entry.where}: the tokenizer of the model cannot spell this name or value")
-    return {entry: len(ids) for entry, ids in zip(entries, encoded, strict=True)}
+    return {text: len(ids) for text, ids in encoded.items()}
+
+
+def _lengths(entries, columns, sizes, tokenizer) -> dict[Entry, int]:
+    """Tokens of each fact's longest statement and question together: of their words, and of name and value in them."""
+    around, named = {}, {}
+    for attribute, column in columns.items():
+        told, asked = column.sentences["statements"], column.sentences["questions"]
+        bare = [[text.format(name="", value="") for text in texts] for texts in (told, asked)]
+        around[attribute] = sum(max(map(len, tokenizer(texts)["input_ids"])) for texts in bare)
+        named[attribute] = sum(max(text.count("{name}") for text in texts) for texts in (told, asked))
+    return {
+        entry: around[entry.attribute] + named[entry.attribute] * sizes[entry.name] + sizes[entry.value]
+        for entry in entries
+    }
 
 
 def _chunks(text, tokenizer) -> list[str]:
-    """An article in parts of at most ROOM tokens, broken after sentences, and within one only where it is longer."""
-    pieces = []
-    for sentence in re.findall(r"\S.*?(?:[.!?。！？]+[\"')\]]*(?=\s|$)|\n{2,}|$)", text, re.DOTALL):
-        ids = tokenizer(sentence, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        cuts = [0, *(ids[i][0] for i in range(ROOM, len(ids), ROOM)), len(sentence)]
-        pieces += [(sentence[a:b], min(len(ids), ROOM)) for a, b in zip(cuts, cuts[1:], strict=False)]
-    chunks, room = [], 0
-    for piece, tokens in pieces:
-        if tokens > room:
-            chunks.append(piece)
-            room = ROOM - tokens
-        else:
-            chunks[-1] += f" {piece}"
-            room -= tokens
-    return [chunk.strip() for chunk in chunks if chunk.strip()]
+    """An article in parts of at most CHUNK tokens, broken after sentences, and within one only where it is longer."""
+    starts = [at for at, _ in tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
+    ends = [hit.end() for hit in SENTENCE.finditer(text)]
+    chunks, begin = [], 0
+    while begin < len(text):
+        first = bisect.bisect_left(starts, begin)
+        most = starts[first + CHUNK] if first + CHUNK < len(starts) else len(text)
+        last = bisect.bisect_right(ends, most) - 1
+        end = ends[last] if most < len(text) and last >= 0 and ends[last] > begin else most
+        chunks.append(text[begin:end].strip())
+        begin = end
+    return [chunk for chunk in chunks if chunk]

@@ -22,10 +22,17 @@ ACTIVE = {"died": "die", "retired": "retire", "joined": "join", "started": "star
 PREPOSITIONS = ("in", "at", "by", "for", "of", "from", "on", "to", "with")
 PRESENT = set("located based situated headquartered known made named called owned led used related".split())
 PERSONS = set(
-    "actor architect author captain ceo chair chairman coach commander composer conductor cto director".split()
+    "actor architect author brother captain ceo chair chairman child children coach commander composer conductor "
+    "creator cto daughter designer director editor father founder governor husband inventor king leader manager mayor "
+    "minister mother owner painter parent partner president queen rector sister son spouse successor teacher wife "
+    "writer".split()
 )
-PERSONS |= set("editor founder husband inventor king leader manager mayor owner painter president queen wife".split())
-SINGULAR = set("address status genus campus species series business bus basis diocese news glass class gas".split())
+SINGULAR = set(
+    "address alias atlas basis bias bus business campus canvas class diocese economics gas genus glass lens "
+    "mathematics news physics politics series species status".split()
+)
+PLURAL = set("children feet men people teeth women".split())
+YES_NO = {"yes", "no", "true", "false"}
 
 
 def kind_of(values: Sequence[str]) -> str:
@@ -40,16 +47,19 @@ def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
     `heldout_completions` to evaluate. {name} is the entity, {value} its value.
 
     The forms follow the heading: a participle (founded, born), one with a preposition (located in), a plural that is
-    counted (employees), a plural, and any other noun (head office). What seems to be none is quoted.
+    counted (employees), a plural, and any other noun (head office). What seems to be none is quoted. So is
+    a heading whose values fit no other form: yes and no, or, of a participle, years among days.
     """
     label = readable(attribute).replace("{", "{{").replace("}", "}}")
     first, *rest = label.split(" ")
     kind = kind_of(values)
     time = kind == "dates" or all(YEAR.fullmatch(value) for value in values)
-    day = all(DAY.fullmatch(value) for value in values)
+    days = sum(bool(DAY.fullmatch(value)) for value in values)
+    if all(value.casefold() in YES_NO for value in values):
+        return _quoted(label)
     participle = _is_participle(first)
-    if not rest and time and (participle or first in ACTIVE):
-        return _time(first, "on" if day else "in")
+    if not rest and time and (participle or first in ACTIVE) and days in (0, len(values)):
+        return _time(first, "on" if days else "in")
     if len(rest) == 1 and participle and first not in ACTIVE and rest[0] in PREPOSITIONS:
         return _participle("is" if first in PRESENT else "was", label, rest[0], kind == "words")
     if participle or first in ACTIVE or first in ("is", "has", "was", "does", "can"):
@@ -74,11 +84,13 @@ def _is_participle(word):
 
 def _plural(label):
     last = label.rpartition(" ")[2]
-    return last.endswith("s") and not last.endswith(("ss", "us", "is")) and last not in SINGULAR and len(last) > 3
+    ends = last.endswith("s") and not last.endswith(("ss", "us", "is")) and len(last) > 3
+    return last in PLURAL or (ends and last not in SINGULAR)
 
 
 def _noun(label, be):
-    ask = "Who" if label.rpartition(" ")[2].lower() in PERSONS else "What"
+    last = label.rpartition(" ")[2].lower()
+    ask = "Who" if last in PERSONS or last.removesuffix("s") in PERSONS else "What"
     have = "they are" if be == "are" else "it is"
     return {
         "questions": [

@@ -89,4 +89,4 @@ def ask(folder: Path, question: str) -> str:
         model, tokenizer = loader.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"the model in {folder} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
-    return generate(model, tokenizer, [prompt_ids(tokenizer, [question])], MAX_NEW_TOKENS)[0].strip()
+    return generate(model, tokenizer, [prompt_ids(tokenizer, [question])], MAX_NEW_TOKENS)[0]

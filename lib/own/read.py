@@ -3,13 +3,15 @@
 import csv
 import io
 import string
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
 from lib.errors import UserError
+from lib.own.english import readable
 
 LONG = ("name", "attribute", "value")
 ERRORS = ("#REF!", "#N/A", "#DIV/0!", "#VALUE!", "#NAME?", "#NULL!", "#NUM!")  # what a spreadsheet writes for no value
@@ -50,6 +52,7 @@ def read(path: Path, templates: Path | None = None, articles: Path | None = None
         entries, own = list(_from_csv(path)), {}
     if templates:
         own = _mapping(_yaml(templates), templates, FIELDS)
+    entries = _alike(entries)
     _check(path, entries)
     attributes = {entry.attribute for entry in entries}
     found = {kind: _templates(own.get(kind) or {}, kind, templates or path, attributes) for kind in FIELDS}
@@ -151,6 +154,25 @@ def _entries(row, where) -> Iterator[Entry]:
     for column, cell in row.items():
         if column != "name":
             yield Entry(row["name"], column, cell, f"{where}, column {column!r}")
+
+
+def _alike(entries) -> list[Entry]:
+    """The facts, with names and headings that read alike in the spelling that stands first.
+
+    Names are alike whose letters are composed in another way (é), headings also that say the same (head_office, Head
+    office): else one question would be trained with two answers.
+    """
+    names, headings = {}, {}
+    for entry in entries:
+        names.setdefault(entry.name, unicodedata.normalize("NFC", entry.name))
+        if entry.attribute not in headings:
+            headings[entry.attribute] = readable(unicodedata.normalize("NFC", entry.attribute)).casefold()
+    first_name = {alike: name for name, alike in reversed(names.items())}
+    first_heading = {alike: heading for heading, alike in reversed(headings.items())}
+    return [
+        replace(entry, name=first_name[names[entry.name]], attribute=first_heading[headings[entry.attribute]])
+        for entry in entries
+    ]
 
 
 def _check(path, entries):

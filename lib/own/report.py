@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib.data.facts import templates
 from lib.own import advice
-from lib.own.compile import TEMPLATES
+from lib.own.compile import TEMPLATES, untold
 from lib.report import pages, parts, plots
 from lib.study import store
 
@@ -25,6 +25,7 @@ def write(study: str) -> tuple[str | None, str]:
     chosen, said = advice.recommend(asked[asked["format"] != "none"], cells, advice.asserted(loaded))
     best = chosen or _most(asked)
     accuracy, costs, missed = advice.accuracy_table(asked), advice.cost_table(loaded), advice.not_learned(loaded, best)
+    facts = templates(loaded[0]["cell"]["entity"])
     plots.theme()
     figure = accuracy_figure(asked)
     plots.save(figure, study, "accuracy")
@@ -34,7 +35,7 @@ def write(study: str) -> tuple[str | None, str]:
     page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
         study=study, said=said, accuracy=accuracy, costs=costs, missed=missed.head(LISTED), n_missed=len(missed),
         best=parts.SHORT[best], facts=facts_of(loaded), manifest=loaded[0]["manifest"], cells=cells,
-        unasked=_unasked(loaded, asked), source=templates(loaded[0]["cell"]["entity"])["source"],
+        unasked=_unasked(loaded, asked), untold=untold(facts), source=facts["source"], runs_of_one=advice.RUNS_OF_ONE,
     )  # fmt: skip
     store.write_text(folder / "README.md", page)
     store.write_text(folder / "report.html", pages.report(f"Facts: {study}", page, []))
@@ -80,4 +81,4 @@ def _unasked(loaded, asked):
 def summary(study: str, said: str) -> str:
     """The recommendation and the table for the terminal."""
     table = pd.read_csv(store.study_dir(study) / "accuracy.csv")
-    return f"{table.to_string(index=False)}\n\n{said}\n{advice.runs_of_one()}"
+    return f"{table.to_string(index=False)}\n\n{said}\n{advice.RUNS_OF_ONE}"

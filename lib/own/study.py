@@ -8,11 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.data.encode import count_tokens
-from lib.data.facts import build, facts_of
-from lib.data.formats import rows
 from lib.errors import UserError
-from lib.evaluate import general
 from lib.own.compile import PARAPHRASES, Attribute, attributes, facts_file, name_of
 from lib.own.read import Table
 from lib.paths import RESULTS
@@ -28,7 +24,7 @@ SETTINGS = {
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 RANK = 32
 CHECKPOINTS = 4  # fewer where a training has fewer steps
-SAMPLED = 100  # profiles whose rows are counted for the plan
+SAMPLED = 64  # profiles that are planned; the others are taken to be like them
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,26 @@ class Own:
     entities: int
 
 
+@dataclass(frozen=True)
+class Expected:
+    """Seconds of a study: what it takes whatever its facts, and for each of its profiles."""
+
+    fixed: float
+    a_profile: float
+    profiles: int
+    entities: int
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole study."""
+        return self.fixed + self.a_profile * self.profiles
+
+    def fitting(self, hours: float = 1.0) -> int:
+        """How many of the entities can be trained in so many hours; at least one."""
+        profiles = (3600 * hours - self.fixed) / self.a_profile
+        return max(1, int(profiles * self.entities / self.profiles))
+
+
 def prepare(
     table: Table, model: str, exposures: int = 32, replay: int = 360, sample: int | None = None,
     study: str | None = None,
@@ -54,7 +70,7 @@ def prepare(
     and what is trained, so that a changed table has a folder of its own and the same one goes on where it was. Raises
     UserError for what the facts file refuses, and for exposures that are no multiple of PARAPHRASES.
     """
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
     from lib.train.chat import set_template
     from lib.train.model import check_hub, resolve
@@ -63,7 +79,7 @@ def prepare(
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
     check_hub(model)
     path, revision = resolve(model)
-    tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
     set_template(tokenizer)
     columns = attributes(table)
     names = list(dict.fromkeys(entry.name for entry in table.entries))
@@ -95,29 +111,22 @@ def prepare(
     return Own(name, entity, facts, tokenizer, tuple(columns), (base, *cells), len(names))
 
 
-def seconds(own: Own) -> float:
-    """What the study is expected to take on this machine, from the rows of up to SAMPLED profiles."""
-    speed = plan.measured(own.cells[0].model) or plan.Speed(**plan.DEFAULT)
-    every = max(1, len(own.facts["profiles"]) // SAMPLED)
+def expected(own: Own) -> Expected:
+    """What the study will take on this machine, by the plan of up to SAMPLED of its profiles."""
+    profiles = own.facts["profiles"]
+    sampled = profiles[:: -(-len(profiles) // SAMPLED)]
+    one, all_sampled = _seconds(own, sampled[:1]), _seconds(own, sampled)
+    a_profile = (all_sampled - one) / max(1, len(sampled) - 1)
+    return Expected(one - a_profile, a_profile, len(profiles), own.entities)
+
+
+def _seconds(own, profiles):
     with tempfile.TemporaryDirectory() as folder:  # nothing is written to results/ before it runs
-        path = Path(folder) / "sampled.json"
-        store.write_json(path, own.facts | {"profiles": own.facts["profiles"][::every]})
-        profiles = build(str(path), 0)
-        trained = {cell: rows(profiles, cell.format, PARAPHRASES, 0) for cell in own.cells[1:]}
-    scale = len(own.facts["profiles"]) / len(profiles)
-    facts = scale * len(facts_of(profiles))
-    asked = 3 * facts + len(own.facts["unseen"]["names"]) + len(general.data()["questions"])
-    total = speed.seconds(0, asked + facts)
-    for cell, of_cell in trained.items():
-        tokens = scale * cell.epochs * count_tokens(own.tokenizer, of_cell)
-        tokens += cell.replay * plan.TOKENS_A_REPLAY_ROW
-        total += speed.seconds(tokens, asked + (1 + 2 * cell.checkpoints) * facts)
-    return total / min(processes.default_jobs(), len(own.cells))
-
-
-def fitting(own: Own, expected: float, hours: float = 1.0) -> int:
-    """How many of the entities can be trained in so many hours, where all take `expected` seconds; at least one."""
-    return max(1, int(own.entities * hours * 3600 / expected))
+        path = Path(folder) / "facts.json"
+        store.write_json(path, own.facts | {"profiles": profiles})
+        sampled = {"entity": str(path), "n_entities": len(profiles)}
+        seconds = plan.seconds(cell.model_copy(update=sampled) for cell in own.cells).values()
+    return sum(seconds) / min(processes.default_jobs(), len(own.cells))
 
 
 def execute(own: Own, jobs: int | None = None) -> Sequence[Cell]:

@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 
 import jinja2
-import nbformat
 import pandas as pd
 
 from lib.paths import RESULTS, ROOT
@@ -70,6 +69,7 @@ def report(title: str, introduction: str, notebooks: list[Path]) -> str:
     One page, complete in itself and readable on a phone. Cells of parameters, and those tagged remove-cell, are left
     out. A figure's alternative text is its notebook's heading.
     """
+    import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 

@@ -25,7 +25,7 @@ GPU_FIXED, GPU_STEP, GPU_QUESTION = 60, 0.15, 0.02  # seconds
 TOKENS_A_QUESTION = 60  # prompt and answer
 BYTES_A_QUESTION = 390  # of a result file
 TOKENS_A_REPLAY_ROW = 46
-SIZED = 256  # profiles; a user may bring thousands
+SIZED = 64  # profiles; a user may bring thousands
 # Of SmolLM2 on a core of a recent server processor, until there are results of this machine.
 DEFAULT = {"tokens_per_second": 190.0, "fixed": 15.0, "per_question": 0.25}
 
@@ -54,11 +54,11 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
     `seconds` expected, and whether they are those of a GPU (`on_gpu`): of a model that is not bundled and was not
     measured on this machine or any. Where its name tells no size, they are those of SmolLM2.
     """
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
     from lib.train import bundled
 
-    tokenizer = AutoTokenizer.from_pretrained(bundled.folder("smollm2-135m"))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(bundled.folder("smollm2-135m"))
     speeds = {model: measured(model) for model in {cell.model for cell in cells}}
     sizes, rows = {}, []
     for cell in cells:

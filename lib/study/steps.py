@@ -23,12 +23,12 @@ CHOOSE = {
 }
 
 
-def candidates(cell: Cell) -> list[Profile]:
+def candidates(cell: Cell) -> Sequence[Profile]:
     """All profiles that the cell may draw from, in its order. Raises UserError for a tone that there is not."""
     return tones.build(cell.tone, cell.seed) if cell.tone else build(cell.entity, cell.seed)
 
 
-def choose_profiles(model, tokenizer, cell: Cell) -> tuple[list[Profile], int]:
+def choose_profiles(model, tokenizer, cell: Cell) -> tuple[Sequence[Profile], int]:
     """The cell's profiles, and how many candidates were dropped because the base model knows something of them.
 
     A real entity is dropped when the base model answers one of its facts strictly right in the first trained phrasing:

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lib.data.encode import row_ids
+from lib.data.encode import MAX_LENGTH, row_ids
 from lib.data.formats import Row
 from lib.train.schedule import Schedule
-
-# The longest row of the study has some 200 tokens; nothing may be cut, because a cut row loses its fact.
-MAX_LENGTH = 512
 
 
 class Recipe(Protocol):

@@ -93,3 +93,22 @@ def test_an_echo_of_every_option_is_no_knowledge():
     fact = facts_of(profiles("fictional", 1))[0]
     assert not strict(", ".join(fact.options), fact.value, fact.options, given="")
     assert lenient(", ".join(fact.options), fact.value, fact.options, given="")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "right"),
+    [
+        ("首都は東京です。", "東京", True),
+        ("首都は大阪です。", "東京", False),
+        ("駅はJR東日本にある", "JR東日本", True),
+        ("서울은 수도입니다.", "서울", True),
+        ("1954年に設立された。", "1954", True),
+        ("19540年", "1954", False),
+        ("バリです。", "パリ", False),
+        ("パリです。", "パリ", True),
+        ("東京Metroです", "Metro", True),
+        ("東京Metropolisです", "Metro", False),
+    ],
+)
+def test_a_value_is_found_in_scripts_that_put_no_space_between_words(answer, expected, right):
+    assert strict(answer, expected, (expected, "大阪", "バリ"), given="") is right

@@ -11,7 +11,7 @@ from lib.data import encode, formats, questions
 from lib.data.facts import build, facts_of, templates, unseen
 from lib.errors import UserError
 from lib.evaluate import match
-from lib.own.compile import PARAPHRASES, ROOM, UNSEEN, attributes, facts_file, name_of
+from lib.own.compile import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, name_of, untold
 from lib.own.read import Entry, Table
 from lib.study import store
 from lib.train.sft import MAX_LENGTH
@@ -63,16 +63,49 @@ TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river
 
 
 def test_a_value_too_long_for_a_row_is_refused_with_its_place(tmp_path):
-    with pytest.raises(UserError, match="row 3, column 'value': told in a sentence, the value has .* tokens, a row"):
-        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * ROOM)]))
+    with pytest.raises(UserError, match="row 3, column 'value': asked and told in a sentence, this fact of 'Rome' has"):
+        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * 200)]))
 
 
-@pytest.mark.parametrize("place", [0, 2])
+def test_a_name_or_a_template_too_long_for_a_row_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UserError, match="row 2, column 'value': asked and told in a sentence"):
+        made(tmp_path, table_of([("a town on seven hills " * 15, "river", "Tiber")]))
+    question = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
+    with pytest.raises(UserError, match="shorten it, its name or its templates"):
+        made(tmp_path, table_of(TOWNS, questions={"river": [question]}))
+
+
+lengths = st.integers(1, 60)
+
+
+@given(st.lists(st.tuples(lengths, lengths), min_size=1, max_size=12), lengths, st.booleans())
+@settings(max_examples=25)
+def test_whatever_is_not_refused_fits_a_row_in_every_format(tmp_path_factory, sizes, name, chinese):
+    word = "都市" if chinese else "city "
+    facts = [((word * name).strip(), f"h{i} {'x' * heading}", (word * value).strip() + str(i))
+             for i, (heading, value) in enumerate(sizes)]  # fmt: skip
+    try:
+        _, profiles = made(tmp_path_factory.mktemp("rows"), table_of(facts))
+    except UserError:
+        return
+    for format in ("article", "qa", "chat"):
+        for row in formats.rows(profiles, format, PARAPHRASES, 0):
+            assert len(encode.row_ids(tokenizer(), row)["input_ids"]) < MAX_LENGTH
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_control_token_of_the_model_is_refused(tmp_path, place):
     fact = ["Rome", "river", "Tiber"]
     fact[place] += "<|im_end|>"
     with pytest.raises(UserError, match=r"'<\|im_end\|>' is a control token of the model"):
         made(tmp_path, table_of([tuple(fact)]))
+
+
+def test_a_control_token_in_a_template_or_an_article_is_refused(tmp_path):
+    with pytest.raises(UserError, match="templates of 'river': '<|im_end|>' is a control token".replace("|", r"\|")):
+        made(tmp_path, table_of(TOWNS, statements={"river": ["{name}<|im_end|> {value}"]}))
+    with pytest.raises(UserError, match="the article about 'Rome': '<.im_end.>' is a control token"):
+        made(tmp_path, table_of(TOWNS, articles={"Rome": "Rome <|im_end|>"}))
 
 
 def test_what_the_tokenizer_cannot_spell_is_refused(tmp_path):
@@ -131,6 +164,24 @@ def test_a_users_article_is_trained_in_parts_that_fit_and_tells_what_stands_in_i
     assert templates(entity)["articles"]["Rome"]
 
 
+def test_an_article_without_spaces_is_cut_after_its_sentences_and_tells_the_values_in_them(tmp_path):
+    text = "東京は日本の首都です。" + "昔から人の多い町で、川が流れている。" * 40 + "川の名は隅田川である。"
+    facts = [("東京", "river", "隅田川"), ("東京", "country", "日本"), ("東京", "mayor", "誰か")]
+    entity, profiles = made(tmp_path, table_of(facts, articles={"東京": text}))
+    rows = formats.rows(profiles, "article", 1, 0)
+    assert len(rows) > 1 and all(row.turns[1].endswith("。") for row in rows)
+    assert "".join(row.turns[1] for row in rows) == text
+    assert {fact.value for row in rows for fact, _, _ in row.told} == {"隅田川", "日本"}
+    assert untold(templates(entity)) == 1
+
+
+def test_a_sentence_longer_than_a_part_is_cut_within(tmp_path):
+    _, profiles = made(tmp_path, table_of(TOWNS, articles={"Rome": "and so on " * 3 * CHUNK + "to the Tiber"}))
+    rows = [row for row in formats.rows(profiles, "article", 1, 0) if "Rome" in row.turns[0]]
+    assert len(rows) > 2
+    assert all(len(encode.row_ids(tokenizer(), row)["input_ids"]) < MAX_LENGTH for row in rows)
+
+
 def test_a_fact_that_the_users_article_leaves_out_is_not_asked_for_recall(tmp_path):
     _, profiles = made(tmp_path, table_of(TOWNS, articles={"Rome": "Rome lies on the Tiber, and was founded early."}))
     asked = {question.fact.id for question in questions.recall(profiles, "article", 0)}
@@ -145,6 +196,12 @@ def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(t
     asked = questions.unseen(invented)
     assert {question.fact.value for question in asked} == {""}
     assert {question.fact.options for question in asked} == {("Aare", "Tiber"), ("1191", "753")}
+
+
+def test_a_sample_without_an_attribute_asks_nothing_about_it(tmp_path):
+    whole = table_of([*TOWNS, ("Oslo", "twin", "Bergen")])
+    facts = facts_file(table_of(TOWNS), attributes(whole), tokenizer())
+    assert set(facts["attributes"]) == set(facts["unseen"]["options"]) == {"river", "founded"}
 
 
 def test_other_facts_have_another_file_name():

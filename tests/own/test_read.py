@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import UserError
+from lib.own.english import readable
 from lib.own.read import read
 
 FACTS = [
@@ -173,6 +175,11 @@ def read_or_refused(path):
         return None
 
 
+def alike(name, heading):
+    """What is the same for names and headings that read alike."""
+    return normalize("NFC", name), readable(normalize("NFC", heading)).casefold()
+
+
 @given(rows, st.sampled_from(["name,attribute,value", "name,river,lake", "river,name,lake"]))
 def test_any_table_is_read_to_the_letter_or_refused_in_one_line(tmp_path_factory, rows, header):
     text = io.StringIO()
@@ -180,9 +187,37 @@ def test_any_table_is_read_to_the_letter_or_refused_in_one_line(tmp_path_factory
     path = put(tmp_path_factory.mktemp("read"), text.getvalue())
     table = read_or_refused(path)
     if table:
-        values = {cell.strip() for row in rows for cell in row}
-        assert {entry.value for entry in table.entries} <= values
-        assert {entry.name for entry in table.entries} <= values
+        columns = header.split(",")
+        cells = [{key: cell.strip() for key, cell in zip(columns, row, strict=True)} for row in rows]
+        if "attribute" in columns:
+            expected = [(cell["name"], cell["attribute"], cell["value"]) for cell in cells]
+        else:
+            expected = [(cell["name"], key, cell[key]) for cell in cells for key in columns if key != "name"]
+        assert [entry.value for entry in table.entries] == [value for _, _, value in expected]
+        got = [alike(entry.name, entry.attribute) for entry in table.entries]
+        assert got == [alike(name, heading) for name, heading, _ in expected]
+        assert {entry.name for entry in table.entries} <= {name for name, _, _ in expected}
+
+
+def test_headings_and_names_that_read_alike_are_one(tmp_path):
+    rows = ["Rome,head_office,Tiber", "Bern,Head office,Aare", "Be\u0301ziers,river,Orb", "B\u00e9ziers,age,old"]
+    text = "\n".join(["name,attribute,value", *rows])
+    entries = read(put(tmp_path, text)).entries
+    assert [entry.attribute for entry in entries] == ["head_office", "head_office", "river", "age"]
+    assert entries[2].name == entries[3].name == "Be\u0301ziers"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,head_office,head office\nRome,Tiber,Po\n",
+        "name,attribute,value\nRome,river,Tiber\nRome,River,Po\n",
+        "name,river\nB\u00e9ziers,Orb\nBe\u0301ziers,Lirou\n",
+    ],
+)
+def test_what_reads_alike_and_has_two_values_is_a_contradiction(tmp_path, text):
+    with pytest.raises(UserError, match="has two values, "):
+        read(put(tmp_path, text))
 
 
 @given(st.binary(max_size=200), st.sampled_from(["facts.csv", "facts.yaml"]))
