@@ -1,4 +1,5 @@
-"""The measurements of `make bench` that each need a process of their own, because Unsloth changes TRL when imported.
+"""The measurements of `make bench` and `make gpu-check` that each need a process of their own: Unsloth changes TRL when
+it is imported.
 
 `python -m lib.commands.speeds PART REPLAY` does one and prints it as JSON. REPLAY is a JSON file of the replay rows,
 which the plain baselines train too and could not make without Unsloth.
@@ -6,6 +7,7 @@ which the plain baselines train too and could not make without Unsloth.
 
 import functools
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -87,6 +89,7 @@ def plain_trl(cell: Cell, replay: list[Row], own_template: bool = True) -> dict:
 
 def unsloth_defaults(cell: Cell, replay: list[Row]) -> dict:
     """Unsloth with its defaults and these adapters, on all cores, with the chat template that the model came with."""
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp())  # its default is the folder of the project
     from unsloth import FastLanguageModel  # before TRL, which it changes
 
     model, tokenizer = FastLanguageModel.from_pretrained(models.resolve(cell.model)[0], load_in_4bit=False)

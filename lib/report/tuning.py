@@ -1,4 +1,4 @@
-"""The rule that chooses each format's learning rate and replay."""
+"""The rule that chooses each format's learning rate and replay, for each length of training."""
 
 import pandas as pd
 
@@ -6,21 +6,25 @@ from lib.report import intervals, parts
 
 
 def settings(results: list[dict]) -> pd.DataFrame:
-    """One row per format, replay and learning rate of the part `tune`: held-out questions with interval, of words and
-    of numbers, recall, what is kept, and `chosen`.
+    """One row per format, number of entities, exposures, replay and learning rate of the part `tune`: held-out
+    questions with interval, of words and of numbers, recall, what is kept, runs, and `chosen`.
 
     The rule, ours: of the settings that keep KEPT of the base model's general questions and stay within PERPLEXITY
     times its perplexity, in the median over seeds, the one with the best held-out questions; of equals, the lower rate,
-    then the less replay. Of a format of which none does, nothing is chosen.
+    then the less replay. One is chosen for each format and number of exposures; none where none does.
     """
-    by = ["format", "replay", "learning_rate"]
-    scores = parts.trained(parts.scores(results), "tune")
+    by = ["format", "n_entities", "exposures", "replay", "learning_rate"]
+    scores = _counted(parts.trained(parts.scores(results), "tune"))
     questions = scores[scores["measure"] == "question"]
     table = intervals.accuracy(questions, by, "score").rename(columns={"mean": "question"}).set_index(by)
     infos = questions.pivot_table(index=by, columns="info", values="score")[["words", "numbers"]]
     recall = scores[scores["measure"] == "recall"].groupby(by)[["score"]].mean().rename(columns={"score": "recall"})
-    kept = parts.trained(parts.cells(results), "tune").groupby(by)[["kept", "ppl_ratio"]].median()
+    kept = _counted(parts.trained(parts.cells(results), "tune")).groupby(by)[["kept", "ppl_ratio"]].median()
     table = table.join([infos, recall, kept], how="inner").reset_index()
     whole = (table["kept"] >= parts.KEPT) & (table["ppl_ratio"] <= parts.PERPLEXITY)
     ranked = table[whole].sort_values(["question", "learning_rate", "replay"], ascending=[False, True, True])
-    return table.assign(chosen=table.index.isin(ranked.groupby("format").head(1).index))
+    return table.assign(chosen=table.index.isin(ranked.groupby(["format", "exposures"]).head(1).index))
+
+
+def _counted(frame):
+    return frame.assign(exposures=frame["paraphrases"] * frame["epochs"])

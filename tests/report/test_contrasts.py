@@ -153,6 +153,18 @@ def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models
     assert not wrecked["chosen"].any()
 
 
+def test_each_length_of_training_has_a_setting_of_its_own():
+    levels = {(2, 0.001): 0.3, (2, 0.002): 0.5, (8, 0.001): 0.9, (8, 0.002): 0.7}
+    cells = {cell("none"): "tune"}
+    cells |= {cell("qa", epochs=epochs, learning_rate=rate): "tune" for epochs, rate in levels}
+
+    def chance(cell, evaluation, info):
+        return 0.8 if evaluation == "general" else levels.get((cell.epochs, cell.learning_rate), 0.03)
+
+    chosen = tuning.settings(simulation.results(cells, chance)).query("chosen")
+    assert list(zip(chosen["exposures"], chosen["learning_rate"], strict=True)) == [(8, 0.002), (32, 0.001)]
+
+
 def test_a_claim_whose_contrasts_disagree_is_mixed():
     def row(label, verdict):
         return {"contrast": label, "verdict": verdict, "claim": "C1"}
