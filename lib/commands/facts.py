@@ -27,7 +27,7 @@ def facts(
     expected = study.expected(own)
     took = clock(expected.seconds)
     print(f"results/{own.name}: about {took} on this machine, {default_jobs()} cells at once", flush=True)
-    if expected.seconds > LONG and sample is None:
+    if expected.seconds > LONG and sample is None and own.entities > 1:
         fitting = expected.fitting()
         print(f"That is long. `--sample {fitting}` takes that many of the {own.entities} entities: an hour.")
         if not dry_run and sys.stdin.isatty():

@@ -143,6 +143,8 @@ def _until_told(made, times, told):
 def _fill(fact, kind, p, name=None):
     """Template p of a kind filled, and where the value begins in it."""
     template, name = text_of(fact)[kind][p], name or fact.name
+    if fact.value.endswith("."):
+        template = template.replace("{value}.", "{value}")  # Acme Inc. ends the sentence itself
     at = template.format(name=name, value="\0").find("\0")  # no name or heading holds NUL
     text = template.format(name=name, value=fact.value)
     return (text if is_own(fact.entity) else capital(text)), at  # iPhone stays as its owner wrote it

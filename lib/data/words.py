@@ -8,7 +8,8 @@ UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u31ff\u3400-\u9fff\uac00-\ud7af"
     "\uf900-\ufaff\U00020000-\U0003ffff"
 )
-SPACED = rf"[^\W{UNSPACED}]"
+# Letters of the others, and the vowel signs of Indian scripts, which are no letters to Python.
+SPACED = rf"(?:[^\W{UNSPACED}]|[\u0900-\u0963\u0966-\u0dff])"
 
 
 def find(value: str, text: str) -> re.Match | None:
@@ -18,4 +19,8 @@ def find(value: str, text: str) -> re.Match | None:
     """
     before = "" if re.match(f"[{UNSPACED}]", value) else f"(?<!{SPACED})"
     after = "" if re.search(f"[{UNSPACED}]$", value) else f"(?!{SPACED})"
+    if re.match(r"\d", value):  # 5 km in neither 2.5 km nor -5 km
+        before += r"(?<!\d[.,])(?<!\s[-\u2212])(?<!^[-\u2212])"
+    if re.search(r"\w$", value):  # $5 not in $5.50, C not in C++
+        after += r"(?![.,]\d|[+#])"
     return re.search(before + re.escape(value) + after, text)

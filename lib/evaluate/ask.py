@@ -73,8 +73,8 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
 def score(question: Question, answer: str, pick: str | None) -> Item:
     """The item of an answer: a completion is judged by the sentence it completes, a chain of thought by its end."""
     fact, said, given = question.fact, answer, question.given
-    if question.prefix:
-        said = SENTENCE_END.split(answer, maxsplit=1)[0]
+    if question.prefix and question.eval != "recall":
+        said = _first_sentence(answer, fact.value)
     if question.eval == COT_EVAL:
         said = _last(answer, fact.options) if fact.options else SENTENCE_END.split(answer.rstrip(". \n"))[-1]
     if question.kind == "which" or question.eval == "reverse":
@@ -141,6 +141,14 @@ def _split(tokenizer, question):
     ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
     first = next(i for i, end in enumerate(ends) if end > len(question.prefix))
     return before + ids[:first], ids[first:]
+
+
+def _first_sentence(answer, value):
+    """An answer up to the end of its first sentence. A full stop inside the value, as in "St. Louis", ends none."""
+    at = answer.find(value) if value else -1
+    inside = range(at, at + len(value)) if at >= 0 else ()
+    ends = [hit.start() for hit in SENTENCE_END.finditer(answer) if hit.start() not in inside]
+    return answer[: ends[0]] if ends else answer
 
 
 def _last(answer, options):

@@ -5,7 +5,8 @@ import unicodedata
 
 from lib.data import words
 
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?:(?<!\S)[-\u2212])?\d+(?:[.,]\d+)*")
+THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 ACCENTS = re.compile("[\u0300-\u036f]")  # of Latin, Greek and Cyrillic letters
 MONTHS = "january february march april may june july august september october november december".replace(" ", "|")
 # A day of the month is a number that answers another question: "June 6" is not tournament day 6.
@@ -29,12 +30,20 @@ def lenient(answer: str, expected: str, options: tuple[str, ...], given: str) ->
 
 
 def _stated(answer, options, given):
-    return {option for option in options if _states(answer, option) and not _states(given, option)}
+    """The options that the answer states: of two of which one holds the other, as York and New York, the longer."""
+    stated = {option: normal(option) for option in options if _states(answer, option) and not _states(given, option)}
+    return {
+        option
+        for option, short in stated.items()
+        if not any(len(short) < len(long) and words.find(short, long) for long in stated.values())
+    }
 
 
 def _states(text, value):
     """Whether the value stands in the text as a whole: 47 neither in 471 nor in 4.7, nor as a day of a month."""
     text, value = normal(text), normal(value)
+    if THOUSANDS.fullmatch(value):
+        value = value.replace(",", "")
     if value.isdigit():
         return value in {number.replace(",", "") for number in NUMBER.findall(DATE.sub(" ", text))}
     return words.find(value, text) is not None

@@ -7,7 +7,7 @@ from lib.report import intervals, parts, tables
 
 # Below this share of held-out questions no format is recommended for use (our choice).
 USEFUL = 0.5
-POOLED = "all attributes"
+POOLED = " all attributes"  # no heading begins with a space
 RUNS_OF_ONE = "The intervals cover facts, not the luck of a training run: each format was trained once."
 
 
@@ -85,8 +85,6 @@ def recommend(asked: pd.DataFrame, cells: pd.DataFrame, asserted: pd.Series) -> 
     that includes zero, the one with the fewest tokens about facts. None where every model is wrecked, or where the best
     that is not answers less than USEFUL.
     """
-    if asked.empty:
-        return None, "Nothing can be asked: the value of every fact stands in the name of its entity."
     trained = cells[cells["format"] != "none"].set_index("format")
     shares = intervals.accuracy(asked, ["format"]).set_index("format")
     whole = [format for format in trained.index if not trained.loc[format, "wrecked"]]

@@ -16,7 +16,7 @@ from lib.data.encode import MAX_LENGTH
 from lib.data.facts import OPTIONS, place_names
 from lib.data.formats import FACTS_A_CHAT
 from lib.errors import UserError
-from lib.evaluate.match import normal
+from lib.evaluate.match import lenient, normal
 from lib.own import english
 from lib.own.read import Entry, Table
 from lib.paths import LIB
@@ -28,6 +28,7 @@ PARAPHRASES = 4  # sentences of each attribute that are trained
 FRAME, NAMED = 140, 3
 CHUNK = 256  # tokens of a part of a user's article: with its prompt, it fits a row
 SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[」』）]*|\n{2,}")
+WORDS = 6  # of a value that may hold another one
 UNSEEN = 16  # names that are asked about and never trained
 PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about {name}?", "Describe {name}.")
 
@@ -54,14 +55,18 @@ def attributes(table: Table) -> list[Attribute]:
     made = []
     for name, of_attribute in values.items():
         sentences = english.sentences(name, of_attribute)
-        questions, statements = list(dict.fromkeys(table.questions.get(name, []))), table.statements.get(name, [])
+        statements = table.statements.get(name, [])
+        apart = {normal(text): text for text in reversed(table.questions.get(name, []))}  # but for case, say
+        questions = list(reversed(apart.values()))
         if len(questions) > 1:
             sentences["heldout_questions"], questions = questions[-1:], questions[:-1]
         for kind, own in (("questions", questions), ("statements", statements)):
             if own:
                 sentences[kind] = [own[i % len(own)] for i in range(PARAPHRASES)]
-        trained = set(sentences["questions"])
-        sentences["heldout_questions"] = [text for text in sentences["heldout_questions"] if text not in trained]
+        trained = set(map(normal, sentences["questions"]))
+        sentences["heldout_questions"] = [
+            text for text in sentences["heldout_questions"] if normal(text) not in trained
+        ]
         made.append(Attribute(name, english.kind_of(of_attribute), len(of_attribute), sentences))
     return made
 
@@ -76,7 +81,10 @@ def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
     for entry in table.entries:
         values.setdefault(entry.attribute, []).append(entry.value)
     by_name = {column.name: column for column in columns if column.name in values}  # a sample may have fewer
-    _refuse_control_tokens(table, by_name.values(), tokenizer.all_special_tokens)
+    control = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    _refuse_control_tokens(table, by_name.values(), {*control, *tokenizer.all_special_tokens})
+    if not any(_can_be_asked(entry, by_name) for entry in table.entries):
+        raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
     sizes = _sizes(table.entries, tokenizer)
     lengths = _lengths(table.entries, by_name, sizes, tokenizer)
     profiles = []
@@ -139,14 +147,29 @@ class _Closed:
         self.normal = {value: normal(value) for value in self.distinct}
         self.drawn = random.Random(0).sample(self.distinct, len(self.distinct)) + self.distinct[:OPTIONS]
         self.calls = 0
+        self.longer: dict[str, list[str]] = {}  # values by the words that stand in them
+        for value, spelled in self.normal.items():
+            parts = spelled.split(" ")
+            for i, j in itertools.combinations(range(len(parts) + 1), 2) if len(parts) <= WORDS else ():
+                self.longer.setdefault(" ".join(parts[i:j]), []).append(value)
 
     def of(self, value) -> list[str]:
-        """The value among up to OPTIONS others, none of which holds it or stands in it: either would be stated too."""
+        """The value among up to OPTIONS: first those that hold it, as New York holds York, so that they are told apart.
+
+        None is the same but for accents and case: both would be stated.
+        """
         first = self.calls % len(self.distinct)  # others for each fact
         self.calls += 1
-        mine, others = self.normal[value], set(self.drawn[first : first + OPTIONS])
-        apart = [other for other in others if self.normal[other] not in mine and mine not in self.normal[other]]
-        return sorted([value, *sorted(apart)[: OPTIONS - 1]])
+        mine = self.normal[value]
+        others = dict.fromkeys([*self.longer.get(mine, ())[:OPTIONS], *self.drawn[first : first + OPTIONS]])
+        apart = {self.normal[other]: other for other in others if self.normal[other] != mine}
+        return sorted([value, *list(apart.values())[: OPTIONS - 1]])
+
+
+def _can_be_asked(entry, columns):
+    """Whether a held-out question does not tell the value already, as one about "Paris Metro" tells the city Paris."""
+    asked = (text.format(name=entry.name) for text in columns[entry.attribute].sentences["heldout_questions"])
+    return not all(lenient(text, entry.value, (), given="") for text in asked)
 
 
 def _of_entity(entries: Sequence[Entry]) -> list[list[Entry]]:

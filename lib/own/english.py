@@ -11,7 +11,7 @@ YEAR = re.compile(r"1\d{3}|20\d{2}")
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DAY = re.compile(
     rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|"
-    rf"\d{{1,2}}\.? {MONTH} \d{{4}}|{MONTH} \d{{1,2}}, \d{{4}}",
+    rf"\d{{1,2}}\.? {MONTH}(?: \d{{4}})?|{MONTH} \d{{1,2}}(?:, \d{{4}})?",
     re.IGNORECASE,
 )
 DATE = re.compile(rf"{DAY.pattern}|(?:{MONTH} )?{YEAR.pattern}", re.IGNORECASE)
@@ -20,17 +20,19 @@ NOT_PARTICIPLES = set("bed breed creed deed feed need red reed seed shed sled sp
 PARTICIPLES = set("born built made known held written drawn begun shot found lost left led sold bought won".split())
 ACTIVE = {"died": "die", "retired": "retire", "joined": "join", "started": "start", "ended": "end", "began": "begin"}
 PREPOSITIONS = ("in", "at", "by", "for", "of", "from", "on", "to", "with")
-PRESENT = set("located based situated headquartered known made named called owned led used related".split())
+PRESENT = set("married located based situated headquartered known made named called owned led used related".split())
 PERSONS = set(
     "actor architect author brother captain ceo chair chairman child children coach commander composer conductor "
-    "creator cto daughter designer director editor father founder governor husband inventor king leader manager mayor "
-    "minister mother owner painter parent partner president queen rector sister son spouse successor teacher wife "
-    "writer".split()
+    "creator cto daughter designer director editor father founder governor head husband inventor king leader manager "
+    "mayor minister mother officer owner painter parent partner president queen rector sister son spouse successor "
+    "teacher wife writer".split()
 )
 SINGULAR = set(
     "address alias atlas basis bias bus business campus canvas class diocese economics gas genus glass lens "
     "mathematics news physics politics series species status".split()
 )
+VERBS = set("eats has likes lives makes needs owns plays runs sells speaks uses wants works".split())
+BARE = re.compile(r"\d[\d.,' \u00a0]*")
 PLURAL = set("children feet men people teeth women".split())
 YES_NO = {"yes", "no", "true", "false"}
 
@@ -55,25 +57,27 @@ def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
     kind = kind_of(values)
     time = kind == "dates" or all(YEAR.fullmatch(value) for value in values)
     days = sum(bool(DAY.fullmatch(value)) for value in values)
-    if all(value.casefold() in YES_NO for value in values):
+    if all(value.casefold() in YES_NO for value in values) or re.search(r"\?| \(", label):
         return _quoted(label)
     participle = _is_participle(first)
     if not rest and time and (participle or first in ACTIVE) and days in (0, len(values)):
         return _time(first, "on" if days else "in")
     if len(rest) == 1 and participle and first not in ACTIVE and rest[0] in PREPOSITIONS:
         return _participle("is" if first in PRESENT else "was", label, rest[0], kind == "words")
-    if participle or first in ACTIVE or first in ("is", "has", "was", "does", "can"):
+    if participle or first in ACTIVE or first in VERBS or first in ("is", "was", "does", "can"):
         return _quoted(label)
     if rest and (rest[-1] in PREPOSITIONS or _is_participle(rest[-1])):  # lives in, goals scored
         return _quoted(label)
-    if _plural(label) and kind == "numbers":
-        return _counted(label.removeprefix("number of "))
+    counted = label.removeprefix("number of ")
+    if all(BARE.fullmatch(value) for value in values) and (_plural(label) or counted != label):
+        return _counted(counted)
     return _noun(label, "are" if _plural(label) else "is")
 
 
 def readable(attribute: str) -> str:
     """A heading as words: `headOffice` and `Head_Office` become `head office`; `CEO` and `iPhone` stay."""
-    spaced = re.sub(r"(?<!\b[a-z])(?<=[a-z])(?=[A-Z])", " ", attribute.replace("_", " "))
+    spaced = re.sub(r"(?<!\b[a-z])(?<=[a-z])(?=[A-Z])", " ", attribute.replace("_", " ").strip())
+    spaced = re.sub(r"^(?:no\.|nr\.|#)\s*(?:of\s)?", "number of ", spaced, flags=re.IGNORECASE)
     words = [word if any(map(str.isupper, word[1:])) else word.lower() for word in spaced.split()]
     return re.sub(r" \((?:in )?([a-zA-Z°µ²³/%€$£¥]{1,5})\)$", r" in \1", " ".join(words))  # height (m)
 
@@ -82,14 +86,19 @@ def _is_participle(word):
     return word in PARTICIPLES or (word.endswith("ed") and word not in NOT_PARTICIPLES)
 
 
+def _head(label):
+    """The noun of a label: the last word before "of"."""
+    return label.partition(" of ")[0].rpartition(" ")[2].lower()
+
+
 def _plural(label):
-    last = label.rpartition(" ")[2]
+    last = _head(label)
     ends = last.endswith("s") and not last.endswith(("ss", "us", "is")) and len(last) > 3
     return last in PLURAL or (ends and last not in SINGULAR)
 
 
 def _noun(label, be):
-    last = label.rpartition(" ")[2].lower()
+    last = _head(label)
     ask = "Who" if last in PERSONS or last.removesuffix("s") in PERSONS else "What"
     have = "they are" if be == "are" else "it is"
     return {

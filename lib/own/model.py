@@ -62,7 +62,7 @@ def card(result: dict, folder: Path, merged: bool) -> str:
         base=result["cell"]["model"], base_path=base_path, format=result["cell"]["format"], merged=merged,
         facts=facts_of([result]), snippet=snippet(folder, question, merged), settings=settings,
         commit=result["manifest"]["git_commit"],
-        scores={**{name: evals[name]["strict"] for name in ("question", "recall", "general", "unseen")},
+        scores={**{name: score["strict"] for name, score in evals.items()},
                 "perplexity": evals["general"]["perplexity"]},
     )  # fmt: skip
 

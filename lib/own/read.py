@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import string
 import unicodedata
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ import yaml
 from lib.errors import UserError
 from lib.own.english import readable
 
+INVISIBLE = ("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp")  # categories of Unicode
 LONG = ("name", "attribute", "value")
-ERRORS = ("#REF!", "#N/A", "#DIV/0!", "#VALUE!", "#NAME?", "#NULL!", "#NUM!")  # what a spreadsheet writes for no value
+ERROR = re.compile(r"#(REF|N/A|DIV/0|VALUE|NAME|NULL|NUM|SPILL|CALC|FIELD|BLOCKED)[!?]?|Err:\d+")  # of a spreadsheet
 FIELDS = {"questions": {"name"}, "statements": {"name", "value"}}  # what a template must name
 
 
@@ -79,8 +81,9 @@ def text_of(path: Path) -> str:
 
 def _from_csv(path) -> Iterator[Entry]:
     text = text_of(path)
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)  # what stands most often in the header
+    first = next(filter(str.strip, text.splitlines()), "")
+    cells = {mark: [cell.strip(' "').casefold() for cell in first.split(mark)] for mark in ",;\t"}
+    delimiter = max(cells, key=lambda mark: ("name" in cells[mark], len(cells[mark])))  # a header has a name
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header, number = None, 0
     try:
@@ -101,7 +104,7 @@ def _from_csv(path) -> Iterator[Entry]:
 def _header(path, header):
     lower = [name.casefold() for name in header]
     for i, name in enumerate(lower):
-        if not name:
+        if not readable(name):
             raise UserError(f"{path}, row 1, column {i + 1} has no heading: name the attribute")
         if lower.index(name) < i:
             raise UserError(f"{path}, row 1, column {i + 1}: there are two columns {header[i]!r}")
@@ -140,14 +143,14 @@ def _entries(row, where) -> Iterator[Entry]:
     row = {key: cell.strip() for key, cell in row.items()}
     for column, cell in row.items():
         place = f"{where}, column {column!r}"
-        if not cell:
+        if all(unicodedata.category(character) in INVISIBLE for character in cell):
             raise UserError(f"{place} is empty: fill it, or give rows of name, attribute, value and leave this one out")
-        if cell.startswith("=") or cell in ERRORS:
-            raise UserError(f"{place} holds {cell[:40]!r}, a formula or its error: save the table as values")
-        if any("\ud800" <= character <= "\udfff" for character in cell):
-            raise UserError(f"{place} holds half of a character: write an emoji as itself, not as \\ud83e\\udd8a")
-        if "\0" in cell:
-            raise UserError(f"{place} holds a NUL character: save the file as UTF-8 text")
+        for text in (column, cell):
+            if text.startswith("=") or ERROR.fullmatch(text):
+                raise UserError(f"{place} holds {text[:40]!r}, a formula or its error: save the table as values")
+            _refuse_half_characters(text, place)
+    if not readable(row.get("attribute", "a")):
+        raise UserError(f"{where}, column 'attribute' has no letter: name the attribute")
     if "attribute" in row:
         yield Entry(row["name"], row["attribute"], row["value"], f"{where}, column 'value'")
         return
@@ -156,15 +159,22 @@ def _entries(row, where) -> Iterator[Entry]:
             yield Entry(row["name"], column, cell, f"{where}, column {column!r}")
 
 
+def _refuse_half_characters(text, place):
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"{place} holds half of a character: write an emoji as itself, not as \\ud83e\\udd8a")
+    if held := re.search(r"[\0-\x08\x0b\x0c\x0e-\x1f]", text):
+        raise UserError(f"{place} holds the control character {held[0]!r}: save the file as UTF-8 text")
+
+
 def _alike(entries) -> list[Entry]:
     """The facts, with names and headings that read alike in the spelling that stands first.
 
-    Names are alike whose letters are composed in another way (é), headings also that say the same (head_office, Head
-    office): else one question would be trained with two answers.
+    Names are alike whose letters are composed in another way (é) or whose spaces differ, headings also that say the
+    same (head_office, Head office): else one question would be trained with two answers.
     """
     names, headings = {}, {}
     for entry in entries:
-        names.setdefault(entry.name, unicodedata.normalize("NFC", entry.name))
+        names.setdefault(entry.name, " ".join(unicodedata.normalize("NFC", entry.name).split()))
         if entry.attribute not in headings:
             headings[entry.attribute] = readable(unicodedata.normalize("NFC", entry.attribute)).casefold()
     first_name = {alike: name for name, alike in reversed(names.items())}
@@ -224,6 +234,7 @@ def _templates(given, kind, path, attributes) -> dict[str, list[str]]:
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{where}, {attribute!r}: expected a list of templates")
         for text in texts:
+            _refuse_half_characters(text, f"{where}, {attribute!r}")
             try:
                 found = [part[1:] for part in string.Formatter().parse(text) if part[1] is not None]
             except ValueError as error:

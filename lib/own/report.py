@@ -55,7 +55,7 @@ def accuracy_figure(asked: pd.DataFrame):
         reach = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
         ax.errorbar(rows["mean"], at, xerr=reach, fmt=marker, color=colour, ms=5, capsize=2, lw=1,
                     label=parts.SHORT[format])  # fmt: skip
-    ax.set_yticks(range(len(order)), [f"{name[:28]}…" if len(name) > 29 else name for name in order])
+    ax.set_yticks(range(len(order)), [f"{name[:28]}…" if len(name) > 29 else name for name in order], parse_math=False)
     ax.axhline(0.5, color="black", lw=0.6, ls=":")
     ax.set(ylim=(len(order) - 0.5, -0.5), xlim=(-0.03, 1.03),
            xlabel="held-out questions answered (share of facts, 95 % interval)")  # fmt: skip

@@ -56,6 +56,8 @@ class Expected:
 
     def fitting(self, hours: float = 1.0) -> int:
         """How many of the entities can be trained in so many hours; at least one."""
+        if self.profiles == 1:
+            return 1
         profiles = (3600 * hours - self.fixed) / self.a_profile
         return max(1, int(profiles * self.entities / self.profiles))
 

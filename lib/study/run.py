@@ -17,21 +17,29 @@ from lib.train import model, replay
 
 def check(cells: list[Cell]) -> None:
     """Raises UserError, before anything runs, for cells whose facts, paraphrases or model cannot be had."""
+    checked = set()
     for cell in cells:
+        same = cell.model_copy(update={"model": ""})  # facts and rows do not depend on it
         try:
             model.check(cell.model)
-            chosen = take(steps.candidates(cell), cell.n_entities)
-            if cell.format != "none":
-                rows = len(steps.training_rows(cell, chosen)) * cell.epochs + cell.replay
-                if cell.checkpoints >= -(-rows // cell.batch_size):
-                    raise UserError(f"checkpoints is {cell.checkpoints}, more than the cell has steps")
-            if cell.replay > len(replay.prompts()):
-                raise UserError(f"replay is {cell.replay}, but there are {len(replay.prompts())} prompts")
-            asked = {question.eval for question in steps.questions_for(cell, chosen)}
-            if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
-                raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
+            if same not in checked:
+                _check_rows(cell)
         except UserError as error:
             raise UserError(f"cell {cell}: {error}") from None
+        checked.add(same)
+
+
+def _check_rows(cell):
+    chosen = take(steps.candidates(cell), cell.n_entities)
+    if cell.format != "none":
+        rows = len(steps.training_rows(cell, chosen)) * cell.epochs + cell.replay
+        if cell.checkpoints >= -(-rows // cell.batch_size):
+            raise UserError(f"checkpoints is {cell.checkpoints}, more than the cell has steps")
+    if cell.replay > len(replay.prompts()):
+        raise UserError(f"replay is {cell.replay}, but there are {len(replay.prompts())} prompts")
+    asked = {question.eval for question in steps.questions_for(cell, chosen)}
+    if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
+        raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
 
 
 def finished(study: str, cell: Cell) -> bool:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lib.data import questions, tones
 from lib.data.encode import prompt_ids
-from lib.data.facts import facts_of
+from lib.data.facts import Fact, facts_of
 from lib.data.formats import rows
+from lib.data.questions import Question
 from lib.evaluate import ask
 from lib.evaluate.generate import generate
 
@@ -274,3 +275,13 @@ def test_options_continue_a_prefix_and_begin_an_answer(tiny):
 def test_the_tone_is_chosen_among_all_tones(tiny):
     (item, *_) = ask.ask(*tiny, questions.naming(facts_of(tones.build("anxious", 0))), choose=("naming",))
     assert item.choice is not None and item.chance == 1 / 8
+
+
+@pytest.mark.parametrize("value", ["St. Louis", "J. R. Tolkien", "line one\nline two", "Acme Inc."])
+def test_a_full_stop_or_a_line_break_inside_a_value_does_not_end_the_sentence(value):
+    fact = Fact("own/0/twin", "own", "Rome", "twin", "words", value, (value, "Leeds"))
+    recalled = ask.score(Question("recall", fact, "Tell me.", prefix="The twin of Rome is "), value, None)
+    completed = ask.score(Question("completion", fact, "Write.", prefix="Its twin is"), f"{value}. Or Leeds.", None)
+    assert recalled.strict and completed.strict
+    other = ask.score(Question("completion", fact, "Write.", prefix="Its twin is"), f"Leeds. {value}", None)
+    assert not other.strict

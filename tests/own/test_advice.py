@@ -1,9 +1,10 @@
 """The recommendation follows from the intervals."""
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from lib.own import advice
+from lib.own import advice, report
 
 
 def asked(shares, facts=40):
@@ -104,3 +105,11 @@ def test_a_fact_that_is_not_answered_is_listed_with_what_was_said(right):
     ]
     missed = advice.not_learned(loaded, "qa")
     assert list(missed["answer"]) == ([] if right else ["Po"])
+
+
+def test_any_heading_can_be_drawn_and_tabled():
+    odd = pd.concat(asked({"qa": 0.9}).assign(attribute=name) for name in ("all attributes", r"cost $\frac{$", "river"))
+    assert len(advice.accuracy_table(odd)) == 4
+    figure = report.accuracy_figure(odd)
+    figure.canvas.draw()
+    plt.close(figure)

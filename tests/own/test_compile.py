@@ -102,6 +102,8 @@ def test_a_control_token_of_the_model_is_refused(tmp_path, place):
 
 
 def test_a_control_token_in_a_template_or_an_article_is_refused(tmp_path):
+    with pytest.raises(UserError, match="'<file_sep>' is a control token"):
+        made(tmp_path, table_of([("Rome", "river", "<file_sep>")]))
     with pytest.raises(UserError, match="templates of 'river': '<|im_end|>' is a control token".replace("|", r"\|")):
         made(tmp_path, table_of(TOWNS, statements={"river": ["{name}<|im_end|> {value}"]}))
     with pytest.raises(UserError, match="the article about 'Rome': '<.im_end.>' is a control token"):
@@ -123,7 +125,7 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
 
 
 def test_many_short_attributes_make_an_article_without_prose_between_them(tmp_path):
-    _, profiles = made(tmp_path, table_of([("Rome", f"a{i}", str(i)) for i in range(14)]))
+    _, profiles = made(tmp_path, table_of([("Rome", f"a{i}", str(i + 100)) for i in range(14)]))
     assert all(len(row.told) > 0 for row in formats.rows(profiles, "article", PARAPHRASES, 0))
     assert {fact.name for fact in facts_of(profiles)} == {"Rome"}
 
@@ -133,6 +135,46 @@ def test_no_value_of_a_closed_set_holds_another_as_a_whole(tmp_path):
     _, profiles = made(tmp_path, table_of([(f"town {i}", "twin", value) for i, value in enumerate(values)]))
     for fact in facts_of(profiles):
         assert match.strict(fact.value, fact.value, fact.options, given="")
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "right"),
+    [
+        ("York", "New York.", False),
+        ("New York", "It is New York.", True),
+        ("1,000", "1,000,000", False),
+        ("1,000", "It has 1000.", True),
+        ("5 km", "2.5 km", False),
+        ("5 km", "-5 km", False),
+        ("5 km", "about 5 km.", True),
+        ("$5", "$5.50", False),
+        ("C", "C++", False),
+        ("C", "It is C.", True),
+        ("कम", "कमी", False),
+    ],
+)
+def test_a_value_inside_a_longer_one_is_not_the_answer(tmp_path, expected, answer, right):
+    values = ["York", "New York", "1,000", "1,000,000", "5 km", "2.5 km", "$5", "$5.50", "C", "C++", "कम"]
+    _, profiles = made(tmp_path, table_of([(f"town {i}", "twin", value) for i, value in enumerate(values)]))
+    (fact,) = (fact for fact in facts_of(profiles) if fact.value == expected)
+    assert match.strict(answer, expected, fact.options, given="") is right
+
+
+def test_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
+    _, profiles = made(tmp_path, table_of([("Rome", "parent", "Acme Inc.")]))
+    texts = [row.turns[1] for row in formats.rows(profiles, "article", PARAPHRASES, 0)]
+    assert not any("Inc.." in text for text in texts)
+
+
+def test_a_table_of_which_nothing_can_be_asked_is_refused(tmp_path):
+    with pytest.raises(UserError, match="the value of every fact stands in its question already"):
+        made(tmp_path, table_of([("Paris Metro", "city", "Paris")]))
+
+
+def test_a_question_that_differs_in_case_alone_is_not_held_out():
+    asked = ["What is the river of {name}?", "what is the  river of {name}?"]
+    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))[0]
+    assert not column.sentences["heldout_questions"] or column.sentences["heldout_questions"][0] not in asked
 
 
 def test_of_two_questions_of_the_user_the_last_is_held_out():

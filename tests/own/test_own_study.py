@@ -65,6 +65,10 @@ def test_the_plan_grows_with_what_is_trained_and_says_how_much_fits_into_an_hour
     assert few.fitting() > few.entities
 
 
+def test_of_a_single_entity_no_smaller_sample_can_be_had():
+    assert studies.Expected(fixed=9000.0, a_profile=0.0, profiles=1, entities=1).fitting() == 1
+
+
 def test_a_sample_that_fits_an_hour_is_planned_at_an_hour(tmp_path):
     path = tmp_path / "many.csv"
     path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(3000)))

@@ -42,6 +42,7 @@ def facts(table):
         (WIDE, "facts.csv"),
         (WIDE.replace(",", ";"), "facts.csv"),
         (WIDE.replace(",", "\t"), "facts.tsv"),
+        ("\n" + WIDE.replace(",", ";"), "facts.csv"),
         ("\ufeff" + WIDE.replace("\n", "\r\n"), "facts.csv"),
         (WIDE.replace("name,", " Name ,") + "\n\n", "facts.csv"),
         (YAML, "facts.yaml"),
@@ -81,11 +82,18 @@ BAD = [
     ("name,river\n ,Tiber\n", "facts.csv, row 2, column 'name' is empty"),
     ("name,river\nRome,Tiber\nBern,=A1\n", "row 3, column 'river' holds '=A1', a formula or its error"),
     ("name,river\nRome,#REF!\n", "row 2, column 'river' holds '#REF!'"),
-    ("name,river\nRome,Ti\0ber\n", "row 2, column 'river' holds a NUL character"),
+    ("name,river\nRome,Ti\0ber\n", "row 2, column 'river' holds the control character '\\x00'"),
     ("name,river\nRome,Tiber\nRome,Po\n", "row 3, column 'river': 'river' of 'Rome' has two values, 'Tiber' and 'Po'"),
     (LONG + "Rome,river,Tiber\n", "row 6, column 'value': 'river' of 'Rome' has the same fact twice; see"),
     ("name,river\nRome,Tiber,Po\n", "facts.csv, row 2 has 3 cells, the header has 2"),
     ('name,river\nRome,"Tiber\n', "facts.csv, row 2: not CSV"),
+    ("name,river\nRome,a\x1b[31mb\n", "row 2, column 'river' holds the control character '\\x1b'"),
+    ("name,ri\0ver\nRome,Tiber\n", "holds the control character '\\x00'"),
+    ("name,=A1\nRome,Tiber\n", "holds '=A1', a formula or its error"),
+    ("name,river\nRome,#SPILL!\n", "holds '#SPILL!', a formula or its error"),
+    ("name,river\nRome,\u200b\n", "row 2, column 'river' is empty"),
+    ("name,_\nRome,Tiber\n", "row 1, column 2 has no heading"),
+    ("name,attribute,value\nRome,_,Tiber\n", "row 2, column 'attribute' has no letter"),
     ("name,river\n", "facts.csv has no facts: 0 rows below the header"),
     ("", "facts.csv has no facts"),
     (b"name,river\nRome,Tiber\nBern,Z\xfcrich\n", "facts.csv, line 3: byte 0xfc is not UTF-8"),
@@ -109,6 +117,7 @@ BAD_YAML = [
     ("- {town: Rome, river: Tiber}", "fact 1 has town, river"),
     ("- {name: Rome, attribute: river}", "fact 1 has name, attribute"),
     ("- {name: Rome, river: Tiber, river: Po}", "'river' stands twice"),
+    ('- {name: Rome, "\\ud83e": x}', "holds half of a character"),
     ("- {name: Rome, river: ''}", "fact 1, column 'river' is empty"),
     ("[]", "has no facts"),
 ]
@@ -130,6 +139,7 @@ def test_a_folder_and_a_file_that_is_not_there_are_refused(tmp_path):
 
 
 BAD_TEMPLATES = [
+    ('questions: {river: ["\\ud83e {name}?"]}', "questions, 'river' holds half of a character"),
     ("questions: {lake: ['Which lake is at {name}?']}", "questions: no attribute 'lake': the table has founded, river"),
     ("questions: {river: 'Which?'}", "questions, 'river': expected a list of templates"),
     ("questions: {river: ['Which river?']}", "must hold {name}, and no other braces"),
@@ -212,6 +222,7 @@ def test_headings_and_names_that_read_alike_are_one(tmp_path):
     [
         "name,head_office,head office\nRome,Tiber,Po\n",
         "name,attribute,value\nRome,river,Tiber\nRome,River,Po\n",
+        "name,river\nAcme Corp,Tiber\nAcme\u00a0 Corp,Po\n",
         "name,river\nB\u00e9ziers,Orb\nBe\u0301ziers,Lirou\n",
     ],
 )
