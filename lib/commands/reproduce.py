@@ -13,7 +13,7 @@ from lib.study.cell import from_parameters
 SAME = "the same to the letter"
 WITHIN = "not the same to the letter, every score within its published interval"
 # Of a manifest: what explains that a run did not give the same.
-CAUSES = ("device_name", "threads", "versions", "git_commit", "facts_sha256", "model_sha256")
+CAUSES = ("device_name", "dtype", "threads", "versions", "git_commit", "facts_sha256", "model_sha256")
 
 
 def reproduce(study: str, n: int, seed: int | None) -> bool:

@@ -57,7 +57,7 @@ def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
         "cells": cells,
         "models": sorted(set(cells["model"])),
         "process_hours": cells["seconds"].sum() / 3600,
-        "machines": sorted({f"{m['device_name']}, {m['threads']} thread a cell" for m in manifests}),
+        "machines": sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread a cell)" for m in manifests}),
         "commits": sorted({m["git_commit"] or "unknown" for m in manifests}),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items() if number),
     }
