@@ -55,8 +55,8 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
         "facts": {"ids": [f.id for f in facts], "info": [f.info for f in facts], "dropped_known": 0},
         "evals": evals, "items": [asdict(item) for item in items],
         "training": None if cell.format == "none" else _training(cell, facts, items, rng),
-        "manifest": {"backend": "unsloth", "device": "cpu", "device_name": "a processor", "threads": 1,
-                     "versions": VERSIONS, "git_commit": "abc", "facts_sha256": "f", "model_sha256": "m",
+        "manifest": {"backend": "unsloth", "device": "cpu", "device_name": "a processor", "dtype": "float32",
+                     "threads": 1, "versions": VERSIONS, "git_commit": "abc", "facts_sha256": "f", "model_sha256": "m",
                      "seconds": seconds, "peak_memory_mb": 1000},
     }  # fmt: skip
 

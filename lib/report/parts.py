@@ -65,14 +65,15 @@ def cells(results: list[dict]) -> pd.DataFrame:
             **{key: training.get(key) for key in ("tokens", "replay_tokens", "steps", "tokens_per_second")},
             "training_seconds": training.get("seconds", 0.0),
             "evaluation_seconds": training.get("evaluation_seconds", 0.0),
-            **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
+            **{key: result["manifest"][key] for key in ("dtype", "seconds", "peak_memory_mb")},
             "general": left["strict"], "unlike": _unlike(result), "perplexity": left["perplexity"],
         })  # fmt: skip
     table = pd.DataFrame(rows)
-    base = table[table["format"] == "none"].groupby("model")[["general", "unlike", "perplexity"]].median()
-    for kept, share in (("kept", "general"), ("kept_unlike", "unlike")):
-        table[kept] = table[share] / table["model"].map(base[share])
-    table["ppl_ratio"] = table["perplexity"] / table["model"].map(base["perplexity"])
+    like = ["model", "dtype"]  # the base model answers a few questions otherwise in another type of number
+    base = table[table["format"] == "none"].groupby(like)[["general", "unlike", "perplexity"]].median()
+    before = table[like].join(base, on=like)
+    for kept, share in (("kept", "general"), ("kept_unlike", "unlike"), ("ppl_ratio", "perplexity")):
+        table[kept] = table[share] / before[share]
     return table.assign(wrecked=(table["kept"] < KEPT) | (table["ppl_ratio"] > PERPLEXITY))
 
 
