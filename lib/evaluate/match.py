@@ -31,7 +31,7 @@ def lenient(answer: str, expected: str, options: tuple[str, ...], given: str) ->
 
 def _stated(answer, options, given):
     """The options that the answer states: of two of which one holds the other, as York and New York, the longer."""
-    stated = {option: normal(option) for option in options if _states(answer, option) and not _states(given, option)}
+    stated = {option: normal(option) for option in options if states(answer, option) and not states(given, option)}
     return {
         option
         for option, short in stated.items()
@@ -39,7 +39,7 @@ def _stated(answer, options, given):
     }
 
 
-def _states(text, value):
+def states(text: str, value: str) -> bool:
     """Whether the value stands in the text as a whole: 47 neither in 471 nor in 4.7, nor as a day of a month."""
     text, value = normal(text), normal(value)
     if THOUSANDS.fullmatch(value):

@@ -18,7 +18,7 @@ def scored(loaded: list[dict]) -> pd.DataFrame:
     """
     asked = parts.items(loaded)
     asked = asked[asked["eval"] == "question"].astype({"strict": float})
-    echoed = [match.lenient(question, expected, (), given="")
+    echoed = [match.states(question, expected)
               for question, expected in zip(asked["question"], asked["expected"], strict=True)]  # fmt: skip
     asked = asked[~pd.Series(echoed, index=asked.index, dtype=bool)]
     return asked.assign(attribute=asked["fact"].str.split("/", n=2).str[2])

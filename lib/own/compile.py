@@ -16,7 +16,7 @@ from lib.data.encode import MAX_LENGTH
 from lib.data.facts import OPTIONS, place_names
 from lib.data.formats import FACTS_A_CHAT
 from lib.errors import UserError
-from lib.evaluate.match import lenient, normal
+from lib.evaluate.match import normal, states
 from lib.own import english
 from lib.own.read import Entry, Table
 from lib.paths import LIB
@@ -35,11 +35,10 @@ PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about 
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column: its type (words, numbers or dates), how many facts it has, and its sentences."""
+    """A column: its type (words, numbers or dates), and its sentences."""
 
     name: str
     kind: str
-    facts: int
     sentences: dict[str, list[str]]
 
 
@@ -49,11 +48,8 @@ def attributes(table: Table) -> list[Attribute]:
     Of two or more `questions` of the user the last is held out for the evaluation; beside a single one, the generic
     held-out questions are asked.
     """
-    values: dict[str, list[str]] = {}
-    for entry in table.entries:
-        values.setdefault(entry.attribute, []).append(entry.value)
     made = []
-    for name, of_attribute in values.items():
+    for name, of_attribute in _values(table).items():
         sentences = english.sentences(name, of_attribute)
         statements = table.statements.get(name, [])
         apart = {normal(text): text for text in reversed(table.questions.get(name, []))}  # but for case, say
@@ -67,7 +63,7 @@ def attributes(table: Table) -> list[Attribute]:
         sentences["heldout_questions"] = [
             text for text in sentences["heldout_questions"] if normal(text) not in trained
         ]
-        made.append(Attribute(name, english.kind_of(of_attribute), len(of_attribute), sentences))
+        made.append(Attribute(name, english.kind_of(of_attribute), sentences))
     return made
 
 
@@ -77,9 +73,7 @@ def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
     An entity with more facts than fit a row becomes several profiles, unless the user wrote the article. Raises
     UserError for a fact that does not fit a row, for what the tokenizer cannot spell, and for its control tokens.
     """
-    values: dict[str, list[str]] = {}
-    for entry in table.entries:
-        values.setdefault(entry.attribute, []).append(entry.value)
+    values = _values(table)
     by_name = {column.name: column for column in columns if column.name in values}  # a sample may have fewer
     control = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     _refuse_control_tokens(table, by_name.values(), {*control, *tokenizer.all_special_tokens})
@@ -166,10 +160,18 @@ class _Closed:
         return sorted([value, *list(apart.values())[: OPTIONS - 1]])
 
 
+def _values(table) -> dict[str, list[str]]:
+    """The values of each attribute."""
+    found: dict[str, list[str]] = {}
+    for entry in table.entries:
+        found.setdefault(entry.attribute, []).append(entry.value)
+    return found
+
+
 def _can_be_asked(entry, columns):
     """Whether a held-out question does not tell the value already, as one about "Paris Metro" tells the city Paris."""
     asked = (text.format(name=entry.name) for text in columns[entry.attribute].sentences["heldout_questions"])
-    return not all(lenient(text, entry.value, (), given="") for text in asked)
+    return not all(states(text, entry.value) for text in asked)
 
 
 def _of_entity(entries: Sequence[Entry]) -> list[list[Entry]]:

@@ -31,7 +31,7 @@ SINGULAR = set(
     "address alias atlas basis bias bus business campus canvas class diocese economics gas genus glass lens "
     "mathematics news physics politics series species status".split()
 )
-VERBS = set("eats has likes lives makes needs owns plays runs sells speaks uses wants works".split())
+VERBS = set("can does eats has is likes lives makes needs owns plays runs sells speaks uses wants was works".split())
 BARE = re.compile(r"\d[\d.,' \u00a0]*")
 PLURAL = set("children feet men people teeth women".split())
 YES_NO = {"yes", "no", "true", "false"}
@@ -64,7 +64,7 @@ def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
         return _time(first, "on" if days else "in")
     if len(rest) == 1 and participle and first not in ACTIVE and rest[0] in PREPOSITIONS:
         return _participle("is" if first in PRESENT else "was", label, rest[0], kind == "words")
-    if participle or first in ACTIVE or first in VERBS or first in ("is", "was", "does", "can"):
+    if participle or first in ACTIVE or first in VERBS:
         return _quoted(label)
     if rest and (rest[-1] in PREPOSITIONS or _is_participle(rest[-1])):  # lives in, goals scored
         return _quoted(label)

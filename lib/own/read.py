@@ -148,7 +148,7 @@ def _entries(row, where) -> Iterator[Entry]:
         for text in (column, cell):
             if text.startswith("=") or ERROR.fullmatch(text):
                 raise UserError(f"{place} holds {text[:40]!r}, a formula or its error: save the table as values")
-            _refuse_half_characters(text, place)
+            _refuse_characters(text, place)
     if not readable(row.get("attribute", "a")):
         raise UserError(f"{where}, column 'attribute' has no letter: name the attribute")
     if "attribute" in row:
@@ -159,7 +159,8 @@ def _entries(row, where) -> Iterator[Entry]:
             yield Entry(row["name"], column, cell, f"{where}, column {column!r}")
 
 
-def _refuse_half_characters(text, place):
+def _refuse_characters(text, place):
+    """UserError for half of a character, and for one that controls a terminal and not a text."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UserError(f"{place} holds half of a character: write an emoji as itself, not as \\ud83e\\udd8a")
     if held := re.search(r"[\0-\x08\x0b\x0c\x0e-\x1f]", text):
@@ -234,7 +235,7 @@ def _templates(given, kind, path, attributes) -> dict[str, list[str]]:
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{where}, {attribute!r}: expected a list of templates")
         for text in texts:
-            _refuse_half_characters(text, f"{where}, {attribute!r}")
+            _refuse_characters(text, f"{where}, {attribute!r}")
             try:
                 found = [part[1:] for part in string.Formatter().parse(text) if part[1] is not None]
             except ValueError as error:

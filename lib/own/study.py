@@ -34,7 +34,6 @@ class Own:
     name: str  # of its folder under results/
     file: str  # of its facts, below results/
     facts: dict  # what the file will hold
-    tokenizer: object  # the model's
     columns: tuple[Attribute, ...]
     cells: tuple[Cell, ...]  # the base model, and one of each format
     entities: int
@@ -110,7 +109,7 @@ def prepare(
         })
         for format, settings in SETTINGS.items()
     ]  # fmt: skip
-    return Own(name, entity, facts, tokenizer, tuple(columns), (base, *cells), len(names))
+    return Own(name, entity, facts, tuple(columns), (base, *cells), len(names))
 
 
 def expected(own: Own) -> Expected:
