@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 BATCH_SIZE = 128
+LOGITS_BATCH_SIZE = 16  # strings; an article's worth of logits is kept for each
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 Ids = list[int]  # of tokens
 
@@ -28,17 +29,34 @@ def generate(
 def says_next(model, tokenizer, prompts: list[Ids], values: list[Ids]) -> list[bool]:
     """Whether greedy decoding from each prompt would begin with these value tokens.
 
-    Every token must be the most probable one after those before it: the same as decoding, in one forward pass.
+    Every token must be the most probable one after those before it: the same as decoding, in one forward pass. What
+    begins another string, as the first fact of an article begins its second, is read off that string's pass.
     """
-    longest = max(map(len, values), default=0)
+    whole = [prompt + value for prompt, value in zip(prompts, values, strict=True)]
+    within: dict[int, list[int]] = {}  # by the strings that are passed: those that they begin with
+    longer = None
+    for i in sorted(range(len(whole)), key=whole.__getitem__, reverse=True):  # what begins a string sorts before it
+        longer = longer if longer is not None and whole[longer][: len(whole[i])] == whole[i] else i
+        within.setdefault(longer, []).append(i)
+    passed = list(within)
 
     def said(indices, ids, mask):
-        picked = _forward(model, ids, mask, use_cache=False, logits_to_keep=longest + 1).logits.argmax(-1)
-        lengths = [len(values[i]) for i in indices]
-        return [picked[row, -n - 1 : -1].equal(ids[row, -n:]) for row, n in enumerate(lengths)]
+        # where a value begins and ends, counted back from the end of the string it is read in
+        spans = [
+            (row, i, len(prompts[i]) - len(whole[passed[index]]), len(whole[i]) - len(whole[passed[index]]))
+            for row, index in enumerate(indices)
+            for i in within[passed[index]]
+        ]
+        kept = 1 - min(start for _, _, start, _ in spans)
+        picked = _forward(model, ids, mask, use_cache=False, logits_to_keep=kept).logits.argmax(-1)
+        n, found = ids.shape[1], [{} for _ in indices]
+        for row, i, start, end in spans:  # a token is predicted one position before
+            found[row][i] = picked[row, kept + start - 1 : kept + end - 1].equal(ids[row, n + start : n + end])
+        return found
 
-    whole = [prompt + value for prompt, value in zip(prompts, values, strict=True)]
-    return _in_batches(model, tokenizer, whole, BATCH_SIZE, said)
+    of_passes = _in_batches(model, tokenizer, [whole[i] for i in passed], LOGITS_BATCH_SIZE, said)
+    found = {i: right for of_pass in of_passes for i, right in of_pass.items()}
+    return [found[i] for i in range(len(whole))]
 
 
 def option_logprobs(

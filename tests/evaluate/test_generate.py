@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lib.data import questions
 from lib.evaluate import ask
-from lib.evaluate.generate import generate, inference, option_logprobs, says_next, whole_string_logprobs
+from lib.evaluate.generate import _forward, generate, inference, option_logprobs, says_next, whole_string_logprobs
 
 tokens = st.integers(3, 49_000)
 prompts_ = st.lists(st.lists(tokens, min_size=1, max_size=30), min_size=1, max_size=6)
@@ -44,6 +44,37 @@ def test_says_next_is_greedy_decoding(tiny, prompts, n, data):
             + value[at + 1 :]
         )
     assert says_next(model, tokenizer, prompts, other) == [False] * len(prompts)
+
+
+@settings(max_examples=25)
+@given(prompts=prompts_, data=st.data())
+def test_values_within_one_string_are_judged_as_if_asked_apart(tiny, prompts, data):
+    model, tokenizer = tiny
+    asked = []
+    for prompt in prompts:
+        string = prompt + greedy(model, prompt, 2) + data.draw(st.lists(tokens, max_size=6))
+        asked.append((string[: len(prompt) + 2], len(prompt)))  # what the model says
+        for _ in range(3):
+            end = data.draw(st.integers(2, len(string)))
+            asked.append((string[:end], data.draw(st.integers(1, end - 1))))
+    before, values = [s[:at] for s, at in asked], [s[at:] for s, at in asked]
+    apart = [greedy(model, b, len(v)) == v for b, v in zip(before, values, strict=True)]
+    assert says_next(model, tokenizer, before, values) == apart
+
+
+def test_an_article_is_read_once_for_all_its_facts(tiny, monkeypatch):
+    model, tokenizer = tiny
+    asked = questions.recall(profiles("fictional", 2), "article", seed=0)
+    prompts, values = zip(*(ask._split(tokenizer, question) for question in asked), strict=True)
+    passed = []
+
+    def forward(model, ids, *given, **options):
+        passed.append(len(ids))
+        return _forward(model, ids, *given, **options)
+
+    monkeypatch.setattr("lib.evaluate.generate._forward", forward)
+    assert len(says_next(model, tokenizer, list(prompts), list(values))) == 12
+    assert passed == [2]
 
 
 def test_says_next_is_what_generate_says(model):
