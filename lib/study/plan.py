@@ -26,8 +26,6 @@ TOKENS_A_QUESTION = 60  # prompt and answer
 BYTES_A_QUESTION = 390  # of a result file
 TOKENS_A_REPLAY_ROW = 46
 SIZED = 64  # profiles; a user may bring thousands
-# Of SmolLM2 on a core of a recent server processor, until there are results of this machine.
-DEFAULT = {"tokens_per_second": 190.0, "fixed": 15.0, "per_question": 0.25}
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,15 @@ class Speed:
     tokens_per_second: float  # of training
     fixed: float  # seconds of a cell that is asked nothing: imports, loading
     per_question: float  # seconds
+    dtype: str  # of the weights
 
     def seconds(self, tokens: float, questions: float) -> float:
         """Expected seconds of a cell."""
         return self.fixed + self.per_question * questions + tokens / self.tokens_per_second
+
+
+# Of SmolLM2 on a core of a recent server processor, until there are results.
+DEFAULT = Speed(tokens_per_second=190.0, fixed=15.0, per_question=0.25, dtype="bfloat16")
 
 
 def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
@@ -51,8 +54,8 @@ def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
 
 def costs(cells: list[Cell]) -> pd.DataFrame:
     """One row a cell: `cell`, its parameters, training `tokens` (SmolLM2's tokenizer) and `steps`, `questions` asked,
-    `seconds` expected, and whether they are those of a GPU (`on_gpu`): of a model that is not bundled and was not
-    measured on this machine or any. Where its name tells no size, they are those of SmolLM2.
+    `seconds` expected, in which `dtype`, and whether they are those of a GPU (`on_gpu`): of a model that is not
+    bundled and was not measured on this machine or any. Where its name tells no size, they are those of SmolLM2.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -66,14 +69,14 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
         if same not in sizes:
             sizes[same] = _size(same, tokenizer)
         tokens, steps_, asked = sizes[same]
-        speed = speeds[cell.model]
-        on_gpu = speed is None and cell.model not in bundled.MAKERS
+        speed = speeds[cell.model] or DEFAULT
+        on_gpu = not speeds[cell.model] and cell.model not in bundled.MAKERS
         if on_gpu and parameters(cell.model):
             expected = gpu_seconds(cell, tokens, steps_, asked)
         else:
-            expected = (speed or Speed(**DEFAULT)).seconds(tokens, asked)
+            expected = speed.seconds(tokens, asked)
         rows.append({"cell": cell, **cell.model_dump(), "tokens": round(tokens), "steps": steps_, "questions": asked,
-                     "seconds": expected, "on_gpu": on_gpu})  # fmt: skip
+                     "seconds": expected, "on_gpu": on_gpu, "dtype": speed.dtype})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -110,7 +113,10 @@ def gpu_seconds(cell: Cell, tokens: float, steps_: int, questions: float) -> flo
 
 
 def measured(model: str) -> Speed | None:
-    """The speed of a model's earlier results, in every study under results/; None if there is none."""
+    """The speed of a model's earlier results, in every study under results/; None if there is none.
+
+    Where some were made in bfloat16, those alone count: a processor without it takes two to three times as long.
+    """
     rows = []
     for path in sorted(RESULTS.glob("*/cells/*.json")):
         try:
@@ -121,12 +127,15 @@ def measured(model: str) -> Speed | None:
             training = result["training"] or {"seconds": 0.0, "tokens_per_second": None, "curve": []}
             asked = len(result["items"]) + len(training["curve"]) * len(result["facts"]["ids"])
             rest = result["manifest"]["seconds"] - training["seconds"]
-            rows.append({"rate": training["tokens_per_second"], "questions": asked, "rest": rest})
-    table = pd.DataFrame(rows, columns=["rate", "questions", "rest"])
+            rows.append({"rate": training["tokens_per_second"], "questions": asked, "rest": rest,
+                         "dtype": result["manifest"]["dtype"]})  # fmt: skip
+    table = pd.DataFrame(rows, columns=["rate", "questions", "rest", "dtype"])
+    if (table["dtype"] == "bfloat16").any():
+        table = table[table["dtype"] == "bfloat16"]
     if table["rate"].isna().all():
         return None
     (fixed, per_question), _ = nnls(np.column_stack([np.ones(len(table)), table["questions"]]), table["rest"])
-    return Speed(float(table["rate"].astype(float).median()), float(fixed), float(per_question))
+    return Speed(float(table["rate"].astype(float).median()), float(fixed), float(per_question), table["dtype"].iloc[0])
 
 
 def describe(cells: Mapping[Cell, str], jobs: int) -> str:
@@ -148,7 +157,8 @@ def describe(cells: Mapping[Cell, str], jobs: int) -> str:
     shown = f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}"
     if on_gpu:
         return f"{shown}\n{gpu_hours(table)}"
-    return f"{shown}; {grouped['hours'].sum():.1f} hours expected with {jobs} cells at once"
+    dtypes = " and ".join(table["dtype"].unique())
+    return f"{shown}; {grouped['hours'].sum():.1f} hours expected with {jobs} cells at once, in {dtypes}"
 
 
 def gpu_hours(table: pd.DataFrame) -> str:

@@ -30,6 +30,18 @@ def test_a_speed_comes_from_earlier_results_of_the_model(study):
     )
 
 
+def test_results_in_bfloat16_tell_the_speed_where_there_are_any(study):
+    cells = [make_cell(model="measured/model", seed=seed) for seed in range(3)]
+    write(study, [(cell, lambda made: 30.0) for cell in cells])
+    assert plan.measured("measured/model").dtype == "float32"
+    path = store.cell_path(study, cells[2])
+    made = store.read(path)
+    made["manifest"]["dtype"] = "bfloat16"
+    store.write_json(path, made)
+    speed = plan.measured("measured/model")
+    assert (speed.tokens_per_second, speed.dtype) == (22.0, "bfloat16")
+
+
 def test_a_damaged_result_does_not_keep_from_planning(study):
     cell = make_cell(model="measured/model")
     write(study, [(cell, lambda made: 30.0)])
@@ -71,7 +83,7 @@ def test_with_earlier_results_the_hours_are_told_by_part_and_format(study):
     cells |= {make_cell(model="measured/model", format="article"): "amount"}
     write(study, [(cell, lambda made: 3600.0) for cell in cells])
     said = plan.describe(cells, jobs=2)
-    assert "3 cells, " in said and "hours expected with 2 cells at once" in said
+    assert "3 cells, " in said and "hours expected with 2 cells at once, in float32" in said
     assert [line.split()[:3] for line in said.splitlines()[2:4]] == [["main", "qa", "2"], ["amount", "article", "1"]]
 
 
