@@ -67,7 +67,9 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
         if not todo:
             return []
         expected = plan.seconds(todo)
-        todo.sort(key=expected.get, reverse=True)  # the longest first, so that no process is alone at the end
+        # seed by seed, so that a study that is stopped has all its parts; the longest first, so that no process is
+        # alone at the end
+        todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
         commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
         failed = []
         with Progress(expected, jobs) as progress, closing(engine(todo, study, jobs, progress.stage)) as ended:

@@ -125,6 +125,20 @@ def test_results_notebooks_and_logs_of_an_engine_are_kept_with_the_commit_of_the
     }  # fmt: skip
 
 
+def test_cells_run_seed_by_seed_the_longest_first(study, monkeypatch):
+    cells = [make_cell(format=format, seed=seed) for format in ("qa", "article", "chat") for seed in (1, 0)]
+    expected = {cell: {"qa": 1.0, "article": 3.0, "chat": 2.0}[cell.format] for cell in cells}
+    monkeypatch.setattr(plan, "seconds", lambda todo: {cell: expected[cell] for cell in todo})
+    given = []
+
+    def engine(cells, study, jobs, listen):
+        given.extend((cell.seed, cell.format) for cell in cells)
+        yield from ()
+
+    run.run(cells, study, 1, engine)
+    assert given == [(seed, format) for seed in (0, 1) for format in ("article", "chat", "qa")]
+
+
 def test_two_runs_do_not_work_in_one_folder(study):
     with (
         run._exclusive(store.study_dir(study)),
