@@ -55,6 +55,7 @@ def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
         "base": cells[cells["format"] == "none"][["general", "perplexity"]].median().to_dict(),
         "tuning": tuning.settings(loaded) if (cells["part"] == "tune").any() else None,
         "cells": cells,
+        "planned": len(store.parts(study)),
         "models": sorted(set(cells["model"])),
         "process_hours": cells["seconds"].sum() / 3600,
         "machines": sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread a cell)" for m in manifests}),

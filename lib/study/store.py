@@ -74,13 +74,19 @@ def load(study: str) -> list[dict]:
     found = [read(path) for path in sorted(folder.glob("cells/*.json"))]
     if not found:
         raise UserError(f"no results in {folder / 'cells'}: run `python -m lib run` first")
+    of_cells = parts(study)
+    _refuse_others(folder, of_cells)
+    return [{**result, "part": of_cells[result["id"]]} for result in found]
+
+
+def parts(study: str) -> dict[str, str]:
+    """The part of every cell that makes a study, by id, whether it is finished or not; UserError if that is unknown."""
+    path = study_dir(study) / "parts.json"
     try:
-        parts = json.loads((folder / "parts.json").read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         remedy = f"run `python -m lib figures <grid> --study {study}`"
-        raise UserError(f"{folder / 'parts.json'} cannot be read ({error}): {remedy}") from None
-    _refuse_others(folder, parts)
-    return [{**result, "part": parts[result["id"]]} for result in found]
+        raise UserError(f"{path} cannot be read ({error}): {remedy}") from None
 
 
 def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
@@ -88,10 +94,10 @@ def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
 
     Raises UserError if the folder holds results of other cells: figures and claims pool what lies there.
     """
-    folder, parts = study_dir(study), {cell.id: part for cell, part in cells.items()}
-    _refuse_others(folder, parts)
+    folder, of_cells = study_dir(study), {cell.id: part for cell, part in cells.items()}
+    _refuse_others(folder, of_cells)
     with writing(folder):
-        write_json(folder / "parts.json", parts)
+        write_json(folder / "parts.json", of_cells)
 
 
 @contextmanager
@@ -104,8 +110,8 @@ def writing(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
 
 
-def _refuse_others(folder, parts):
-    if strange := sorted(path.name for path in folder.glob("cells/*.json") if path.stem not in parts):
+def _refuse_others(folder, of_cells):
+    if strange := sorted(path.name for path in folder.glob("cells/*.json") if path.stem not in of_cells):
         raise UserError(
             f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
             "another --study"

@@ -101,6 +101,18 @@ def test_results_of_another_grid_are_refused(study):
         store.load(study)
 
 
+def test_a_page_says_how_much_of_its_grid_is_run(study):
+    cells = load_grid("quick")
+    simulation.study(study, cells, shares())
+
+    def page():
+        return pages.results_page({**pages.facts_of(study, store.load(study), []), "figures": set()})
+
+    assert "Not finished" not in page()
+    store.cell_path(study, next(iter(cells))).unlink()
+    assert f"**Not finished:** {len(cells) - 1} of the {len(cells)} cells of the grid are run." in page()
+
+
 @pytest.mark.parametrize("page", sorted(pages.PAGES.values()))
 def test_the_projects_own_pages_are_what_the_templates_say_today(page):
     assert page.read_text() == pages.project_pages()[page], "run `make pages`"
