@@ -1,4 +1,4 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|facts|ask|bench|reproduce|gpu-check.
+"""The command line: python -m lib plan|run|status|figures|tour|pages|read|facts|ask|bench|reproduce|gpu-check.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
@@ -123,6 +123,21 @@ def pages() -> None:
 
     for path, text in project_pages().items():
         write_text(path, text)
+
+
+@app.command()
+def read(study: Annotated[str, typer.Argument(help="folder under results/")]) -> None:
+    """Draw answers for a person to judge into results/<study>/read.csv: how often is the scorer wrong?"""
+    say(f"drawing answers of results/{study}")
+    from lib.report import scorer
+    from lib.study import store
+
+    path = scorer.path(study)
+    if path.exists():
+        raise UserError(f"{path} is there already: move it away first")
+    drawn = scorer.draw(store.load(study))
+    store.write_text(path, drawn.to_csv(index=False))
+    print(f"{path}: write 1 or 0 into the column `right` of each of {len(drawn)} answers, then `python -m lib figures`")
 
 
 @app.command()

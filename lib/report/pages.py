@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 
 from lib.paths import RESULTS, ROOT
-from lib.report import contrasts, parts, tables, tuning
+from lib.report import contrasts, parts, scorer, tables, tuning
 from lib.report.claims import CLAIMS, TEMPLATES
 from lib.study import store
 
@@ -54,6 +54,7 @@ def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
         "regime": tables.regime(loaded),
         "base": cells[cells["format"] == "none"][["general", "perplexity"]].median().to_dict(),
         "tuning": tuning.settings(loaded) if (cells["part"] == "tune").any() else None,
+        "scorer": scorer.errors(study, loaded),
         "cells": cells,
         "planned": len(store.parts(study)),
         "models": sorted(set(cells["model"])),

@@ -225,6 +225,17 @@ def test_status_says_what_is_missing(study, tmp_path, capsys):
     assert f"missing  {missing.id}" in said and f"{study}: 2 of 3 cells finished" in said
 
 
+def test_answers_to_read_are_drawn_once(study, tmp_path, capsys):
+    simulated(study, tmp_path)
+    assert main(["read", study]) == 0
+    path = store.study_dir(study) / "read.csv"
+    before = path.read_text()
+    assert before.startswith("id,eval,question,expected,answer,right\n")
+    assert "write 1 or 0 into the column `right`" in capsys.readouterr().out
+    assert main(["read", study]) == 2 and path.read_text() == before
+    assert "is there already" in capsys.readouterr().err
+
+
 def test_every_command_says_what_it_does_before_it_imports_what_takes_seconds():
     code = """
 import sys
@@ -235,10 +246,11 @@ def say(text):
     sys.exit(0)
 
 said, commands.say = [], say
-for line in ("plan quick", "run quick", "status quick", "figures quick", "bench", "reproduce", "gpu-check"):
+lines = "plan quick, run quick, status quick, figures quick, read quick, bench, reproduce, gpu-check".split(", ")
+for line in lines:
     commands.main(line.split())
 slow = {"torch", "transformers", "unsloth", "pandas", "numpy", "ray", "lib.study"} & set(sys.modules)
-assert len(said) == 7 and not slow, (said, slow)
+assert len(said) == len(lines) and not slow, (said, slow)
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
