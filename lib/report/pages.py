@@ -32,6 +32,7 @@ def project_pages() -> dict[Path, str]:
     told = facts_of(study, loaded, contrasts.decide(loaded)) | {
         "tuned": tuning.settings(store.load("tune")),
         "practical": tables.practical(loaded),
+        "best": tables.best(loaded),
         "estimate": tables.estimate,
         "quick_trained": sum(result["training"] is not None for result in store.load("quick")),
     }

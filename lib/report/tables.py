@@ -70,6 +70,19 @@ def practical(results: list[dict]) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def best(results: list[dict]) -> dict | None:
+    """The format of the main part whose models answer most of the held-out questions among those that stay models in
+    the median: `format`, and the share that it `answered`; None where no format leaves a model."""
+    main = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio"]].median()
+    stays = main[(main["kept"] >= parts.KEPT) & (main["ppl_ratio"] <= parts.PERPLEXITY)].index
+    scores = parts.trained(parts.scores(results), "main")
+    asked = scores[(scores["measure"] == "question") & scores["format"].isin(stays)]
+    if asked.empty:
+        return None
+    answered = asked.groupby("format")["score"].mean()
+    return {"format": answered.idxmax(), "answered": answered.max()}
+
+
 def claims(found: list[dict]) -> pd.DataFrame:
     """One row a claim: the statement, how many contrasts support it, are open, contradict it or are not testable, and
     the contrast that stands for it; the first, where the study cannot decide that one."""

@@ -44,6 +44,19 @@ def test_every_format_and_type_has_a_row_with_accuracy_exposures_and_cost(result
     assert (tables.costs(results)["kept"] > 0.5).all()
 
 
+def test_the_best_format_is_one_that_leaves_a_model(results):
+    best = tables.best(results)
+    asked = parts.scores(results).query("measure == 'question' and format == 'qa'")
+    assert best == {"format": "qa", "answered": asked["score"].mean()}
+
+    def wrecked(*formats):
+        planted = shares()
+        return lambda c, e, i: 0.1 if e == "general" and c.format in formats else planted(c, e, i)
+
+    assert tables.best(simulation.results(main_part(), wrecked("qa")))["format"] == "article"
+    assert tables.best(simulation.results(main_part(), wrecked("qa", "article"))) is None
+
+
 def test_the_regime_is_the_median_of_the_trained_runs_of_the_main_part(results):
     regime = tables.regime(results)
     assert regime["runs"] == 8 and regime["wrecked"] == 0 and 0.8 < regime["kept"] <= 1.2
