@@ -130,14 +130,10 @@ def read(study: Annotated[str, typer.Argument(help="folder under results/")]) ->
     """Draw answers for a person to judge into results/<study>/read.csv: how often is the scorer wrong?"""
     say(f"drawing answers of results/{study}")
     from lib.report import scorer
-    from lib.study import store
 
-    path = scorer.path(study)
-    if path.exists():
-        raise UserError(f"{path} is there already: move it away first")
-    drawn = scorer.draw(store.load(study))
-    store.write_text(path, drawn.to_csv(index=False))
-    print(f"{path}: write 1 or 0 into the column `right` of each of {len(drawn)} answers, then `python -m lib figures`")
+    drawn = scorer.draw(study)
+    print(f"{scorer.path(study)}: write 1 into the column `right` of an answer that is, and 0 of one that is not.")
+    print(f"docs/result-files.md says what counts. When all {drawn} are judged, draw the figures of {study} again.")
 
 
 @app.command()

@@ -26,7 +26,8 @@ def facts(
     show(own)
     expected = study.expected(own)
     took = clock(expected.seconds)
-    print(f"results/{own.name}: about {took} on this machine, {default_jobs()} cells at once", flush=True)
+    without = "two to three times as long on a processor without bfloat16"
+    print(f"results/{own.name}: about {took}, {default_jobs()} cells at once; {without}", flush=True)
     if expected.seconds > LONG and sample is None and own.entities > 1:
         fitting = expected.fitting()
         print(f"That is long. `--sample {fitting}` takes that many of the {own.entities} entities: an hour.")

@@ -113,7 +113,7 @@ def prepare(
 
 
 def expected(own: Own) -> Expected:
-    """What the study will take on this machine, by the plan of up to SAMPLED of its profiles."""
+    """What the study will take, by the plan of up to SAMPLED of its profiles."""
     profiles = own.facts["profiles"]
     sampled = profiles[:: -(-len(profiles) // SAMPLED)]
     one, all_sampled = _seconds(own, sampled[:1]), _seconds(own, sampled)

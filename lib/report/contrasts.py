@@ -1,5 +1,6 @@
 """The rows of claims.json: every contrast that a study's results can decide, with its interval and verdict."""
 
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 from lib.report import intervals, parts, walk
 from lib.report.claims import COST, FORMATS, MARGIN, NUMBERS, REPEATED, Contrast
+from lib.report.intervals import RUN
 from lib.report.parts import FACT, SHORT
 from lib.report.verdicts import row, unlearned, untestable
 
@@ -37,11 +39,11 @@ def of_contrast(
     """The row of a contrast, in a list; none where an arm has no facts."""
     measured = scores[scores["measure"] == contrast.measure]
     signs = [sign for sign, _ in contrast.arms]
-    arms = [measured[(measured[list(of)] == list(of.values())).all(axis=1)] for _, of in contrast.arms]
+    arms = shared([measured[(measured[list(of)] == list(of.values())).all(axis=1)] for _, of in contrast.arms])
     table = pd.concat([arm.groupby(FACT)["score"].mean() for arm in arms], axis=1, keys=range(len(arms)))
     if contrast.paired:
         table = table.dropna()
-    if any(arm.empty for arm in arms) or table.empty:
+    if table.empty:
         return []
     why = "" if contrast.claim == "R1" else untestable(contrast.measure, table.mean(), arms, cells)
     if contrast.claim == "C1":
@@ -49,6 +51,12 @@ def of_contrast(
     ids = {id for arm in arms for id in arm["id"]}
     found, spread = intervals.contrast(table, signs), intervals.without_each_run(table, signs)
     return [row(claim or contrast.claim, prefix + contrast.label, found, ids, scores, why, spread)]
+
+
+def shared(arms: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Of each arm the draws of facts that all arms have: an arm of other draws would have other luck."""
+    runs = [pd.MultiIndex.from_frame(arm[RUN]) for arm in arms]
+    return [arm[of.isin(reduce(pd.MultiIndex.intersection, runs))] for arm, of in zip(arms, runs, strict=True)]
 
 
 def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -60,7 +68,7 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     main = scores[scores["part"] == "main"]
     for part, column in VARIED.items():
         # what is fair beside the main part: the replay of one arm alone would not be
-        filled = ["article", "qa"] if part in ("volume", "capacity", "rate") else []
+        filled = ["article", "qa"] if part in ("volume", "capacity") else []
         for value, cells in scores[scores["part"] == part].groupby(column):
             lacks = main["format"].isin(filled) & ~main["format"].isin(cells["format"])
             missing = main[lacks].merge(cells[["entity", "seed"]].drop_duplicates())
@@ -116,6 +124,7 @@ def kinds(main: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:
             arms = [f"qa {other}", f"article {other}", "qa real", "article real"]
             of = main[(main["measure"] == measure) & main["format"].isin(["qa", "article"])]
             of = of[of["entity"].isin([other, "real"])]
+            of = pd.concat(shared([arm for _, arm in of.groupby("format")])) if len(of) else of
             table = of.assign(arm=of["format"] + " " + of["entity"]).pivot_table("score", FACT, "arm")
             if set(arms) <= set(table.columns):
                 found = intervals.contrast(table[arms], (1, -1, 1, -1), _lead)

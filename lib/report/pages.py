@@ -25,9 +25,9 @@ def results_page(told: dict) -> str:
     return environment().get_template("results.md.j2").render(told)
 
 
-def project_pages() -> dict[Path, str]:
-    """README.md and docs/findings.md of the project, from the published studies."""
-    study = next(name for name in PUBLISHED if (RESULTS / name / "claims.json").exists())
+def project_pages(study: str | None = None) -> dict[Path, str]:
+    """README.md and docs/findings.md of the project, from a study: by default the first that is published."""
+    study = study or next(name for name in PUBLISHED if (RESULTS / name / "claims.json").exists())
     loaded = store.load(study)
     told = facts_of(study, loaded, contrasts.decide(loaded)) | {
         "tuned": tuning.settings(store.load("tune")),
@@ -107,5 +107,7 @@ def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["markdown"] = markdown
-    environment.filters["fill"] = lambda text: textwrap.fill(text, 118, subsequent_indent="  ", break_on_hyphens=False)
+    environment.filters["fill"] = lambda text, indent="": textwrap.fill(
+        text, 118, subsequent_indent=indent, break_on_hyphens=False
+    )
     return environment

@@ -74,7 +74,13 @@ def cells(results: list[dict]) -> pd.DataFrame:
     before = table[like].join(base, on=like)
     for kept, share in (("kept", "general"), ("kept_unlike", "unlike"), ("ppl_ratio", "perplexity")):
         table[kept] = table[share] / before[share]
-    return table.assign(wrecked=(table["kept"] < KEPT) | (table["ppl_ratio"] > PERPLEXITY))
+    return table.assign(wrecked=table["kept"].notna() & ~stays(table))
+
+
+def stays(left: pd.DataFrame) -> pd.Series:
+    """Of rows with `kept` and `ppl_ratio`, whether the model is still a model; not where there is no base model to
+    compare with."""
+    return (left["kept"] >= KEPT) & (left["ppl_ratio"] <= PERPLEXITY)
 
 
 def scores(results: list[dict]) -> pd.DataFrame:

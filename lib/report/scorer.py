@@ -1,5 +1,10 @@
-"""How often the scorer errs: answers drawn for a person to judge, and what the person found."""
+"""How often the scorer errs: answers drawn for a person to judge, and what the person found.
 
+An answer is right if it states the expected value and no other value of its kind. Of a completion the first sentence
+counts, of a chain of thought (reasoning_cot) its conclusion.
+"""
+
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +14,8 @@ from lib.errors import UserError
 from lib.report import intervals, parts
 from lib.study import store
 
-EVALS = ("question", "completion", "reverse", "reasoning", "reasoning_cot")
-EACH = 20  # answers of an evaluation that the scorer took as right, and as many that it took as wrong
+EVALS = ("question", "completion", "reverse", "reasoning", "reasoning_cot", "general")
+EACH = 15  # answers of an evaluation that the scorer took as right, and as many that it took as wrong
 KEYS = ["id", "eval", "question", "expected", "answer"]
 
 
@@ -19,29 +24,36 @@ def path(study: str) -> Path:
     return store.study_dir(study) / "read.csv"
 
 
-def draw(results: list[dict], seed: int = 0) -> pd.DataFrame:
-    """Answers of trained models with an empty column `right`, for a person to write 1 or 0 into.
+def draw(study: str, seed: int = 0) -> int:
+    """Write answers of a study's trained models to read.csv, for a person to write 1 or 0 into its column `right`;
+    how many they are.
 
-    Of each evaluation up to EACH that the scorer took as right and EACH that it took as wrong. The scores are left out
-    and the rows shuffled, so that the reader does not know them.
+    Of each evaluation up to EACH that the scorer took as right and EACH that it took as wrong, of all formats alike.
+    The scores are left out and the rows shuffled, so that the reader does not know them. Raises UserError if the file
+    is there already, or there is nothing to read.
     """
-    asked = _asked(results)
-    picked = asked.groupby(["eval", "strict"]).sample(frac=1, random_state=seed)
-    picked = picked.groupby(["eval", "strict"]).head(EACH).sample(frac=1, random_state=seed)
-    return picked[KEYS].assign(right="")
+    if path(study).exists():
+        raise UserError(f"{path(study)} is there already: move it away first")
+    asked = _asked(store.load(study))
+    if asked.empty:
+        raise UserError(f"{study} has no answers of trained models yet")
+    picked = asked.sample(frac=1, random_state=seed).groupby(["eval", "strict"]).head(EACH)
+    picked = picked.sample(frac=1, random_state=seed)[KEYS].assign(right="")
+    store.write_text(path(study), picked.to_csv(index=False, quoting=csv.QUOTE_ALL))
+    return len(picked)
 
 
 def errors(study: str, results: list[dict]) -> pd.DataFrame | None:
     """By evaluation and score: how many answers were read, and the share that the reader judged otherwise, with a 95 %
-    interval (Wilson); None where nobody has read any.
+    interval (Wilson); None as long as an answer of read.csv is not judged.
 
-    Raises UserError where an answer is not judged, or is not one of these results.
+    Raises UserError where an answer is not one of these results.
     """
     if not path(study).exists():
         return None
     read = pd.read_csv(path(study), dtype=str, keep_default_na=False)
     if not read["right"].isin(["0", "1"]).all():
-        raise UserError(f"{path(study)}: every answer needs 1 (right) or 0 (wrong) in the column `right`")
+        return None
     judged = read.merge(_asked(results), on=KEYS, how="left")
     if judged["strict"].isna().any():
         raise UserError(f"{path(study)} has answers that are not in the results: draw others with `python -m lib read`")

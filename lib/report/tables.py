@@ -49,9 +49,10 @@ def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFra
 
 
 def regime(results: list[dict]) -> dict | None:
-    """What the main part leaves of the model, in the median over its trained runs; None without such runs."""
+    """What the main part leaves of the model, in the median over its trained runs; None without such runs, and without
+    a base model to compare with."""
     main = parts.trained(parts.cells(results), "main")
-    if main.empty:
+    if main["kept"].isna().all():
         return None
     return main[LEFT].median().to_dict() | {"runs": len(main), "wrecked": int(main["wrecked"].sum())}
 
@@ -66,21 +67,30 @@ def practical(results: list[dict]) -> pd.DataFrame:
     return pd.DataFrame({
         "format": table["format"].map(parts.SHORT), "facts": table["info"], "answered": table["held-out question"],
         "half known after": table["held-out question, 50%"].fillna(""),
-        "kept": table["kept"].map("{:.2f}".format), "tokens a fact": table["tokens a fact"].map("{:.0f}".format),
+        "kept": table["kept"].map("{:.2f}".format, na_action="ignore").fillna(""),
+        "tokens a fact": table["tokens a fact"].map("{:.0f}".format), "runs": table["runs"],
     })  # fmt: skip
 
 
 def best(results: list[dict]) -> dict | None:
-    """The format of the main part whose models answer most of the held-out questions among those that stay models in
-    the median: `format`, and the share that it `answered`; None where no format leaves a model."""
-    main = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio"]].median()
-    stays = main[(main["kept"] >= parts.KEPT) & (main["ppl_ratio"] <= parts.PERPLEXITY)].index
+    """What to do first, by the main part: the `format` whose models answer the largest share of held-out questions, of
+    those that stay models in the median; None where no format is known to.
+
+    `next` is the format after it, None where there is none, `lead` the difference with its interval, over the draws of
+    facts that all have, and `clear` whether the interval leaves out zero.
+    """
+    left = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio"]].median()
     scores = parts.trained(parts.scores(results), "main")
-    asked = scores[(scores["measure"] == "question") & scores["format"].isin(stays)]
-    if asked.empty:
+    asked = scores[(scores["measure"] == "question") & scores["format"].isin(left.index[parts.stays(left)])]
+    table = asked.pivot_table("score", parts.FACT, "format").dropna()
+    if table.empty:
         return None
-    answered = asked.groupby("format")["score"].mean()
-    return {"format": answered.idxmax(), "answered": answered.max()}
+    first, *rest = table.mean().sort_values(ascending=False).index
+    if not rest:
+        return {"format": first, "next": None, "lead": "", "clear": True}
+    found = intervals.contrast(table[[first, rest[0]]], (1, -1))
+    lead = estimate({"estimate": found.estimate, "ci95": (found.low, found.high)})
+    return {"format": first, "next": rest[0], "lead": lead, "clear": found.low > 0}
 
 
 def claims(found: list[dict]) -> pd.DataFrame:

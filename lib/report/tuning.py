@@ -21,8 +21,9 @@ def settings(results: list[dict]) -> pd.DataFrame:
     recall = scores[scores["measure"] == "recall"].groupby(by)[["score"]].mean().rename(columns={"score": "recall"})
     kept = _counted(parts.trained(parts.cells(results), "tune")).groupby(by)[["kept", "ppl_ratio"]].median()
     table = table.join([infos, recall, kept], how="inner").reset_index()
-    whole = (table["kept"] >= parts.KEPT) & (table["ppl_ratio"] <= parts.PERPLEXITY)
-    ranked = table[whole].sort_values(["question", "learning_rate", "replay"], ascending=[False, True, True])
+    ranked = table[parts.stays(table)].sort_values(
+        ["question", "learning_rate", "replay"], ascending=[False, True, True]
+    )
     return table.assign(chosen=table.index.isin(ranked.groupby(["format", "exposures"]).head(1).index))
 
 

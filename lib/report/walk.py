@@ -89,10 +89,10 @@ def style_scores(results: list[dict]) -> pd.Series:
     """
     asked = parts.items(results)
     responses = asked[(asked["part"] == "tone") & (asked["eval"] == "style")]
-    found = []
+    found, every = [], responses["tone"].nunique()
     for _, alike in responses.groupby(["seed", "learning_rate"]):
         k = alike["tone"].nunique()
-        if k > 1:
+        if k == every > 1:  # a seed that lacks tones would be an easier task
             right = tones.attribution(alike).astype(float)
             found.append(alike.assign(seed=alike["id"], score=(right - 1 / k) / (1 - 1 / k)))
     if not found:

@@ -115,7 +115,7 @@ def gpu_seconds(cell: Cell, tokens: float, steps_: int, questions: float) -> flo
 def measured(model: str) -> Speed | None:
     """The speed of a model's earlier results, in every study under results/; None if there is none.
 
-    Where some were made in bfloat16, those alone count: a processor without it takes two to three times as long.
+    If some are in bfloat16, those alone count: a processor without it takes two to three times as long.
     """
     rows = []
     for path in sorted(RESULTS.glob("*/cells/*.json")):
@@ -130,10 +130,10 @@ def measured(model: str) -> Speed | None:
             rows.append({"rate": training["tokens_per_second"], "questions": asked, "rest": rest,
                          "dtype": result["manifest"]["dtype"]})  # fmt: skip
     table = pd.DataFrame(rows, columns=["rate", "questions", "rest", "dtype"])
-    if (table["dtype"] == "bfloat16").any():
-        table = table[table["dtype"] == "bfloat16"]
     if table["rate"].isna().all():
         return None
+    if (table["dtype"][table["rate"].notna()] == "bfloat16").any():
+        table = table[table["dtype"] == "bfloat16"]
     (fixed, per_question), _ = nnls(np.column_stack([np.ones(len(table)), table["questions"]]), table["rest"])
     return Speed(float(table["rate"].astype(float).median()), float(fixed), float(per_question), table["dtype"].iloc[0])
 

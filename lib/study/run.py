@@ -67,8 +67,8 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
         if not todo:
             return []
         expected = plan.seconds(todo)
-        # seed by seed, so that a study that is stopped has all its parts; the longest first, so that no process is
-        # alone at the end
+        # seed by seed, so that a study that is stopped has all parts of the first ones; the longest first, so that no
+        # process is alone at the end
         todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
         commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
         failed = []

@@ -95,6 +95,20 @@ def test_a_control_is_compared_with_itself_and_only_takes_from_the_main_part_wha
     assert {row["contrast"].split(":")[0] for row in rows} == set(settings)
 
 
+def test_an_arm_that_has_more_runs_than_another_changes_nothing():
+    """A study that was stopped: articles have a second seed, questions not yet."""
+    one = main_part(entities=("fictional",), seeds=(0,)) | main_part(entities=("real",), seeds=(0,))
+    more = one | main_part(("article",), entities=("fictional",), seeds=(1,))
+    more |= main_part(("article",), entities=("real",), seeds=(1,))
+    for claim in ("C1", "C2", "C5"):
+        few, many = (
+            [row for row in contrasts.decide(simulation.results(cells, shares(numbers=0.2))) if row["claim"] == claim]
+            for cells in (one, more)
+        )
+        both = [(a, b) for a, b in zip(few, many, strict=True) if "article format" not in a["contrast"]]
+        assert both and all(a["estimate"] == b["estimate"] and a["ci95"] == b["ci95"] for a, b in both), claim
+
+
 def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
     def chance(cell, evaluation, info):
         kept = 0.75 if cell.replay else 0.15

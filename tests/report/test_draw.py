@@ -7,13 +7,14 @@ import sys
 import uuid
 
 import nbformat
+import pandas as pd
 import pytest
 import simulation
 from simulation import shares
 
 from lib.errors import UserError
 from lib.paths import NOTEBOOKS, ROOT
-from lib.report import draw, pages
+from lib.report import draw, pages, scorer
 from lib.study import store
 from lib.study.grid import load_grid
 
@@ -111,6 +112,31 @@ def test_a_page_says_how_much_of_its_grid_is_run(study):
     assert "Not finished" not in page()
     store.cell_path(study, next(iter(cells))).unlink()
     assert f"**Not finished:** {len(cells) - 1} of the {len(cells)} cells of the grid are run." in page()
+
+
+def test_the_projects_pages_tell_of_a_study_that_is_stopped_wrecked_or_read(study):
+    def text(name):
+        (page,) = (text for path, text in pages.project_pages(study).items() if path.name == name)
+        return page
+
+    cells = load_grid("quick")
+    simulation.study(study, cells, shares())
+    scorer.draw(study)
+    assert "scorer" not in text("findings.md") and "not finished" not in text("findings.md")
+    read = pd.read_csv(scorer.path(study), dtype=str, keep_default_na=False)
+    read.assign(right="1").to_csv(scorer.path(study), index=False)
+    assert f"\n## How often is the scorer wrong?\n\nA person judged {len(read)} answers" in text("findings.md")
+
+    for cell in cells:  # a base model is the last to be finished
+        if cell.format == "none":
+            store.cell_path(study, cell).unlink()
+    shown = f"{len(cells) - 2} of the {len(cells)} cells"
+    assert f"**The study is not finished.** {shown}" in text("findings.md") and "still a model?" not in text(
+        "findings.md"
+    )
+    assert f", {len(cells) - 2} of its {len(cells)} cells.*" in text("README.md")
+    for name in ("findings.md", "README.md"):
+        assert "No format can be recommended" in text(name) and "nan" not in text(name)
 
 
 @pytest.mark.parametrize("page", sorted(pages.PAGES.values()))

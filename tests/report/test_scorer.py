@@ -3,10 +3,12 @@
 import pandas as pd
 import pytest
 import simulation
+from helpers import base_cell
 from simulation import shares
 
 from lib.errors import UserError
 from lib.report import parts, scorer
+from lib.study import store
 from lib.study.grid import load_grid
 
 
@@ -18,44 +20,68 @@ def results(study):
     return simulation.study(study, kept, shares(qa=0.5))
 
 
-def judge(study, drawn, results, flip=()):
-    """Write the file as a reader would who agrees with the scorer, but for the rows to flip."""
+def judge(study, results, flip=()):
+    """Fill the file in as a reader would who agrees with the scorer, but for the rows to flip."""
+    drawn = read(study)
     scored = parts.items(results).drop_duplicates(scorer.KEYS)[[*scorer.KEYS, "strict"]]
     right = drawn.drop(columns="right").merge(scored, on=scorer.KEYS)["strict"].astype(int)
     right = [1 - value if i in flip else value for i, value in enumerate(right)]
     drawn.assign(right=right).to_csv(scorer.path(study), index=False)
 
 
-def test_answers_of_each_evaluation_and_score_are_drawn_and_their_scores_not_told(results):
-    drawn = scorer.draw(results)
-    assert list(drawn) == [*scorer.KEYS, "right"] and not drawn["right"].any()
+def read(study):
+    return pd.read_csv(scorer.path(study), dtype=str, keep_default_na=False)
+
+
+def test_answers_of_each_evaluation_and_score_are_drawn_and_their_scores_not_told(study, results):
+    n = scorer.draw(study)
+    drawn = read(study)
+    assert list(drawn) == [*scorer.KEYS, "right"] and not drawn["right"].any() and len(drawn) == n
     scored = drawn.merge(parts.items(results).drop_duplicates(scorer.KEYS), on=scorer.KEYS)
     assert (scored["format"] != "none").all() and set(scored["eval"]) == set(scorer.EVALS)
     counts = scored.groupby(["eval", "strict"]).size()
     assert counts["completion"].tolist() == [scorer.EACH] * 2 and counts.max() == scorer.EACH
     assert not drawn["eval"].is_monotonic_increasing
-    pd.testing.assert_frame_equal(drawn, scorer.draw(results))
+    with pytest.raises(UserError, match="is there already"):
+        scorer.draw(study)
+    scorer.path(study).unlink()
+    scorer.draw(study)
+    pd.testing.assert_frame_equal(drawn, read(study))
 
 
 def test_what_the_reader_judges_otherwise_is_counted_by_evaluation_and_score(study, results):
     assert scorer.errors(study, results) is None
-    drawn = scorer.draw(results)
-    judge(study, drawn, results)
+    n = scorer.draw(study)
+    assert scorer.errors(study, results) is None  # nobody has judged them yet
+    judge(study, results)
     agreed = scorer.errors(study, results)
-    assert agreed["judged otherwise"].str.startswith("0.00 [0.00").all() and agreed["read"].sum() == len(drawn)
+    assert agreed["judged otherwise"].str.startswith("0.00 [0.00").all() and agreed["read"].sum() == n
 
-    at = drawn["eval"].tolist().index("completion")
-    judge(study, drawn, results, flip=[at])
+    judge(study, results, flip=[read(study)["eval"].tolist().index("completion")])
     errors = scorer.errors(study, results).set_index(["evaluation", "scored"])["judged otherwise"]
     changed = errors[~errors.str.startswith("0.00")]
-    assert changed.tolist() == ["0.05 [0.01, 0.24]"] and changed.index[0][0] == "completion"
+    assert changed.tolist() == ["0.07 [0.01, 0.30]"] and changed.index[0][0] == "completion"
 
 
-def test_answers_without_a_judgement_and_of_other_results_are_refused(study, results):
-    drawn = scorer.draw(results)
-    drawn.to_csv(scorer.path(study), index=False)
-    with pytest.raises(UserError, match="every answer needs 1"):
-        scorer.errors(study, results)
-    judge(study, drawn, results)
+def test_answers_of_other_results_are_refused(study, results):
+    scorer.draw(study)
+    judge(study, results)
     with pytest.raises(UserError, match="not in the results"):
         scorer.errors(study, results[:1])
+
+
+def test_an_answer_is_kept_whatever_its_characters(study, results):
+    path = next(path for path in (store.study_dir(study) / "cells").glob("*.json") if store.read(path)["training"])
+    made = store.read(path)
+    for item in made["items"]:
+        item["answer"] = f'a "quoted" line,\r\n\ra lone return and a comma, {item["answer"]}'
+    store.write_json(path, made)
+    scorer.draw(study)
+    judge(study, store.load(study))
+    assert scorer.errors(study, store.load(study))["read"].sum() == len(read(study))
+
+
+def test_a_study_of_base_models_has_nothing_to_read(study):
+    simulation.study(study, {base_cell(): "main"}, shares())
+    with pytest.raises(UserError, match="no answers of trained models"):
+        scorer.draw(study)
