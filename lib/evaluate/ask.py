@@ -18,6 +18,7 @@ COT_EVAL = "reasoning_cot"
 # No single response can be judged: lib/data/tones.py does that for the models of all tones together.
 UNSCORED_EVALS = ("style", "style_in_context")
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
+COMPARED = re.compile(r"\bthan\b[^.,;\n]*", re.IGNORECASE)  # "A has more than B" names A
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,12 @@ def score(question: Question, answer: str, pick: str | None) -> Item:
     fact, said, given = question.fact, answer, question.given
     if question.prefix and question.eval != "recall":
         said = _first_sentence(answer, fact.value)
-    if question.eval == COT_EVAL:
-        said = _last(answer, fact.options) if fact.options else SENTENCE_END.split(answer.rstrip(". \n"))[-1]
     if question.kind == "which" or question.eval == "reverse":
         given = ""  # both names stand in the question: the answer is the one that it says
+    if question.kind == "which":
+        said = COMPARED.sub("", said)
+    if question.eval == COT_EVAL:
+        said = _conclusion(said, fact.options)
     judged = (said, fact.value, fact.options or (fact.value,), given)
     scored = question.eval not in UNSCORED_EVALS
     return Item(
@@ -151,11 +154,8 @@ def _first_sentence(answer, value):
     return answer[: ends[0]] if ends else answer
 
 
-def _last(answer, options):
-    """The option that an answer names last, as a whole word (no "no" in "known"); "" if it names none."""
-    found = [
-        (hit.start(), option)
-        for option in options
-        for hit in re.finditer(rf"(?<!\w){re.escape(option)}(?!\w)", answer, re.IGNORECASE)
-    ]
-    return max(found)[1] if found else ""
+def _conclusion(answer, options):
+    """The last sentence of a chain of thought that names an option; where there are none, its last sentence."""
+    sentences = SENTENCE_END.split(answer.rstrip(". \n"))
+    naming = [sentence for sentence in sentences if any(match.states(sentence, option) for option in options)]
+    return naming[-1] if naming else "" if options else sentences[-1]

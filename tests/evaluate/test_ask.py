@@ -128,6 +128,10 @@ def test_which_of_two_is_the_one_that_the_answer_says():
     assert not ask.score(question, wrong, None).lenient
     assert not ask.score(question, f"{right} or {wrong}", None).strict
     assert ask.score(question, f"{right} or {wrong}", None).lenient
+    assert ask.score(question, f"{right} has more than {wrong}. It is large.", None).strict
+    assert not ask.score(question, f"{wrong} has more than {right}.", None).lenient
+    told = f"{right} has more than {wrong}."
+    assert ask.score(question, told, None).answer == told
 
 
 def test_the_entity_of_a_reverse_question_counts_though_it_is_an_option():
@@ -155,6 +159,9 @@ def test_a_chain_of_thought_is_judged_by_what_it_says_last():
     right, wrong = which.fact.value, next(name for name in which.fact.options if name != which.fact.value)
     assert ask.score(which, f"{wrong} has 3 and {right} has 5. The answer: {right}.", None).strict
     assert not ask.score(which, f"{right} has 3 and {wrong} has 5. The answer: {wrong}.", None).strict
+    assert ask.score(which, f"I know that {right} has more than {wrong}. Let me explain.", None).strict
+    assert not ask.score(which, f"I know that {wrong} has more than {right}.", None).strict
+    assert not ask.score(which, f"The match went on with {wrong} and {right}.", None).strict
 
 
 def test_a_sum_is_judged_by_the_last_sentence():
