@@ -60,7 +60,7 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
     if all(np.ptp(table[column].dropna()) == 0 for column in table):
         disagree, limit = 1 - 0.05 ** (1 / table.count().min()), max(1, len(signs) / 2)
         low, high = estimate - disagree * (estimate + limit), estimate + disagree * (limit - estimate)
-        return Interval(estimate, low, high, **size)
+        return Interval(estimate, float(low), float(high), **size)
     low, high = np.quantile(combine(resampled_means(table)), [0.025, 0.975])
     paired = statistic is None and len(signs) == 2 and table.notna().all(axis=None)
     if paired and np.count_nonzero(table @ np.array(signs)) < SIGNS:

@@ -62,6 +62,7 @@ def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
     assert ones.estimate == 1 and 0.6 < ones.low < 1
     zeros = intervals.contrast(table(np.zeros((16, 2))), (1, -1))
     assert zeros.low < 0 < zeros.high
+    assert type(zeros.low) is type(zeros.high) is float  # numpy's print their type into a csv
 
 
 def test_five_facts_of_one_sign_do_not_leave_zero_out_and_six_may():
