@@ -230,8 +230,8 @@ def test_answers_to_read_are_drawn_once(study, tmp_path, capsys):
     assert main(["read", study]) == 0
     path = store.study_dir(study) / "read.csv"
     before = path.read_text()
-    assert before.startswith("id,eval,question,expected,answer,right\n")
-    assert "write 1 or 0 into the column `right`" in capsys.readouterr().out
+    assert before.startswith('"id","eval","question","expected","answer","right"\n')
+    assert "write 1 into the column `right`" in capsys.readouterr().out
     assert main(["read", study]) == 2 and path.read_text() == before
     assert "is there already" in capsys.readouterr().err
 
