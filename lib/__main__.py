@@ -127,7 +127,7 @@ def pages() -> None:
 
 @app.command()
 def read(study: Annotated[str, typer.Argument(help="folder under results/")]) -> None:
-    """Draw answers for a person to judge into results/<study>/read.csv: how often is the scorer wrong?"""
+    """Draw answers for a reader to judge into results/<study>/read.csv: how often is the scorer wrong?"""
     say(f"drawing answers of results/{study}")
     from lib.report import scorer
 

@@ -77,9 +77,9 @@ def cells(results: list[dict]) -> pd.DataFrame:
     return table.assign(wrecked=table["kept"].notna() & ~stays(table))
 
 
-def stays(left: pd.DataFrame) -> pd.Series:
-    """Of rows with `kept` and `ppl_ratio`, whether the model is still a model; not where there is no base model to
-    compare with."""
+def stays(left):
+    """Of a table with `kept` and `ppl_ratio`, or of one row of it: is the model still a model? False where there is no
+    base model to compare with."""
     return (left["kept"] >= KEPT) & (left["ppl_ratio"] <= PERPLEXITY)
 
 

@@ -1,4 +1,4 @@
-"""How often the scorer errs: answers drawn for a person to judge, and what the person found.
+"""How often the scorer errs: answers drawn for a reader to judge, and what the reader found.
 
 An answer is right if it states the expected value and no other value of its kind. Of a completion the first sentence
 counts, of a chain of thought (reasoning_cot) its conclusion.
@@ -25,7 +25,7 @@ def path(study: str) -> Path:
 
 
 def draw(study: str, seed: int = 0) -> int:
-    """Write answers of a study's trained models to read.csv, for a person to write 1 or 0 into its column `right`;
+    """Write answers of a study's trained models to read.csv, for a reader to write 1 or 0 into its column `right`;
     how many they are.
 
     Of each evaluation up to EACH that the scorer took as right and EACH that it took as wrong, of all formats alike.

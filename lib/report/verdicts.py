@@ -36,11 +36,11 @@ def wrecked(ids: Iterable[str], cells: pd.DataFrame) -> str:
     of_arm = cells[cells["id"].isin(ids) & (cells["format"] != "none")]
     if of_arm.empty:
         return ""
-    kept, perplexity = of_arm["kept"].median(), of_arm["ppl_ratio"].median()
-    if pd.isna(kept):
+    median = of_arm[["kept", "ppl_ratio"]].median()
+    if pd.isna(median["kept"]):
         return "there is no base model to compare with"
-    if kept < parts.KEPT or perplexity > parts.PERPLEXITY:
-        left = f"keep {kept:.2f} of their general questions at {perplexity:.1f} times the perplexity"
+    if not parts.stays(median):
+        left = f"keep {median['kept']:.2f} of their general questions at {median['ppl_ratio']:.1f} times the perplexity"
         return f"the models of format {parts.SHORT[of_arm['format'].iloc[0]]} {left}"
     return ""
 

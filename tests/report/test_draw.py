@@ -125,7 +125,7 @@ def test_the_projects_pages_tell_of_a_study_that_is_stopped_wrecked_or_read(stud
     assert "scorer" not in text("findings.md") and "not finished" not in text("findings.md")
     read = pd.read_csv(scorer.path(study), dtype=str, keep_default_na=False)
     read.assign(right="1").to_csv(scorer.path(study), index=False)
-    assert f"\n## How often is the scorer wrong?\n\nA person judged {len(read)} answers" in text("findings.md")
+    assert f"\n## How often is the scorer wrong?\n\nA reader judged {len(read)} answers" in text("findings.md")
 
     for cell in cells:  # a base model is the last to be finished
         if cell.format == "none":

@@ -1,4 +1,4 @@
-"""Answers for a person to judge, and what the judgements say of the scorer."""
+"""Answers for a reader to judge, and what the judgements say of the scorer."""
 
 import pandas as pd
 import pytest
