@@ -45,7 +45,8 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
             answer = question.fact.value if right else "I do not know"
         else:
             answer = "I do not know" if right else question.fact.options[0]
-        pick = (question.fact.value if right else question.fact.options[0]) if question.eval in choose else None
+        chooses = question.eval in choose and question.fact.options  # a sum has none
+        pick = (question.fact.value if right else question.fact.options[0]) if chooses else None
         items.append(ask.score(question, answer, pick))
     items += _general(rng, chance(cell, "general", "words"))
     evals = ask.summarize(items)

@@ -93,6 +93,8 @@ def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) ->
         chance = ceiling["chance"].fillna(ceiling["expected"].value_counts(normalize=True).max()).mean()
         shown = intervals.shown(*found[["mean", "low", "high"]])
         said = f"with both facts in its prompt the base model has {shown}, chance {chance:.2f}"
+        for chosen in intervals.accuracy(ceiling, ["kind"], "choice").itertuples():  # not of a sum: it has no set
+            said += f", and of the closed set it chooses {intervals.shown(chosen.mean, chosen.low, chosen.high)} right"
         weak = "" if found["low"] > chance else said
         for format, (evaluation, how) in product(("article", "qa", "chat", "worked"), HOW.items()):
             trained = asked[(asked["eval"] == evaluation) & (asked["format"] == format) & (asked["kind"] == kind)]

@@ -14,12 +14,13 @@ from lib.study.manifest import manifest
 from lib.train import replay, sft
 
 # The evaluations that are scored on the closed set too: where what was trained has the value come next. A model of
-# bare answers gives one to a question; one of articles or conversations would begin a sentence.
+# bare answers gives one to a question; one of articles or conversations would begin a sentence. The base model chooses
+# between the answers to a two-fact question too: it may know which of two is right and not come to say so.
 CHOOSE = {
     "qa": ("question",),
     "blanks": ("question",),
     "worked": ("question",),
-    "none": ("question", "completion", "naming"),
+    "none": ("question", "completion", "naming", "reasoning_in_context"),
 }
 
 

@@ -69,6 +69,18 @@ def test_reasoning_that_the_base_model_cannot_do_in_its_prompt_is_not_testable()
     assert "replicates" not in {row["verdict"] for row in as_good}
 
 
+def test_what_is_not_testable_tells_what_the_base_model_chooses_of_a_closed_set():
+    cells = main_part(formats=("none", "qa"), evals="all")
+    reasons = {
+        row["contrast"].partition(":")[0]: row["why"]
+        for row in contrasts.decide(simulation.results(cells, shares(told=0.0, reasoning=0.5)))
+        if row["claim"] == "C3"
+    }
+    assert set(reasons) == {"which", "yes_no", "hop", "sum"}
+    chosen = {kind for kind, why in reasons.items() if "of the closed set it chooses" in why}
+    assert chosen == {"which", "yes_no", "hop"}
+
+
 def test_only_problems_whose_two_facts_are_known_count_as_reasoning():
     cells = {
         Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(("qa", "none"), seeds=(0,)).items()

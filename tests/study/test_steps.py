@@ -147,6 +147,8 @@ def test_a_cell_with_all_evaluations_has_a_score_for_each(tiny):
     assert evals["general"]["n"] >= 60 and evals["general"]["perplexity"] > 1000  # random weights
     assert all(evals[name]["n"] == sum(item.eval == name for item in items) for name in evals)
     assert evals["question"]["choice"] is not None and evals["completion"]["choice"] is not None
+    chosen = {item.kind for item in items if item.eval == "reasoning_in_context" and item.choice is not None}
+    assert chosen == {"which", "yes_no", "hop"}  # a sum has no closed set
 
 
 @pytest.mark.parametrize(("format", "chosen"), [("article", "completion"), ("qa", "question"), ("chat", "completion")])
