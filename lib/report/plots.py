@@ -10,12 +10,11 @@ import seaborn as sns
 
 from lib.study import store
 
-# Colour, marker and line of each format; the lightness of the colours differs as well.
+# Colour and marker of each format; the lightness of the colours differs as well.
 FORMATS = {
     "article": ("#d95f02", "o"), "qa": ("#08306b", "s"), "chat": ("#5e9bc8", "^"),
     "blanks": ("#7a7a7a", "D"), "worked": ("#a6761d", "v"), "mixed": ("#b3b3b3", "P"),
 }  # fmt: skip
-INFOS = {"words": "-", "numbers": "--"}
 ENTITIES = {"fictional": "invented towns", "real": "2026 World Cup matches", "persona": "the model's persona"}
 
 
