@@ -46,6 +46,8 @@ def bench(label: str) -> None:
     table, values = Table("", str(found["machine"]["name"])), {**found, **found["examples_per_second"]}
     for name, label in LABELS.items():
         table.add_row(label, f"{values[name]:.2f}")
+    for operators, share in found["profile"].items():
+        table.add_row(f"share of a training: {operators}", f"{share:.2f}")
     Console().print(table)
     print(f"written to {path.relative_to(ROOT)}")
 
@@ -67,12 +69,14 @@ def measure() -> dict:
             one["ratio_our_template"] = one["ours"] / one["plain_trl_our_template"]
             rounds.append(one)
             print(f"round {i + 1} of {ROUNDS}:", {name: round(value, 2) for name, value in one.items()}, flush=True)
+        profile = _run("profile", 1, 1, replay)[0]
         asking = _run("asking", 1, 1, replay)[0]["ratio"]
     median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
     return {
         "examples_per_second": {name: median[name] for name in ("ours", *DEFAULTS, "ratio", "ratio_our_template")},
         "ratios_by_round": [one["ratio"] for one in rounds],
         "matmul_fraction": median["fraction"],
+        "profile": profile,
         "training_share": training_share(),
         "asking_ratio": asking,
         **figures(),

@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,15 @@ from lib.train import model as models
 ROUNDS = 3
 DEFAULT_STEPS = 8  # of a training with the libraries' defaults; ours is a whole cell
 GPU_STEPS, GPU_WARM = 60, 20  # on a GPU, whose first steps compile and are not counted
+PROFILED_STEPS, PROFILE_WARM = 24, 8  # of a training that is profiled; the first compile and are not counted
+# Where the time of a training goes: torch's operators by the start of their names. What matches none is element-wise.
+OPERATORS = {
+    "matrix products": ("aten::mm", "aten::addmm", "mkldnn::", "mkl::"),
+    "products of attention": ("aten::bmm", "aten::baddbmm"),
+    "softmax and loss": ("aten::_softmax", "aten::_log_softmax", "aten::nll_loss"),
+    "optimizer": ("Optimizer.", "aten::_fused_adamw", "aten::_foreach"),
+    "compiled layers between the products": ("Torch-Compiled", "CompiledFunction", "## Call CompiledFxGraph"),
+}
 
 
 def first_cell(format: str) -> Cell:
@@ -68,11 +78,39 @@ def flops(model, tokenizer, rows: Sequence[Row]) -> int:
     for row in rows:
         encoded = encode.row_ids(tokenizer, row)
         kept = (torch.tensor(encoded["labels"][1:]) != -100).nonzero().squeeze(1)  # each token is predicted one before
-        with FlopCounterMode(display=False) as counter, torch.autocast("cpu", torch.bfloat16):
+        with (
+            FlopCounterMode(display=False) as counter,
+            torch.autocast("cpu", torch.bfloat16, enabled=_dtype() != torch.float32),
+        ):
             model(torch.tensor([encoded["input_ids"]]), use_cache=False, logits_to_keep=kept).logits.sum().backward()
         total += counter.get_total_flops()
     model.zero_grad()
     return total
+
+
+def profile(cell: Cell, replay: list[Row]) -> dict:
+    """The shares of a training's time by group of operators, what is outside of operators as Python's."""
+    rows = sample(replay, PROFILED_STEPS * cell.batch_size)
+    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+    at = {}
+
+    def report(stage):
+        _, step, _, last = stage.split()
+        if int(step) == PROFILE_WARM:
+            profiler.start()
+            at["start"] = time.perf_counter()
+        if step == last:
+            at["end"] = time.perf_counter()
+            profiler.stop()
+
+    sft.train(model, tokenizer, rows, [], cell.model_copy(update={"checkpoints": 0}), 1, report=report)
+    wall, shares = at["end"] - at["start"], Counter()
+    for event in profiler.key_averages():
+        groups = [group for group, starts in OPERATORS.items() if event.key.startswith(starts)]
+        shares[groups[0] if groups else "element by element"] += event.self_cpu_time_total / 1e6 / wall
+    return {**shares, "Python": 1 - sum(shares.values())}
 
 
 def plain_trl(cell: Cell, replay: list[Row], own_template: bool = True) -> dict:
@@ -132,9 +170,9 @@ def sample(replay: list[Row], n: int) -> list[Row]:
 
 
 def matmul(*_) -> dict:
-    """The rate of a large bfloat16 matrix product in this process."""
+    """The rate of a large matrix product in this process, in the type of number that it trains in."""
     n = 2048
-    a, b = torch.randn(n, n).bfloat16(), torch.randn(n, n).bfloat16()
+    a, b = torch.randn(n, n, dtype=_dtype()), torch.randn(n, n, dtype=_dtype())
     a @ b
     start, times = time.perf_counter(), 0
     while time.perf_counter() - start < 5:
@@ -159,12 +197,18 @@ def asking_ratio(cell: Cell, _) -> dict:
     return {"ratio": statistics.median(ratios)}
 
 
+def _dtype():
+    from unsloth import is_bfloat16_supported
+
+    return torch.bfloat16 if is_bfloat16_supported() else torch.float32
+
+
 DEFAULTS = {
     "plain_trl": plain_trl,
     "plain_trl_our_template": functools.partial(plain_trl, own_template=False),
     "unsloth_defaults": unsloth_defaults,
 }
-PARTS = {"replay": replay_rows, "ours": ours, "matmul": matmul, "asking": asking_ratio, **DEFAULTS}
+PARTS = {"replay": replay_rows, "ours": ours, "matmul": matmul, "profile": profile, "asking": asking_ratio, **DEFAULTS}
 
 if __name__ == "__main__":
     given = [Row(**row) for row in json.loads(Path(sys.argv[2]).read_text())]

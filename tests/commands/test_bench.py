@@ -25,7 +25,8 @@ def adapted():
 @pytest.fixture
 def found():
     """What a benchmark measured."""
-    return json.loads((RESULTS / "bench" / "two-cores.json").read_text())
+    published = json.loads((RESULTS / "bench" / "two-cores.json").read_text())
+    return {**published, "profile": {"matrix products": 0.7, "Python": 0.3}}
 
 
 def test_the_flops_of_training_are_those_of_the_rows_without_padding(adapted):
@@ -47,6 +48,17 @@ def test_frozen_weights_need_no_gradient_of_their_own(adapted):
         model(torch.tensor([encoded["input_ids"]]), logits_to_keep=trained)
     # forward and the gradient of the inputs; a third time for the adapters alone
     assert 1.5 < speeds.flops(model, tokenizer, [row]) / counter.get_total_flops() < 3.2
+
+
+def test_the_profile_of_a_training_says_where_all_of_its_time_goes(monkeypatch):
+    monkeypatch.setattr(speeds, "PROFILED_STEPS", 4)
+    monkeypatch.setattr(speeds, "PROFILE_WARM", 2)
+    cell = speeds.first_cell("article").model_copy(update={"model": "tiny"})
+    shares = speeds.profile(cell, [Row(("q", "a" * i)) for i in range(1, 20)])
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(share > 0 for share in shares.values())
+    assert {*speeds.OPERATORS} - {*shares} == {"compiled layers between the products"}  # tiny is not compiled
+    assert {"element by element", "Python"} < {*shares}
 
 
 def test_the_plain_baseline_is_trained_with_the_models_own_template():
@@ -81,6 +93,7 @@ def test_what_was_measured_is_shown_in_words_and_written(monkeypatch, tmp_path, 
     said = capsys.readouterr().out
     assert all(label in said for label in bench.LABELS.values())
     assert f"{found['asking_ratio']:.2f}" in said
+    assert "share of a training: matrix products" in said
 
 
 def test_a_published_benchmark_has_every_number():
