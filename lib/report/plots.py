@@ -62,7 +62,8 @@ def shares(table: pd.DataFrame, x: str, label: str):
         ax.hlines(chance, at - 0.4, at + 0.4, color="black", ls=":", label="chance")
     ax.set_xticks(at, order)
     ax.set(ylim=(-0.03, 1.03), ylabel=label, xlim=(-0.6, len(order) - 0.4))
-    legend(figure, ax, columns=3)
+    if len(groups) > 1:
+        legend(figure, ax, columns=2)
     return figure
 
 

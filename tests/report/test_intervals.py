@@ -59,7 +59,9 @@ def test_arms_of_different_facts_are_compared_by_their_means():
 
 def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
     ones = intervals.contrast(table(np.ones(16)), (1,))
-    assert ones.estimate == 1 and 0.6 < ones.low < 1
+    assert ones.estimate == ones.high == 1 and 0.8 < ones.low < 0.85  # 0.05 ** (1 / 16)
+    below = intervals.contrast(table(np.full(16, -1 / 15)), (1,))  # what a wrong choice of sixteen scores
+    assert below.low == below.estimate < below.high < 0.2
     zeros = intervals.contrast(table(np.zeros((16, 2))), (1, -1))
     assert zeros.low < 0 < zeros.high
     assert type(zeros.low) is type(zeros.high) is float  # numpy's print their type into a csv
