@@ -61,7 +61,9 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
         disagree = 1 - 0.05 ** (1 / table.count().min())
         least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
-        return Interval(estimate, min(float(low), estimate), float(high), **size)  # a score corrected for chance is less
+        return Interval(
+            estimate, min(float(low), estimate), float(high), **size
+        )  # a score corrected for chance is less
     low, high = np.quantile(combine(resampled_means(table)), [0.025, 0.975])
     paired = statistic is None and len(signs) == 2 and table.notna().all(axis=None)
     if paired and np.count_nonzero(table @ np.array(signs)) < SIGNS:

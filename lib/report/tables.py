@@ -95,14 +95,16 @@ def best(results: list[dict]) -> dict | None:
 
 def claims(found: list[dict]) -> pd.DataFrame:
     """One row a claim: the statement, how many contrasts support it, are open, contradict it or are not testable, and
-    the contrast that stands for it; the first, where the study cannot decide that one."""
+    the contrast that stands for it. Of several in which that is repeated it is the testable one whose interval reaches
+    lowest; where the study cannot decide it, the first of the claim."""
     rows = []
     for claim in CLAIMS.values():
         of_claim = [row for row in found if row["claim"] == claim.id]
         if of_claim:
             verdicts = [row["verdict"] for row in of_claim]
             counts = {name: verdicts.count(name) for name in ("replicates", "inconclusive", "opposite", "not testable")}
-            headline = next((row for row in of_claim if row["contrast"] == HEADLINE.get(claim.id)), of_claim[0])
+            named = [row for row in of_claim if row["contrast"].endswith(HEADLINE.get(claim.id, claim.id))]
+            headline = min(named or of_claim[:1], key=lambda row: (row["verdict"] == "not testable", row["ci95"][0]))
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],
                 "estimate": estimate(headline), "verdict": overall(of_claim, headline),

@@ -82,6 +82,19 @@ def test_a_study_without_a_base_model_has_no_verdict_on_wreckage():
     assert cells["kept"].isna().all() and not cells["wrecked"].any()
 
 
+def test_the_controls_are_told_by_the_one_in_which_the_claim_is_weakest():
+    def control(name, low, verdict="replicates"):
+        contrast = f"{name}: QA - article, held-out question"
+        return {"claim": "C4", "contrast": contrast, "estimate": low + 0.1, "ci95": [low, low + 0.2],
+                "verdict": verdict, "why": ""}  # fmt: skip
+
+    found = [control("n_entities 8", 0.7), control("paraphrases 10", 0.3), control("rate", -0.5, "not testable")]
+    (told,) = tables.claims(found).itertuples()
+    assert told.headline == "paraphrases 10: QA - article, held-out question" and told.verdict == "replicates"
+    (told,) = tables.claims([*found, control("paraphrases 1", -0.1, "inconclusive")]).itertuples()
+    assert told.headline == "paraphrases 1: QA - article, held-out question" and told.verdict == "inconclusive"
+
+
 def test_tables_of_a_study_without_a_main_part_are_empty():
     tuned = simulation.results({cell("qa"): "tune", cell("none"): "tune"}, shares())
     assert tables.formats(tuned).empty and tables.costs(tuned).empty and tables.practical(tuned).empty
