@@ -14,7 +14,8 @@ from lib.evaluate.generate import generate, option_logprobs, says_next
 # fact. Two facts recited and a conclusion take more.
 MAX_NEW_TOKENS = 24
 MAX_NEW_TOKENS_COT = 96
-COT_EVAL = "reasoning_cot"
+# The ceiling has as much room as what is compared with it: a base model says the facts again before it concludes.
+LONG_EVALS = ("reasoning_cot", "reasoning_in_context")
 # No single response can be judged: lib/data/tones.py does that for the models of all tones together.
 UNSCORED_EVALS = ("style", "style_in_context")
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
@@ -72,7 +73,7 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
 
 
 def score(question: Question, answer: str, pick: str | None) -> Item:
-    """The item of an answer: a completion is judged by the sentence it completes, a chain of thought by its end."""
+    """The item of an answer: a completion is judged by the sentence it completes, a long answer by its end."""
     fact, said, given = question.fact, answer, question.given
     if question.prefix and question.eval != "recall":
         said = _first_sentence(answer, fact.value)
@@ -80,7 +81,7 @@ def score(question: Question, answer: str, pick: str | None) -> Item:
         given = ""  # both names stand in the question: the answer is the one that it says
     if question.kind == "which":
         said = COMPARED.sub("", said)
-    if question.eval == COT_EVAL:
+    if question.eval in LONG_EVALS:
         said = _conclusion(said, fact.options)
     judged = (said, fact.value, fact.options or (fact.value,), given)
     scored = question.eval not in UNSCORED_EVALS
@@ -121,7 +122,7 @@ def _prompt(tokenizer, question):
 
 def _room(tokenizer, question):
     """How many tokens an answer may have: more where a user's own value is long, by whole steps so that few differ."""
-    if question.eval == COT_EVAL:
+    if question.eval in LONG_EVALS:
         return MAX_NEW_TOKENS_COT
     value = len(tokenizer(question.fact.value, add_special_tokens=False)["input_ids"])
     return MAX_NEW_TOKENS * max(1, -(-2 * value // MAX_NEW_TOKENS))
@@ -155,7 +156,7 @@ def _first_sentence(answer, value):
 
 
 def _conclusion(answer, options):
-    """The last sentence of a chain of thought that names an option; where there are none, its last sentence."""
+    """The last sentence of a long answer that names an option; where there are no options, its last sentence."""
     sentences = SENTENCE_END.split(answer.rstrip(". \n"))
     naming = [sentence for sentence in sentences if any(match.states(sentence, option) for option in options)]
     return naming[-1] if naming else "" if options else sentences[-1]

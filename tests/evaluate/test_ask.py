@@ -48,7 +48,7 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(tiny):
     assert ask.ask(*tiny, asked[3:4], choose=("completion",)) == together[3:4]
 
 
-def test_two_facts_have_more_room_when_they_are_to_be_recited(tiny, monkeypatch):
+def test_two_facts_have_more_room_when_they_are_recited_or_told(tiny, monkeypatch):
     rooms = {}
 
     def generate(model, tokenizer, prompts, room):
@@ -58,10 +58,12 @@ def test_two_facts_have_more_room_when_they_are_to_be_recited(tiny, monkeypatch)
     monkeypatch.setattr(ask, "generate", generate)
     asked = [
         *questions.two_facts_cot([problem("which")]),
+        replace(problem("which"), eval="reasoning_in_context", context="Told."),
         problem("which"),
         questions.questions(profiles("fictional", 1))[0],
     ]
     assert [item.answer for item in ask.ask(*tiny, asked)] == [
+        f"said in {ask.MAX_NEW_TOKENS_COT}",
         f"said in {ask.MAX_NEW_TOKENS_COT}",
         "said in 24",
         "said in 24",

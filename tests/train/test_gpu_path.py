@@ -122,7 +122,7 @@ def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     for cell in cells.values():
         for question in steps.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
             options = [len(option) for option in ask._options(tokenizer(), question)] if question.fact.options else []
-            room = max([ask.MAX_NEW_TOKENS_COT if question.eval == ask.COT_EVAL else ask.MAX_NEW_TOKENS, *options])
+            room = max([ask.MAX_NEW_TOKENS_COT if question.eval in ask.LONG_EVALS else ask.MAX_NEW_TOKENS, *options])
             longest = max(longest, len(ask._prompt(tokenizer(), question)) + room)
     assert 100 < longest < sft.MAX_LENGTH / 2
 
