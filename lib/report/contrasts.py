@@ -89,8 +89,8 @@ def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) ->
     rows = []
     for kind, ceiling in told.groupby("kind"):
         found = intervals.accuracy(ceiling, ["kind"]).iloc[0]
-        # a blind choice; of answers without a closed set, the best single answer said to everything
-        chance = ceiling["chance"].fillna(ceiling["expected"].value_counts(normalize=True).max()).mean()
+        # a blind choice, or the best single answer said to everything, whichever is right more often
+        chance = max(ceiling["chance"].fillna(0).mean(), ceiling["expected"].value_counts(normalize=True).max())
         shown = intervals.shown(*found[["mean", "low", "high"]])
         said = f"with both facts in its prompt the base model has {shown}, chance {chance:.2f}"
         for chosen in intervals.accuracy(ceiling, ["kind"], "choice").itertuples():  # not of a sum: it has no set
@@ -121,25 +121,29 @@ def both_known(problems: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
 def kinds(main: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:
     """Does the format matter more than the kind of entity? The gap of formats less that of kinds, either way."""
     rows = []
-    for measure, label in (("question", "held-out question"), ("area of question", "mean along training")):
+    for measure, label in (
+        ("question", "held-out question"), ("area of question", "mean along training"),
+        ("completion", "held-out completion"),
+    ):  # fmt: skip
         for other in ("fictional", "persona"):
-            arms = [f"qa {other}", f"article {other}", "qa real", "article real"]
+            arms = [f"qa {other}", "qa real", f"article {other}", "article real"]  # kinds of one format in pairs
             of = main[(main["measure"] == measure) & main["format"].isin(["qa", "article"])]
             of = of[of["entity"].isin([other, "real"])]
             of = pd.concat(shared([arm for _, arm in of.groupby("format")])) if len(of) else of
             table = of.assign(arm=of["format"] + " " + of["entity"]).pivot_table("score", FACT, "arm")
             if set(arms) <= set(table.columns):
-                found = intervals.contrast(table[arms], (1, -1, 1, -1), _lead)
-                why = untestable(measure, [table.mean().min(), table.mean().max()], [of], cells)
+                found = intervals.contrast(table[arms], (1, 1, -1, -1), _lead)
+                why = untestable(measure, table[arms].mean(), [of], cells)
                 name = f"(QA - article) - |{other} - real|, {label}"
                 rows.append(row("C5", name, found, set(of["id"]), main, why))
     return rows
 
 
 def _lead(means):
-    """Of the columns QA and article of one kind and of another: how far formats lie apart, less how far kinds do."""
-    gap = (means[:, 0] - means[:, 1] + means[:, 2] - means[:, 3]) / 2
-    kind = (means[:, 0] + means[:, 1] - means[:, 2] - means[:, 3]) / 2
+    """Of the columns QA of one kind and of another, and articles of both: how far formats lie apart, less how far kinds
+    do."""
+    gap = (means[:, 0] + means[:, 1] - means[:, 2] - means[:, 3]) / 2
+    kind = (means[:, 0] - means[:, 1] + means[:, 2] - means[:, 3]) / 2
     return gap - np.abs(kind)
 
 

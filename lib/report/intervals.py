@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
 RESAMPLES = 4_000
-SIGNS = 6  # as many differences of one sign are the fewest that a two-sided sign test at 5 % tells from chance
+FEW = 25  # where fewer facts differ, an exact test takes the place of an approximation (of McNemar's, usually)
 RUN = ["entity", "seed"]  # a draw of facts with the training runs on it: they share its luck
 
 
@@ -48,9 +49,9 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
 
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
     fact. All arms are resampled alike, so that what is paired stays paired. With one run of a kind the luck of a run is
-    not covered. Where fewer than SIGNS facts differ, the interval may not leave zero out, as an exact sign test could
-    not; where all agree the exact bound on the share that could disagree (the rule of three) takes the place of an
-    interval of no width.
+    not covered. Where fewer than FEW facts differ between two arms, the interval leaves zero out only if an exact sign
+    test does (two-sided, 5 %). Where all facts agree, the exact bound on the share that could disagree (the rule of
+    three) takes the place of an interval of no width.
     `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
@@ -61,13 +62,13 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
         disagree = 1 - 0.05 ** (1 / table.count().min())
         least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
-        return Interval(
-            estimate, min(float(low), estimate), float(high), **size
-        )  # a score corrected for chance is less
+        low = min(float(low), estimate)  # corrected for chance, a score may be below 0
+        return Interval(estimate, low, float(high), **size)
     low, high = np.quantile(combine(resampled_means(table)), [0.025, 0.975])
-    paired = statistic is None and len(signs) == 2 and table.notna().all(axis=None)
-    if paired and np.count_nonzero(table @ np.array(signs)) < SIGNS:
-        low, high = min(low, 0), max(high, 0)
+    if statistic is None and len(signs) == 2 and table.notna().all(axis=None):
+        differing = np.sign(table @ np.array(signs)).loc[lambda sign: sign != 0]
+        if len(differing) < FEW and binomtest(int((differing > 0).sum()), max(1, len(differing))).pvalue > 0.05:
+            low, high = min(low, 0), max(high, 0)
     return Interval(estimate, float(low), float(high), **size)
 
 

@@ -104,6 +104,24 @@ def scores(results: list[dict]) -> pd.DataFrame:
     return table.merge(pd.DataFrame(map(_parameters, results)), on="id")
 
 
+def comparable(results: list[dict]) -> list[dict]:
+    """These results without the trained runs of the main part on draws of facts that not all of its formats have: in
+    a study that is not finished, formats would be compared on other facts."""
+    draws = {}
+    for result in results:
+        if result["part"] == "main" and result["cell"]["format"] != "none":
+            draws.setdefault(result["cell"]["format"], set()).add(_draw(result))
+    common = set.intersection(*draws.values()) if draws else set()
+    return [
+        result for result in results
+        if result["part"] != "main" or result["cell"]["format"] == "none" or _draw(result) in common
+    ]  # fmt: skip
+
+
+def _draw(result):
+    return tuple(result["cell"][name] for name in ("model", "entity", "seed"))
+
+
 def trained(table: pd.DataFrame, *of: str) -> pd.DataFrame:
     """Of any of these tables the rows of trained models in these parts of the study."""
     return table[table["part"].isin(of) & (table["format"] != "none")]

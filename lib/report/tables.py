@@ -13,14 +13,15 @@ LEFT = ["general", "kept", "kept_unlike", "perplexity", "ppl_ratio"]
 
 
 def formats(results: list[dict], of=TAUGHT, by=("format", "replay", "info")) -> pd.DataFrame:
-    """Of these parts, by format, replay and type of information: accuracies with intervals."""
+    """Of these parts, by format, replay and type of information: accuracies with intervals, and of which kinds of
+    entity they are: the facts of one kind may be easier than those of another."""
     scores = parts.trained(parts.scores(results), *of)
     found = intervals.accuracy(scores[scores["measure"].isin(MEASURES)], [*by, "measure"], "score")
     if found.empty:
         return found
     found["shown"] = [intervals.shown(*row) for row in found[["mean", "low", "high"]].to_numpy()]
     wide = found.pivot(index=list(by), columns="measure", values="shown").reindex(columns=list(MEASURES))
-    return wide.rename(columns=MEASURES).reset_index()
+    return wide.rename(columns=MEASURES).assign(of=_kinds(scores.groupby(list(by)))).reset_index()
 
 
 def exposures(results: list[dict]) -> pd.DataFrame:
@@ -38,14 +39,20 @@ def exposures(results: list[dict]) -> pd.DataFrame:
 
 
 def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
-    """Of these parts, by format and replay: what is kept of other knowledge, and what a fact costs."""
+    """Of these parts, by format and replay: what is kept of other knowledge, what a fact costs, and of which kinds of
+    entity the runs are."""
     grouped = parts.trained(parts.cells(results), *of).groupby(list(by))
     table = grouped[LEFT].median()
     sums = grouped[["facts", "tokens", "replay_tokens", "training_seconds"]].sum()
     table["tokens a fact"] = (sums["tokens"] - sums["replay_tokens"]) / sums["facts"]
     table["seconds a fact"] = sums["training_seconds"] / sums["facts"]
-    table["runs"] = grouped.size()
+    table["runs"], table["of"] = grouped.size(), _kinds(grouped)
     return table.reset_index()
+
+
+def _kinds(grouped):
+    """The kinds of entity of each group, in words."""
+    return grouped["entity"].agg(lambda entity: ", ".join(sorted(set(entity))))
 
 
 def regime(results: list[dict]) -> dict | None:
@@ -58,7 +65,9 @@ def regime(results: list[dict]) -> dict | None:
 
 
 def practical(results: list[dict]) -> pd.DataFrame:
-    """What a reader with facts of their own needs, by format and type, of the main part over all kinds of entity."""
+    """What a reader with facts of their own needs, by format and type, of the main part over all kinds of entity, and
+    over the draws of facts that all formats have."""
+    results = parts.comparable(results)
     table = formats(results, ["main"], ["format", "info"])
     if table.empty:
         return table
@@ -102,11 +111,13 @@ def claims(found: list[dict]) -> pd.DataFrame:
         of_claim = [row for row in found if row["claim"] == claim.id]
         if of_claim:
             verdicts = [row["verdict"] for row in of_claim]
+            controls = [row["contrast"].partition(": ")[0] for row in of_claim if ": " in row["contrast"]]
             counts = {name: verdicts.count(name) for name in ("replicates", "inconclusive", "opposite", "not testable")}
             named = [row for row in of_claim if row["contrast"].endswith(HEADLINE.get(claim.id, claim.id))]
             headline = min(named or of_claim[:1], key=lambda row: (row["verdict"] == "not testable", row["ci95"][0]))
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],
+                "controls": list(dict.fromkeys(controls)),
                 "estimate": estimate(headline), "verdict": overall(of_claim, headline),
             })  # fmt: skip
     return pd.DataFrame(rows)

@@ -69,6 +69,16 @@ def test_reasoning_that_the_base_model_cannot_do_in_its_prompt_is_not_testable()
     assert "replicates" not in {row["verdict"] for row in as_good}
 
 
+def test_kinds_of_entity_that_are_all_at_the_ceiling_cannot_be_compared():
+    def verdicts(**of):
+        rows = contrasts.decide(simulation.results(main_part(), shares(**of)))
+        return {row["contrast"]: row["verdict"] for row in rows if row["claim"] == "C5"}
+
+    name = "(QA - article) - |fictional - real|, held-out question"
+    assert verdicts(qa=0.99, article=0.4)[name] == "not testable"
+    assert verdicts(qa=0.7, article=0.3)[name] == "replicates"
+
+
 def test_what_is_not_testable_tells_what_the_base_model_chooses_of_a_closed_set():
     cells = main_part(formats=("none", "qa"), evals="all")
     reasons = {

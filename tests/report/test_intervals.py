@@ -67,11 +67,14 @@ def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
     assert type(zeros.low) is type(zeros.high) is float  # numpy's print their type into a csv
 
 
-def test_five_facts_of_one_sign_do_not_leave_zero_out_and_six_may():
-    few, enough = np.zeros((30, 2)), np.zeros((30, 2))
-    few[:5, 0], enough[:14, 0] = 1, 1
-    assert intervals.contrast(table(few), (1, -1)).low <= 0
-    assert intervals.contrast(table(enough), (1, -1)).low > 0
+@pytest.mark.parametrize(
+    ("more", "less", "told"), [(5, 0, False), (6, 0, True), (6, 1, False), (8, 1, True), (1, 8, True), (0, 0, False)]
+)
+def test_few_facts_that_differ_leave_zero_out_where_an_exact_sign_test_does(more, less, told):
+    made = np.zeros((15, 2))
+    made[:more, 0] = made[14 - less : 14, 1] = made[14] = 1
+    found = intervals.contrast(table(made), (1, -1))
+    assert (found.low > 0 or found.high < 0) == told
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=20), st.integers(1, 3))

@@ -95,6 +95,19 @@ def test_the_controls_are_told_by_the_one_in_which_the_claim_is_weakest():
     assert told.headline == "paraphrases 1: QA - article, held-out question" and told.verdict == "inconclusive"
 
 
+def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_have():
+    part = {cell: "main" for cell in main_part(("none", "article"), seeds=(0, 1))} | main_part(("qa",), seeds=(1,))
+    replay = {cell(replay=0): "replay"}
+    kept = parts.comparable(simulation.results(part | replay, shares()))
+    seeds = {(of["part"], of["cell"]["format"]): set() for of in kept}
+    for of in kept:
+        seeds[of["part"], of["cell"]["format"]].add(of["cell"]["seed"])
+    assert seeds == {
+        ("main", "none"): {0, 1}, ("main", "article"): {1}, ("main", "qa"): {1}, ("replay", "qa"): {0}
+    }  # fmt: skip
+    assert parts.comparable(simulation.results(replay, shares())) != []
+
+
 def test_tables_of_a_study_without_a_main_part_are_empty():
     tuned = simulation.results({cell("qa"): "tune", cell("none"): "tune"}, shares())
     assert tables.formats(tuned).empty and tables.costs(tuned).empty and tables.practical(tuned).empty
