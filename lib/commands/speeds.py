@@ -34,7 +34,7 @@ ROUNDS = 3
 DEFAULT_STEPS = 8  # of a training with the libraries' defaults; ours is a whole cell
 GPU_STEPS, GPU_WARM = 60, 20  # on a GPU, whose first steps compile and are not counted
 PROFILED_STEPS, PROFILE_WARM = 24, 8  # of a training that is profiled; the first compile and are not counted
-# Where the time of a training goes: torch's operators by the start of their names. What matches none is element-wise.
+# Where the time of a training goes: torch's operators by the start of their names.
 OPERATORS = {
     "matrix products": ("aten::mm", "aten::addmm", "mkldnn::", "mkl::"),
     "products of attention": ("aten::bmm", "aten::baddbmm"),
@@ -89,7 +89,7 @@ def flops(model, tokenizer, rows: Sequence[Row]) -> int:
 
 
 def profile(cell: Cell, replay: list[Row]) -> dict:
-    """The shares of a training's time by group of operators, what is outside of operators as Python's."""
+    """The shares of a training's time by group of operators, and what is outside of them: Python."""
     rows = sample(replay, PROFILED_STEPS * cell.batch_size)
     model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
     model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
@@ -109,8 +109,8 @@ def profile(cell: Cell, replay: list[Row]) -> dict:
     wall, shares = at["end"] - at["start"], Counter()
     for event in profiler.key_averages():
         groups = [group for group, starts in OPERATORS.items() if event.key.startswith(starts)]
-        shares[groups[0] if groups else "element by element"] += event.self_cpu_time_total / 1e6 / wall
-    return {**shares, "Python": 1 - sum(shares.values())}
+        shares[groups[0] if groups else "other operators"] += event.self_cpu_time_total / 1e6 / wall
+    return {**shares, "outside of operators": 1 - sum(shares.values())}
 
 
 def plain_trl(cell: Cell, replay: list[Row], own_template: bool = True) -> dict:

@@ -55,10 +55,9 @@ def test_the_profile_of_a_training_says_where_all_of_its_time_goes(monkeypatch):
     monkeypatch.setattr(speeds, "PROFILE_WARM", 2)
     cell = speeds.first_cell("article").model_copy(update={"model": "tiny"})
     shares = speeds.profile(cell, [Row(("q", "a" * i)) for i in range(1, 20)])
-    assert sum(shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in shares.values())
     assert {*speeds.OPERATORS} - {*shares} == {"compiled layers between the products"}  # tiny is not compiled
-    assert {"element by element", "Python"} < {*shares}
+    assert {"other operators", "outside of operators"} < {*shares}
 
 
 def test_the_plain_baseline_is_trained_with_the_models_own_template():
