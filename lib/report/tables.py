@@ -118,6 +118,7 @@ def claims(found: list[dict]) -> pd.DataFrame:
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],
                 "controls": list(dict.fromkeys(controls)),
+                "against": [(row["contrast"], estimate(row)) for row in of_claim if row["verdict"] == "opposite"],
                 "estimate": estimate(headline), "verdict": overall(of_claim, headline),
             })  # fmt: skip
     return pd.DataFrame(rows)

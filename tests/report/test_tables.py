@@ -93,6 +93,10 @@ def test_the_controls_are_told_by_the_one_in_which_the_claim_is_weakest():
     assert told.headline == "paraphrases 10: QA - article, held-out question" and told.verdict == "replicates"
     (told,) = tables.claims([*found, control("paraphrases 1", -0.1, "inconclusive")]).itertuples()
     assert told.headline == "paraphrases 1: QA - article, held-out question" and told.verdict == "inconclusive"
+    (told,) = tables.claims([*found, control("rate 0.004", -0.9, "opposite")]).itertuples()
+    assert told.verdict == "mixed" and told.against == [
+        ("rate 0.004: QA - article, held-out question", "-0.80 [-0.90, -0.70]")
+    ]
 
 
 def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_have():
