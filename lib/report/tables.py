@@ -111,13 +111,13 @@ def claims(found: list[dict]) -> pd.DataFrame:
         of_claim = [row for row in found if row["claim"] == claim.id]
         if of_claim:
             verdicts = [row["verdict"] for row in of_claim]
-            controls = [row["contrast"].partition(": ")[0] for row in of_claim if ": " in row["contrast"]]
             counts = {name: verdicts.count(name) for name in ("replicates", "inconclusive", "opposite", "not testable")}
             named = [row for row in of_claim if row["contrast"].endswith(HEADLINE.get(claim.id, claim.id))]
+            untested = [row["contrast"].partition(": ")[0] for row in named if row["verdict"] == "not testable"]
             headline = min(named or of_claim[:1], key=lambda row: (row["verdict"] == "not testable", row["ci95"][0]))
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],
-                "controls": list(dict.fromkeys(controls)),
+                "repeated": len(named), "untested": untested,
                 "against": [(row["contrast"], estimate(row)) for row in of_claim if row["verdict"] == "opposite"],
                 "estimate": estimate(headline), "verdict": overall(of_claim, headline),
             })  # fmt: skip

@@ -91,6 +91,7 @@ def test_the_controls_are_told_by_the_one_in_which_the_claim_is_weakest():
     found = [control("n_entities 8", 0.7), control("paraphrases 10", 0.3), control("rate", -0.5, "not testable")]
     (told,) = tables.claims(found).itertuples()
     assert told.headline == "paraphrases 10: QA - article, held-out question" and told.verdict == "replicates"
+    assert told.repeated == 3 and told.untested == ["rate"]
     (told,) = tables.claims([*found, control("paraphrases 1", -0.1, "inconclusive")]).itertuples()
     assert told.headline == "paraphrases 1: QA - article, held-out question" and told.verdict == "inconclusive"
     (told,) = tables.claims([*found, control("rate 0.004", -0.9, "opposite")]).itertuples()
