@@ -80,7 +80,7 @@ def flops(model, tokenizer, rows: Sequence[Row]) -> int:
         kept = (torch.tensor(encoded["labels"][1:]) != -100).nonzero().squeeze(1)  # each token is predicted one before
         with (
             FlopCounterMode(display=False) as counter,
-            torch.autocast("cpu", torch.bfloat16, enabled=_dtype() != torch.float32),
+            torch.autocast("cpu", torch.bfloat16, enabled=_dtype() == torch.bfloat16),
         ):
             model(torch.tensor([encoded["input_ids"]]), use_cache=False, logits_to_keep=kept).logits.sum().backward()
         total += counter.get_total_flops()

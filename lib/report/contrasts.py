@@ -89,8 +89,7 @@ def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) ->
     rows = []
     for kind, ceiling in told.groupby("kind"):
         found = intervals.accuracy(ceiling, ["kind"]).iloc[0]
-        # a blind choice, or the best single answer said to everything, whichever is right more often
-        chance = max(ceiling["chance"].fillna(0).mean(), ceiling["expected"].value_counts(normalize=True).max())
+        chance = chance_of(ceiling)
         shown = intervals.shown(*found[["mean", "low", "high"]])
         said = f"with both facts in its prompt the base model has {shown}, chance {chance:.2f}"
         for chosen in intervals.accuracy(ceiling, ["kind"], "choice").itertuples():  # not of a sum: it has no set
@@ -106,6 +105,11 @@ def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) ->
                 why = weak or untestable("reasoning", table.mean(), [trained], cells)
                 rows.append(row("C3", name, intervals.contrast(table, (1, -1)), set(trained["id"]), scores, why))
     return rows
+
+
+def chance_of(asked: pd.DataFrame) -> float:
+    """A blind choice, or the best single answer said to everything, whichever is right more often."""
+    return max(asked["chance"].fillna(0).mean(), asked["expected"].value_counts(normalize=True).max())
 
 
 def both_known(problems: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
