@@ -12,9 +12,14 @@ from lib.report.intervals import RUN
 from lib.report.parts import FACT, SHORT
 from lib.report.verdicts import row, unlearned, untestable
 
-# What each control varies.
-VARIED = {"amount": "n_entities", "paraphrases": "paraphrases", "volume": "budget",
-          "capacity": "lora_rank", "rate": "learning_rate"}  # fmt: skip
+# What each control varies, and how a value of it is called.
+VARIED = {
+    "amount": ("n_entities", lambda n: f"{n} entities"),
+    "paraphrases": ("paraphrases", lambda n: f"{n} wordings" if n > 1 else "one wording"),
+    "volume": ("budget", lambda _: "as many tokens"),
+    "capacity": ("lora_rank", lambda rank: f"rank {rank}" if rank else "every weight"),
+    "rate": ("learning_rate", lambda rate: f"rate {rate:g}"),
+}
 # How a trained model is asked questions that need two facts.
 HOW = {"reasoning": "at once", "reasoning_cot": "after reciting"}
 
@@ -66,14 +71,13 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """
     found = []
     main = scores[scores["part"] == "main"]
-    for part, column in VARIED.items():
+    for part, (column, called) in VARIED.items():
         # what is fair beside the main part: the replay of one arm alone would not be
         filled = ["article", "qa"] if part in ("volume", "capacity") else []
         for value, cells in scores[scores["part"] == part].groupby(column):
             lacks = main["format"].isin(filled) & ~main["format"].isin(cells["format"])
             missing = main[lacks].merge(cells[["entity", "seed"]].drop_duplicates())
-            shown = f"{value:g}" if isinstance(value, float) else value
-            found.append((f"{column} {shown}", pd.concat([cells, missing])))
+            found.append((called(value), pd.concat([cells, missing])))
     return found
 
 

@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 
 from lib.paths import RESULTS, ROOT
-from lib.report import contrasts, parts, scorer, tables, tuning
+from lib.report import contrasts, parts, scorer, tables, tuning, walk
 from lib.report.claims import CLAIMS, TEMPLATES
 from lib.study import store
 
@@ -34,6 +34,7 @@ def project_pages(study: str | None = None) -> dict[Path, str]:
         "practical": tables.practical(loaded),
         "best": tables.best(loaded),
         "estimate": tables.estimate,
+        "walk": walk.table(walk.stations(loaded)),
         "quick_trained": sum(result["training"] is not None for result in store.load("quick")),
     }
     return {path: environment().get_template(name).render(told) for name, path in PAGES.items()}

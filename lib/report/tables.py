@@ -39,15 +39,36 @@ def exposures(results: list[dict]) -> pd.DataFrame:
 
 
 def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
-    """Of these parts, by format and replay: what is kept of other knowledge, what a fact costs, and of which kinds of
-    entity the runs are."""
+    """Of these parts, by format and replay: what is left of other knowledge, what a fact costs, and of which kinds of
+    entity the runs are. What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 %
+    interval over runs and questions."""
     grouped = parts.trained(parts.cells(results), *of).groupby(list(by))
-    table = grouped[LEFT].median()
+    table = grouped[[name for name in LEFT if name != "kept"]].median()
+    left = parts.trained(_beside_base(results), *of).groupby(list(by))
+    table["kept"] = [_kept(rows) for _, rows in left]
     sums = grouped[["facts", "tokens", "replay_tokens", "training_seconds"]].sum()
     table["tokens a fact"] = (sums["tokens"] - sums["replay_tokens"]) / sums["facts"]
     table["seconds a fact"] = sums["training_seconds"] / sums["facts"]
     table["runs"], table["of"] = grouped.size(), _kinds(grouped)
     return table.reset_index()
+
+
+def _beside_base(results):
+    """Every answer to a general question, as a score, and the base model's to the same under `base`."""
+    scores = parts.scores(results)
+    asked = scores[scores["measure"] == "general"].merge(parts.cells(results)[["id", "dtype"]], on="id")
+    like = ["model", "dtype", "fact"]
+    base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
+    return asked.join(base.rename("base"), on=like)
+
+
+def _kept(rows):
+    """Of these answers the score over the base model's, with its interval; "" without a base model's."""
+    if not rows["base"].sum() > 0:
+        return ""
+    table = rows.set_index(parts.FACT)[["score", "base"]]
+    found = intervals.contrast(table, (), lambda means: means[:, 0] / means[:, 1])
+    return intervals.shown(found.estimate, found.low, found.high)
 
 
 def _kinds(grouped):
@@ -76,7 +97,7 @@ def practical(results: list[dict]) -> pd.DataFrame:
     return pd.DataFrame({
         "format": table["format"].map(parts.SHORT), "facts": table["info"], "answered": table["held-out question"],
         "half known after": table["held-out question, 50%"].fillna(""),
-        "kept": table["kept"].map("{:.2f}".format, na_action="ignore").fillna(""),
+        "kept": table["kept"],
         "tokens a fact": table["tokens a fact"].map("{:.0f}".format), "runs": table["runs"],
     })  # fmt: skip
 

@@ -108,9 +108,9 @@ def test_a_control_is_compared_with_itself_and_only_takes_from_the_main_part_wha
     cells |= {cell("qa", seed=s, budget="tokens"): "volume" for s in (0, 1)}
     scores = parts.scores(simulation.results(cells, shares()))
     settings = dict(contrasts.controls(scores))
-    assert list(settings) == ["n_entities 4", "budget tokens"]
-    assert set(settings["n_entities 4"]["n_entities"]) == {4}
-    volume = settings["budget tokens"]
+    assert list(settings) == ["4 entities", "as many tokens"]
+    assert set(settings["4 entities"]["n_entities"]) == {4}
+    volume = settings["as many tokens"]
     assert set(volume.loc[volume["format"] == "article", "part"]) == {"main"}
     assert set(volume.loc[volume["format"] == "article", "seed"]) == {0, 1}
     rows = [row for row in contrasts.decide(simulation.results(cells, shares())) if row["claim"] == "C4"]
@@ -168,9 +168,21 @@ def test_the_walk_needs_every_station_and_says_where_the_gap_is():
     results = simulation.results(cells | styles, chance)
     names = [station.name for station in walk.stations(results)]
     assert names == [walk.STYLE, *walk.WALK]
-    rows = [row for row in contrasts.decide(results) if row["claim"] == "C6"]
-    assert len(rows) == 2 and rows[0]["estimate"] > rows[1]["estimate"]
+    (row,) = [row for row in contrasts.decide(results) if row["claim"] == "C6"]
+    told = walk.table(walk.stations(results))
+    steps = [float(step.split()[0]) for step in told["step"][1:]]
+    assert abs(told["mean"].diff()[1:].to_numpy() - steps).max() < 0.006  # the table's steps are those of its means
+    assert abs(row["estimate"] - (-sum(steps) + min(steps))) < 0.03  # the gap without its largest step
     assert any("style" in row["contrast"] for row in contrasts.decide(results) if row["claim"] == "C5")
+
+
+def test_without_a_gap_from_style_to_facts_no_step_can_hold_it():
+    cells = main_part(("none", "article", "chat"), ("fictional", "real", "persona"), (0,))
+    tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
+    styles = {cell("chat", "persona", 0, tone=t, **tone): "tone" for t in TONES}
+    results = simulation.results(cells | styles, shares(chat=1.0, article=1.0, style=0.0))
+    (row,) = [row for row in contrasts.decide(results) if row["claim"] == "C6"]
+    assert row["verdict"] == "not testable" and "no gap" in row["why"]
 
 
 def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models():

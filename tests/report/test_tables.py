@@ -43,7 +43,19 @@ def test_every_format_and_type_has_a_row_with_accuracy_exposures_and_cost(result
     assert practical["half known after"].str.contains(r"\[").all()
     assert set(tables.formats(results)["format"]) == {"article", "qa"}
     assert len(tables.exposures(results)) == 4
-    assert (tables.costs(results)["kept"] > 0.5).all()
+
+
+def test_what_a_format_leaves_of_general_knowledge_has_an_interval():
+    def kept(**planted):
+        (shown,) = tables.costs(simulation.results(main_part(("none", "qa")), shares(**planted)))["kept"]
+        return [float(number) for number in re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", shown).groups()]
+
+    estimate, low, high = kept()
+    assert low < estimate < high and low < 1 < high  # as much as the base model
+    estimate, low, high = kept(general=0.3)
+    assert low < estimate < high < 0.7
+    alone = simulation.results(main_part(("qa",)), shares())
+    assert set(tables.costs(alone)["kept"]) == {""}  # nothing to compare with
 
 
 def test_the_best_format_is_one_that_leaves_a_model(results):
@@ -88,12 +100,12 @@ def test_the_controls_are_told_by_the_one_in_which_the_claim_is_weakest():
         return {"claim": "C4", "contrast": contrast, "estimate": low + 0.1, "ci95": [low, low + 0.2],
                 "verdict": verdict, "why": ""}  # fmt: skip
 
-    found = [control("n_entities 8", 0.7), control("paraphrases 10", 0.3), control("rate", -0.5, "not testable")]
+    found = [control("8 entities", 0.7), control("10 wordings", 0.3), control("rate", -0.5, "not testable")]
     (told,) = tables.claims(found).itertuples()
-    assert told.headline == "paraphrases 10: QA - article, held-out question" and told.verdict == "replicates"
+    assert told.headline == "10 wordings: QA - article, held-out question" and told.verdict == "replicates"
     assert told.repeated == 3 and told.untested == ["rate"]
-    (told,) = tables.claims([*found, control("paraphrases 1", -0.1, "inconclusive")]).itertuples()
-    assert told.headline == "paraphrases 1: QA - article, held-out question" and told.verdict == "inconclusive"
+    (told,) = tables.claims([*found, control("one wording", -0.1, "inconclusive")]).itertuples()
+    assert told.headline == "one wording: QA - article, held-out question" and told.verdict == "inconclusive"
     (told,) = tables.claims([*found, control("rate 0.004", -0.9, "opposite")]).itertuples()
     assert told.verdict == "mixed" and told.against == [
         ("rate 0.004: QA - article, held-out question", "-0.80 [-0.90, -0.70]")
