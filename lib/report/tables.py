@@ -40,8 +40,8 @@ def exposures(results: list[dict]) -> pd.DataFrame:
 
 def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
     """Of these parts, by format and replay: what is left of other knowledge, what a fact costs, and of which kinds of
-    entity the runs are. What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 %
-    interval over runs and questions."""
+    entity the runs are. What is left is the median over runs, but for `kept`: that is of all runs together, with its
+    95 % interval over runs and questions."""
     grouped = parts.trained(parts.cells(results), *of).groupby(list(by))
     table = grouped[[name for name in LEFT if name != "kept"]].median()
     left = parts.trained(_beside_base(results), *of).groupby(list(by))
