@@ -40,7 +40,7 @@ help:
 	@echo "make figures    redraw the figures of results/$(GRID), or of STUDY, from the results; execute the tour once"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
 	@echo "make reproduce  run N=3 random cells of results/quick again and compare them with the published ones"
-	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (15 minutes)"
+	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (half an hour)"
 	@echo "make gpu-check  try every step of the study on a GPU; one published cell beside the CPU's result (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make env        only create the environment; make clean removes it"

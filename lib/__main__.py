@@ -139,7 +139,7 @@ def read(study: Annotated[str, typer.Argument(help="folder under results/")]) ->
 @app.command()
 def bench(label: Annotated[str, typer.Argument(help="name of the file under results/bench")] = "my-machine") -> None:
     """Measure the speed beside plain TRL and Unsloth."""
-    say("measuring the speed beside plain TRL and Unsloth, about 15 minutes; run nothing else meanwhile")
+    say("measuring the speed beside plain TRL and Unsloth, about half an hour; run nothing else meanwhile")
     from lib.commands import bench as command
 
     command.bench(label)
