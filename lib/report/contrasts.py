@@ -31,8 +31,10 @@ def decide(results: list[dict]) -> list[dict]:
     rows = [row for contrast in (*FORMATS, *NUMBERS) for row in of_contrast(contrast, main, cells)]
     rows += reasoning(results, scores, cells)
     for label, sub in controls(scores):
+        varied = set(sub.loc[sub["part"] != "main", "format"])
         for contrast in REPEATED:
-            rows += of_contrast(contrast, sub, cells, claim="C4", prefix=f"{label}: ")
+            if any(of["format"] in varied for _, of in contrast.arms):  # else it is the main part's again
+                rows += of_contrast(contrast, sub, cells, claim="C4", prefix=f"{label}: ")
     rows += kinds(main, cells) + events(results, main, cells) + walk.rows(results, scores, cells)
     rows += [row for contrast in COST for row in of_contrast(contrast, scores, cells)]
     return rows

@@ -115,6 +115,8 @@ def test_a_control_is_compared_with_itself_and_only_takes_from_the_main_part_wha
     assert set(volume.loc[volume["format"] == "article", "seed"]) == {0, 1}
     rows = [row for row in contrasts.decide(simulation.results(cells, shares())) if row["claim"] == "C4"]
     assert {row["contrast"].split(":")[0] for row in rows} == set(settings)
+    of_volume = [row["contrast"] for row in rows if row["contrast"].startswith("as many tokens")]
+    assert len(of_volume) == 4 and not any("article format" in contrast for contrast in of_volume)  # the main part's
 
 
 def test_an_arm_that_has_more_runs_than_another_changes_nothing():
