@@ -4,6 +4,7 @@ The paper gives statements, not estimands: which contrast stands for which state
 positive where the statement is right. The statements are in templates/claims.yaml.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import yaml
@@ -77,14 +78,29 @@ COST = tuple(
              ((1, {"format": format, "part": "main"}), (-1, {"format": format, "part": "replay", "replay": 0})))
     for format in ("article", "qa")
 )  # fmt: skip
+
+
+def more_replay(amounts: Iterable[int]) -> list[Contrast]:
+    """Does more replay keep more? The runs with so many rows of replay against those of the main part."""
+    return [
+        Contrast("R1", f"{amount} rows of replay - the main part's, general questions, {SHORT[format]} format",
+                 "general", ((1, {"format": format, "part": "replay", "replay": amount}),
+                             (-1, {"format": format, "part": "main"})))
+        for amount in amounts for format in ("article", "qa")
+    ]  # fmt: skip
+
+
 # The contrast that stands for each claim in a table of one row a claim; of C4, in the control where it is weakest.
 HEADLINE = {
     "C1": FORMATS[2].label,
     "C2": NUMBERS[-1].label,  # of recall: to retain is to recall, and articles teach few answers to held-out questions
+    "C3": "hop: facts in the prompt, base model - at once, both facts known, QA format",  # the kind that it can do
     "C4": FORMATS[0].label,
     "C5": "(QA - article) - |fictional - real|, mean along training",
     "C6": "style - knowledge, closed set, without the largest step",
     "R1": COST[1].label,
 }
+# Said with the headline, because it may say something else.
+BESIDE = {"C1": FORMATS[1].label}
 # A real event counts as harder than a style when it falls short by more than this (our margin).
 MARGIN = 0.1

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.report import intervals, parts, walk
-from lib.report.claims import COST, FORMATS, MARGIN, NUMBERS, REPEATED, Contrast
+from lib.report.claims import COST, FORMATS, MARGIN, NUMBERS, REPEATED, Contrast, more_replay
 from lib.report.intervals import RUN
 from lib.report.parts import FACT, SHORT
 from lib.report.verdicts import row, unlearned, untestable
@@ -36,7 +36,9 @@ def decide(results: list[dict]) -> list[dict]:
             if any(of["format"] in varied for _, of in contrast.arms):  # else it is the main part's again
                 rows += of_contrast(contrast, sub, cells, claim="C4", prefix=f"{label}: ")
     rows += kinds(main, cells) + events(results, main, cells) + walk.rows(results, scores, cells)
-    rows += [row for contrast in COST for row in of_contrast(contrast, scores, cells)]
+    amounts = sorted(set(scores.loc[scores["part"] == "replay", "replay"]) - {0})
+    for contrast in (*COST, *more_replay(amounts)):
+        rows += of_contrast(contrast, scores, cells)
     return rows
 
 
@@ -164,7 +166,7 @@ def events(results: list[dict], main: pd.DataFrame, cells: pd.DataFrame) -> list
     event = event[event["measure"] == "choice"]
     if style.empty or event.empty:
         return []
-    found = walk.of_independent([event.groupby(FACT)["score"].mean() + MARGIN, style], walk.drop)
+    found = walk.of_stations([event.groupby(FACT)["score"].mean() + MARGIN, style], walk.drop)
     why = untestable("choice", [event["score"].mean(), style.mean()], [event], cells)
     label = f"real event in QA - style + margin {MARGIN}, closed set corrected for chance"
     return [row("C5", label, found, set(event["id"]), main, why)]

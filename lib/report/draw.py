@@ -62,7 +62,7 @@ def summary(study: str) -> str:
     told = pages.facts_of(study, loaded, contrasts.decide(loaded))
     shown = [told[name].to_string(index=False) for name in ("formats", "exposures") if len(told[name])]
     if told["tuning"] is not None:
-        settings = told["tuning"].drop(columns=["low", "high"])
+        settings = told["tuning"].drop(columns=["question", "low", "high"])
         shown.append(settings.to_string(index=False, float_format="{:.3g}".format))
     shown.append("\n".join(f"{row.claim}  {row.verdict:12}  {row.says}" for row in told["claims"].itertuples()))
     folder = store.study_dir(study).relative_to(ROOT)

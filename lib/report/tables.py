@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib.report import intervals, parts
-from lib.report.claims import CLAIMS, HEADLINE
+from lib.report.claims import BESIDE, CLAIMS, HEADLINE
 
 REACHED = (0.5, 0.8)
 MEASURES = {"recall": "recall", "question": "held-out question", "completion": "held-out completion"}
@@ -45,21 +45,22 @@ def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFra
     grouped = parts.trained(parts.cells(results), *of).groupby(list(by))
     table = grouped[[name for name in LEFT if name != "kept"]].median()
     left = parts.trained(_beside_base(results), *of).groupby(list(by))
-    table["kept"] = [_kept(rows) for _, rows in left]
-    sums = grouped[["facts", "tokens", "replay_tokens", "training_seconds"]].sum()
+    kept = {key if len(by) > 1 else key[0]: _kept(rows) for key, rows in left}
+    table["kept"] = [kept.get(key, "") for key in table.index]
+    sums = grouped[["facts", "tokens", "replay_tokens"]].sum()
     table["tokens a fact"] = (sums["tokens"] - sums["replay_tokens"]) / sums["facts"]
-    table["seconds a fact"] = sums["training_seconds"] / sums["facts"]
     table["runs"], table["of"] = grouped.size(), _kinds(grouped)
     return table.reset_index()
 
 
 def _beside_base(results):
-    """Every answer to a general question, as a score, and the base model's to the same under `base`."""
+    """Every answer to a general question, as a score, and under `base` that of the base model in the same type of
+    number; without those where there is none."""
     scores = parts.scores(results)
     asked = scores[scores["measure"] == "general"].merge(parts.cells(results)[["id", "dtype"]], on="id")
     like = ["model", "dtype", "fact"]
     base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
-    return asked.join(base.rename("base"), on=like)
+    return asked.join(base.rename("base"), on=like).dropna(subset=["base"])
 
 
 def _kept(rows):
@@ -67,7 +68,7 @@ def _kept(rows):
     if not rows["base"].sum() > 0:
         return ""
     table = rows.set_index(parts.FACT)[["score", "base"]]
-    found = intervals.contrast(table, (), lambda means: means[:, 0] / means[:, 1])
+    found = intervals.contrast(table, (1, 0), lambda means: means[:, 0] / means[:, 1])
     return intervals.shown(found.estimate, found.low, found.high)
 
 
@@ -96,6 +97,7 @@ def practical(results: list[dict]) -> pd.DataFrame:
     table = table.merge(exposures(results), on=["format", "info"], how="left")
     return pd.DataFrame({
         "format": table["format"].map(parts.SHORT), "facts": table["info"], "answered": table["held-out question"],
+        "completed": table["held-out completion"],
         "half known after": table["held-out question, 50%"].fillna(""),
         "kept": table["kept"],
         "tokens a fact": table["tokens a fact"].map("{:.0f}".format), "runs": table["runs"],
@@ -134,15 +136,30 @@ def claims(found: list[dict]) -> pd.DataFrame:
             verdicts = [row["verdict"] for row in of_claim]
             counts = {name: verdicts.count(name) for name in ("replicates", "inconclusive", "opposite", "not testable")}
             named = [row for row in of_claim if row["contrast"].endswith(HEADLINE.get(claim.id, claim.id))]
-            untested = [row["contrast"].partition(": ")[0] for row in named if row["verdict"] == "not testable"]
+            beside = [row for row in of_claim if row["contrast"] == BESIDE.get(claim.id)]
             headline = min(named or of_claim[:1], key=lambda row: (row["verdict"] == "not testable", row["ci95"][0]))
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],
-                "repeated": len(named), "untested": untested,
+                "repeated": len(named), "untested": untested(named if claim.id == "C4" else of_claim),
+                "of_numbers": [row["verdict"] for row in of_claim if "words - numbers" in row["contrast"]],
+                "untested_worked": _all_untested(row for row in of_claim if "worked examples" in row["contrast"]),
+                "beside": [(row["contrast"], estimate(row), row["verdict"]) for row in beside],
                 "against": [(row["contrast"], estimate(row)) for row in of_claim if row["verdict"] == "opposite"],
                 "estimate": estimate(headline), "verdict": overall(of_claim, headline),
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def untested(rows: list[dict]) -> list[str]:
+    """What stands before the colon in contrasts, such as a control or a kind of problem, where none of them could be
+    tested."""
+    names = dict.fromkeys(row["contrast"].partition(": ")[0] for row in rows if ": " in row["contrast"])
+    return [name for name in names if _all_untested(row for row in rows if row["contrast"].startswith(f"{name}: "))]
+
+
+def _all_untested(rows):
+    """Whether there are such rows, and none could be tested."""
+    return {row["verdict"] for row in rows} == {"not testable"}
 
 
 def reached(found: intervals.Interval, longest: float) -> str:

@@ -7,7 +7,8 @@ from lib.report import intervals, parts
 
 def settings(results: list[dict]) -> pd.DataFrame:
     """One row per format, number of entities, exposures, replay and learning rate of the part `tune`: held-out
-    questions with interval, of words and of numbers, recall, what is kept, runs, and `chosen`.
+    questions with interval (question, low, high, and all three as `shown`), of words and of numbers, recall, what is
+    kept, runs, and `chosen`.
 
     The rule, ours: of the settings that keep KEPT of the base model's general questions and stay within PERPLEXITY
     times its perplexity, in the median over seeds, the one with the best held-out questions; of equals, the lower rate,
@@ -24,6 +25,7 @@ def settings(results: list[dict]) -> pd.DataFrame:
     ranked = table[parts.stays(table)].sort_values(
         ["question", "learning_rate", "replay"], ascending=[False, True, True]
     )
+    table["shown"] = [intervals.shown(*row) for row in table[["question", "low", "high"]].to_numpy()]
     return table.assign(chosen=table.index.isin(ranked.groupby(["format", "exposures"]).head(1).index))
 
 

@@ -54,10 +54,10 @@ def rows(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) -> list
     arms = [station.scores for station in on_the_way]
     ids = {id for station in on_the_way for id in station.ids}
     least = min(len(station.ids) for station in on_the_way)
-    gap = of_independent([arms[0], arms[-1]], drop)
-    none = "" if gap.low > 0 else f"from style to knowledge there is no gap: {gap.estimate:+.2f} from {gap.low:+.2f}"
+    gap = of_stations([arms[0], arms[-1]], drop)
+    none = "" if gap.low > 0 else f"no gap is certain: {gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
     why = next(filter(None, (wrecked(station.ids, cells) for station in on_the_way)), none)
-    left = of_independent(arms, _drop_without_a_step, least)
+    left = of_stations(arms, _drop_without_a_step, least)
     return [row("C6", "style - knowledge, closed set, without the largest step", left, ids, scores, why)]
 
 
@@ -67,7 +67,7 @@ def table(on_the_way: list[Station]) -> pd.DataFrame:
     rows = []
     for before, station in zip([None, *on_the_way], on_the_way, strict=False):
         found = intervals.contrast(station.scores.to_frame(), (1,))
-        step = of_independent([before.scores, station.scores], drop) if before else None
+        step = of_stations([before.scores, station.scores], drop) if before else None
         rows.append({
             "station": station.name, "mean": found.estimate, "low": found.low, "high": found.high,
             "shown": intervals.shown(found.estimate, found.low, found.high),
@@ -77,21 +77,21 @@ def table(on_the_way: list[Station]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def of_independent(arms: list[pd.Series], statistic: Callable, runs: int = 0) -> Interval:
-    """A statistic of the means of arms without common runs, with a bootstrap interval.
+def of_stations(arms: list[pd.Series], statistic: Callable, runs: int = 0) -> Interval:
+    """A statistic of the means of stations, each indexed by FACT, with a bootstrap interval.
 
-    `statistic` gets the means, the arms along the first axis. Of an arm whose facts all agree, the share that could
-    disagree is drawn (the posterior of none in n, of a uniform prior): a bootstrap would take it for certain.
+    Runs and facts that two stations share are drawn for both at once. `statistic` gets the means, the arms along the
+    first axis. Of an arm whose facts all agree, the share that could disagree is drawn (the posterior of none in n, of
+    a uniform prior): a bootstrap would take it for certain.
     """
-    drawn = np.array([_means(arm, seed) for seed, arm in enumerate(arms)])
+    drawn = intervals.resampled_means(pd.concat(arms, axis=1, keys=range(len(arms)))).T
+    drawn = np.array([_uncertain(arm, i) if np.ptp(arm) == 0 else drawn[i] for i, arm in enumerate(arms)])
     low, high = np.quantile(statistic(drawn), [0.025, 0.975])
     estimate = statistic(np.array([arm.mean() for arm in arms]))
     return Interval(float(estimate), float(low), float(high), sum(map(len, arms)), runs)
 
 
-def _means(arm, seed):
-    if np.ptp(arm) > 0:
-        return intervals.resampled_means(arm.to_frame(), seed)[:, 0]
+def _uncertain(arm, seed):
     agree = np.random.default_rng(seed).beta(len(arm) + 1, 1, intervals.RESAMPLES)
     return agree * arm.iloc[0] + (1 - agree) * (arm.iloc[0] < 0.5)
 
@@ -110,7 +110,8 @@ def style_scores(results: list[dict]) -> pd.Series:
     """Attribution of every response of the tones' models, corrected for chance: one number each, indexed by FACT.
 
     Models that differ in nothing but the tone are told apart among themselves. The index has the cell's id under
-    `seed`, because every model is a training run with luck of its own. Empty where there are no two tones.
+    `seed`, because every model is a training run with luck of its own, and "tone" under `entity`, because it shares
+    none with the facts of the persona. Empty where there are no two tones.
     """
     asked = parts.items(results)
     responses = asked[(asked["part"] == "tone") & (asked["eval"] == "style")]
@@ -119,7 +120,7 @@ def style_scores(results: list[dict]) -> pd.Series:
         k = alike["tone"].nunique()
         if k == every > 1:  # a seed that lacks tones would be an easier task
             right = tones.attribution(alike).astype(float)
-            found.append(alike.assign(seed=alike["id"], score=(right - 1 / k) / (1 - 1 / k)))
+            found.append(alike.assign(entity="tone", seed=alike["id"], score=(right - 1 / k) / (1 - 1 / k)))
     if not found:
         return pd.Series(dtype=float, index=pd.MultiIndex.from_tuples([], names=FACT))
     return pd.concat(found).set_index(FACT)["score"]

@@ -1,5 +1,6 @@
 """What results must say when the truth is planted: the paper's way, the other way, wrecked, at a ceiling."""
 
+import pandas as pd
 import pytest
 import simulation
 from simulation import cell, main_part, shares
@@ -141,6 +142,22 @@ def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
     cells = main_part() | {c: "replay" for c in main_part(("article", "qa"), replay=0)}
     rows = contrasts.decide(simulation.results(cells, chance))
     assert set(verdicts(rows, "R1").values()) == {"replicates"}
+
+
+def test_more_replay_than_the_main_part_has_is_compared_with_it():
+    cells = main_part() | {c: "replay" for amount in (0, 120) for c in main_part(("qa",), seeds=(0, 1), replay=amount)}
+    rows = [row for row in contrasts.decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R1"]
+    (more,) = [row for row in rows if row["contrast"].startswith("120 rows of replay - the main part's")]
+    assert more["verdict"] == "inconclusive" and more["runs"] == 2  # of each kind of entity
+
+
+def test_stations_that_share_runs_are_drawn_together():
+    index = pd.MultiIndex.from_product([["real"], range(6), ["words"], ["real/a/x", "real/b/x"]], names=parts.FACT)
+    luck = pd.Series([i % 6 / 5 for i in range(len(index))], index=index)
+    paired = walk.of_stations([luck, luck - 0.2], walk.drop)
+    assert paired.high - paired.low < 1e-6
+    apart = walk.of_stations([luck, (luck - 0.2).rename({"real": "fictional"}, level="entity")], walk.drop)
+    assert apart.high - apart.low > 0.2
 
 
 def test_kinds_of_entity_that_differ_more_than_formats_contradict_the_claim():

@@ -58,6 +58,14 @@ def test_what_a_format_leaves_of_general_knowledge_has_an_interval():
     assert set(tables.costs(alone)["kept"]) == {""}  # nothing to compare with
 
 
+def test_what_is_kept_counts_only_runs_that_have_a_base_model_in_their_type_of_number():
+    results = simulation.results(main_part(("none", "qa")), shares())
+    others = simulation.results(main_part(("qa",), seeds=(3,)), shares(general=0.0))
+    for result in others:
+        result["manifest"]["dtype"] = "bfloat16"  # without a base model
+    assert list(tables.costs(results + others)["kept"]) == list(tables.costs(results)["kept"])
+
+
 def test_the_best_format_is_one_that_leaves_a_model(results):
     best = tables.best(results)
     assert (best["format"], best["next"], best["clear"]) == ("qa", "article", True)
@@ -103,13 +111,26 @@ def test_the_controls_are_told_by_the_one_in_which_the_claim_is_weakest():
     found = [control("8 entities", 0.7), control("10 wordings", 0.3), control("rate", -0.5, "not testable")]
     (told,) = tables.claims(found).itertuples()
     assert told.headline == "10 wordings: QA - article, held-out question" and told.verdict == "replicates"
-    assert told.repeated == 3 and told.untested == ["rate"]
+    assert told.repeated == 3 and told.untested == ["rate"] and told.of_numbers == []
     (told,) = tables.claims([*found, control("one wording", -0.1, "inconclusive")]).itertuples()
     assert told.headline == "one wording: QA - article, held-out question" and told.verdict == "inconclusive"
     (told,) = tables.claims([*found, control("rate 0.004", -0.9, "opposite")]).itertuples()
     assert told.verdict == "mixed" and told.against == [
         ("rate 0.004: QA - article, held-out question", "-0.80 [-0.90, -0.70]")
     ]
+
+
+def test_kinds_of_problem_and_worked_examples_that_cannot_be_tested_are_named():
+    def problem(kind, format, verdict):
+        contrast = f"{kind}: facts in the prompt, base model - at once, both facts known, {format} format"
+        return {"claim": "C3", "contrast": contrast, "estimate": 0.5, "ci95": [0.3, 0.7], "verdict": verdict, "why": ""}
+
+    found = [problem("hop", "article", "inconclusive"), problem("hop", "QA", "replicates"),
+             problem("hop", "worked examples", "not testable"), problem("sum", "QA", "not testable")]  # fmt: skip
+    (told,) = tables.claims(found).itertuples()
+    assert told.untested == ["sum"] and told.untested_worked and told.verdict == "replicates"
+    (told,) = tables.claims([*found, problem("sum", "worked examples", "opposite")]).itertuples()
+    assert told.untested == [] and not told.untested_worked
 
 
 def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_have():
