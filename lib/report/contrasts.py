@@ -63,15 +63,16 @@ def of_contrast(
 
 
 def shared(arms: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Of each arm the draws of facts that all arms have: an arm of other draws would have other luck."""
-    runs = [pd.MultiIndex.from_frame(arm[RUN]) for arm in arms]
+    """Of each arm the draws of facts that all arms have in one type of number: an arm of other draws would have other
+    luck, and one in another type is rounded otherwise."""
+    runs = [pd.MultiIndex.from_frame(arm[[*RUN, "dtype"]]) for arm in arms]
     return [arm[of.isin(reduce(pd.MultiIndex.intersection, runs))] for arm, of in zip(arms, runs, strict=True)]
 
 
 def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The settings that a control varies: a label, and its cells with those of the main part for a missing format.
 
-    Of the main part only the draws of facts that the control has count.
+    Of the main part only the draws of facts that the control has count, in its type of number.
     """
     found = []
     main = scores[scores["part"] == "main"]
@@ -80,7 +81,7 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         filled = ["article", "qa"] if part in ("volume", "capacity") else []
         for value, cells in scores[scores["part"] == part].groupby(column):
             lacks = main["format"].isin(filled) & ~main["format"].isin(cells["format"])
-            missing = main[lacks].merge(cells[["entity", "seed"]].drop_duplicates())
+            missing = main[lacks].merge(cells[[*RUN, "dtype"]].drop_duplicates())
             found.append((called(value), pd.concat([cells, missing])))
     return found
 

@@ -65,7 +65,7 @@ def cells(results: list[dict]) -> pd.DataFrame:
             **{key: training.get(key) for key in ("tokens", "replay_tokens", "steps", "tokens_per_second")},
             "training_seconds": training.get("seconds", 0.0),
             "evaluation_seconds": training.get("evaluation_seconds", 0.0),
-            **{key: result["manifest"][key] for key in ("dtype", "seconds", "peak_memory_mb")},
+            **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
             "general": left["strict"], "unlike": _unlike(result), "perplexity": left["perplexity"],
         })  # fmt: skip
     table = pd.DataFrame(rows)
@@ -135,4 +135,4 @@ def _unlike(result):
 
 
 def _parameters(result):
-    return {**result["cell"], "id": result["id"], "part": result["part"]}
+    return {**result["cell"], "id": result["id"], "part": result["part"], "dtype": result["manifest"]["dtype"]}

@@ -57,7 +57,7 @@ def _beside_base(results):
     """Every answer to a general question, as a score, and under `base` that of the base model in the same type of
     number; without those where there is none."""
     scores = parts.scores(results)
-    asked = scores[scores["measure"] == "general"].merge(parts.cells(results)[["id", "dtype"]], on="id")
+    asked = scores[scores["measure"] == "general"]
     like = ["model", "dtype", "fact"]
     base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
     return asked.join(base.rename("base"), on=like).dropna(subset=["base"])

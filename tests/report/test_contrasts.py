@@ -134,6 +134,16 @@ def test_an_arm_that_has_more_runs_than_another_changes_nothing():
         assert both and all(a["estimate"] == b["estimate"] and a["ci95"] == b["ci95"] for a, b in both), claim
 
 
+def test_runs_in_one_type_of_number_are_not_compared_with_runs_in_another():
+    results = simulation.results(main_part(entities=("fictional",)), shares())
+    whole = next(row for row in contrasts.decide(results) if row["contrast"] == "QA - article, held-out question")
+    for result in results:
+        if result["cell"]["format"] == "article" and result["cell"]["seed"] == 0:
+            result["manifest"]["dtype"] = "bfloat16"
+    left = next(row for row in contrasts.decide(results) if row["contrast"] == "QA - article, held-out question")
+    assert (whole["runs"], left["runs"]) == (3, 2)
+
+
 def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
     def chance(cell, evaluation, info):
         kept = 0.75 if cell.replay else 0.15
