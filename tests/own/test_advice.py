@@ -84,8 +84,8 @@ def test_where_only_a_wrecked_model_knows_the_facts_the_reader_is_told_so():
 def result(items):
     base = {"eval": "question", "info": "words", "lenient": None, "choice": None, "chance": None, "other": None,
             "kind": None}  # fmt: skip
-    return {"id": "a", "part": "main", "cell": {"format": "qa", "entity": "x.json", "seed": 0}, "manifest": {"dtype": "float32"},
-            "items": [{**base, **item} for item in items]}  # fmt: skip
+    return {"id": "a", "part": "main", "cell": {"format": "qa", "entity": "x.json", "seed": 0},
+            "manifest": {"dtype": "float32"}, "items": [{**base, **item} for item in items]}  # fmt: skip
 
 
 def test_a_question_in_which_the_value_stands_already_is_not_counted():
