@@ -9,7 +9,7 @@ from lib.report.claims import BESIDE, CLAIMS, HEADLINE
 REACHED = (0.5, 0.8)
 MEASURES = {"recall": "recall", "question": "held-out question", "completion": "held-out completion"}
 TAUGHT = ("main", "replay", "formats")  # the parts whose formats are compared
-LEFT = ["general", "kept", "kept_unlike", "perplexity", "ppl_ratio"]
+LEFT = ["general", "kept_unlike", "perplexity", "ppl_ratio"]
 
 
 def formats(results: list[dict], of=TAUGHT, by=("format", "replay", "info")) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFra
     entity the runs are. What is left is the median over runs, but for `kept`: that is of all runs together, with its
     95 % interval over runs and questions."""
     grouped = parts.trained(parts.cells(results), *of).groupby(list(by))
-    table = grouped[[name for name in LEFT if name != "kept"]].median()
+    table = grouped[LEFT].median()
     left = parts.trained(_beside_base(results), *of).groupby(list(by))
     kept = {key if len(by) > 1 else key[0]: _kept(rows) for key, rows in left}
     table["kept"] = [kept.get(key, "") for key in table.index]
@@ -83,7 +83,7 @@ def regime(results: list[dict]) -> dict | None:
     main = parts.trained(parts.cells(results), "main")
     if main["kept"].isna().all():
         return None
-    return main[LEFT].median().to_dict() | {"runs": len(main), "wrecked": int(main["wrecked"].sum())}
+    return main[["kept", *LEFT]].median().to_dict() | {"runs": len(main), "wrecked": int(main["wrecked"].sum())}
 
 
 def practical(results: list[dict]) -> pd.DataFrame:
