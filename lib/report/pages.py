@@ -94,11 +94,13 @@ def report(title: str, introduction: str, notebooks: list[Path]) -> str:
 
 
 def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits: str = ".2f") -> str:
-    """A table in markdown: these columns under these headings (default: all), shares in two digits."""
+    """A table in markdown: these columns under these headings (default: all), shares in two digits, true as yes."""
     columns = columns or {name: name for name in frame.columns}
     shown = frame[list(columns)].rename(columns=columns)
     shown = shown.astype(object).where(shown.notna(), "")
     escaped = shown.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
+    for name in frame[list(columns)].select_dtypes(bool):
+        escaped[columns[name]] = frame[name].map({True: "yes", False: ""})
     return escaped.to_markdown(index=False, floatfmt=digits)
 
 

@@ -48,7 +48,8 @@ def save(figure, study: str, name: str) -> Path:
 def shares(table: pd.DataFrame, x: str, label: str):
     """Shares with intervals by a column, one mark a group: for yardsticks such as the ceiling of two-fact questions.
 
-    `table` has mean, low, high, `x` and `group`; a dash is `chance` where it has one."""
+    `table` has mean, low, high, facts, `x` and `group`; the number above an interval is its facts; a dash is `chance`
+    where the table has one."""
     order, groups = table[x].unique(), table["group"].unique()
     at = np.arange(len(order))
     figure, ax = plt.subplots(figsize=(1.5 * len(order) + 2.5, 3.4))
@@ -57,6 +58,11 @@ def shares(table: pd.DataFrame, x: str, label: str):
         shift = (i - (len(groups) - 1) / 2) * min(0.18, 0.8 / len(groups))
         fill = "black" if i == 0 else plt.cm.Greys(0.15 + 0.6 * i / len(groups))
         points(ax, at + shift, rows, "os^DvP"[i % 6], fill, group)
+        for place, row in zip(at + shift, rows.itertuples(), strict=True):
+            if not np.isnan(row.mean):
+                ax.annotate(
+                    f"{row.facts:.0f}", (place, row.high), (0, 3), textcoords="offset points", ha="center", fontsize=7
+                )
     if "chance" in table:
         chance = table.groupby(x)["chance"].first().reindex(order)
         ax.hlines(chance, at - 0.4, at + 0.4, color="black", ls=":", label="chance")

@@ -48,7 +48,7 @@ def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFra
     kept = {key if len(by) > 1 else key[0]: _kept(rows) for key, rows in left}
     table["kept"] = [kept.get(key, "") for key in table.index]
     sums = grouped[["facts", "tokens", "replay_tokens"]].sum()
-    table["tokens a fact"] = (sums["tokens"] - sums["replay_tokens"]) / sums["facts"]
+    table["tokens a fact"] = ((sums["tokens"] - sums["replay_tokens"]) / sums["facts"]).round().astype(int)
     table["runs"], table["of"] = grouped.size(), _kinds(grouped)
     return table.reset_index()
 
@@ -100,7 +100,7 @@ def practical(results: list[dict]) -> pd.DataFrame:
         "completed": table["held-out completion"],
         "half known after": table["held-out question, 50%"].fillna(""),
         "kept": table["kept"],
-        "tokens a fact": table["tokens a fact"].map("{:.0f}".format), "runs": table["runs"],
+        "tokens a fact": table["tokens a fact"], "runs": table["runs"],
     })  # fmt: skip
 
 
