@@ -14,7 +14,7 @@ from simulation import shares
 
 from lib.errors import UserError
 from lib.paths import NOTEBOOKS, ROOT
-from lib.report import draw, pages, scorer
+from lib.report import contrasts, draw, pages, scorer
 from lib.study import store
 from lib.study.grid import load_grid
 
@@ -137,6 +137,26 @@ def test_the_projects_pages_tell_of_a_study_that_is_stopped_wrecked_or_read(stud
     assert f", {len(cells) - 2} of its {len(cells)} cells.*" in text("README.md")
     for name in ("findings.md", "README.md"):
         assert "No format can be recommended" in text(name) and "nan" not in text(name)
+
+
+def test_findings_have_every_contrast_in_one_row_and_its_reason_where_it_cannot_be_tested(study):
+    simulation.study(study, load_grid("quick"), shares(qa=1.0))
+    found = contrasts.decide(store.load(study))
+    page = pages.project_pages(study)[pages.PAGES["findings.md.j2"]]
+    lines = page.replace("\\|", "/").replace("<br>", "|").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("|")]
+    assert {row["verdict"] == "not testable" for row in found} == {True, False}
+    for contrast in found:
+        (row,) = (row for row in rows if contrast["contrast"].replace("|", "/") in row)
+        assert (contrast["why"] or contrast["verdict"]) in row
+
+
+def test_a_table_says_true_as_yes_and_one_as_a_number():
+    shown = pages.markdown(
+        pd.DataFrame({"chosen": [True, False], "runs": [1, 0]}), {"chosen": "chosen", "runs": "runs"}
+    )
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    assert rows[2:] == [["yes", "1"], ["", "0"]]
 
 
 @pytest.mark.parametrize("page", sorted(pages.PAGES.values()))
