@@ -72,7 +72,8 @@ def shared(arms: list[pd.DataFrame]) -> list[pd.DataFrame]:
 def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The settings that a control varies: a label, and its cells with those of the main part for a missing format.
 
-    Of the main part only the draws of facts that the control has count, in its type of number.
+    The label names the format that is varied where the other is the main part's. Of the main part only the draws of
+    facts that the control has count, in its type of number.
     """
     found = []
     main = scores[scores["part"] == "main"]
@@ -82,7 +83,8 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         for value, cells in scores[scores["part"] == part].groupby(column):
             lacks = main["format"].isin(filled) & ~main["format"].isin(cells["format"])
             missing = main[lacks].merge(cells[[*RUN, "dtype"]].drop_duplicates())
-            found.append((called(value), pd.concat([cells, missing])))
+            only = f" ({SHORT[cells['format'].iloc[0]]} only)" if len(missing) else ""
+            found.append((called(value) + only, pd.concat([cells, missing])))
     return found
 
 

@@ -61,7 +61,6 @@ def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
         "planned": len(store.parts(study)),
         "models": sorted(set(cells["model"])),
         "process_hours": cells["seconds"].sum() / 3600,
-        "dtypes": " and ".join(f"{n} cells computed in {dtype}" for dtype, n in cells["dtype"].value_counts().items()),
         "machines": sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread a cell)" for m in manifests}),
         "commits": sorted({m["git_commit"] or "unknown" for m in manifests}),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items() if number),

@@ -60,9 +60,8 @@ def shares(table: pd.DataFrame, x: str, label: str):
         points(ax, at + shift, rows, "os^DvP"[i % 6], fill, group)
         for place, row in zip(at + shift, rows.itertuples(), strict=True):
             if not np.isnan(row.mean):
-                ax.annotate(
-                    f"{row.facts:.0f}", (place, row.high), (0, 3), textcoords="offset points", ha="center", fontsize=7
-                )
+                count = ax.annotate(f"{row.facts:.0f}", (place, row.high), (0, 3), textcoords="offset points")
+                count.set(ha="center", fontsize=7, bbox={"fc": "white", "ec": "none", "pad": 0.5})
     if "chance" in table:
         chance = table.groupby(x)["chance"].first().reindex(order)
         ax.hlines(chance, at - 0.4, at + 0.4, color="black", ls=":", label="chance")

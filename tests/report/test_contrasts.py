@@ -109,9 +109,9 @@ def test_a_control_is_compared_with_itself_and_only_takes_from_the_main_part_wha
     cells |= {cell("qa", seed=s, budget="tokens"): "volume" for s in (0, 1)}
     scores = parts.scores(simulation.results(cells, shares()))
     settings = dict(contrasts.controls(scores))
-    assert list(settings) == ["4 entities", "as many tokens"]
+    assert list(settings) == ["4 entities", "as many tokens (QA only)"]
     assert set(settings["4 entities"]["n_entities"]) == {4}
-    volume = settings["as many tokens"]
+    volume = settings["as many tokens (QA only)"]
     assert set(volume.loc[volume["format"] == "article", "part"]) == {"main"}
     assert set(volume.loc[volume["format"] == "article", "seed"]) == {0, 1}
     rows = [row for row in contrasts.decide(simulation.results(cells, shares())) if row["claim"] == "C4"]
