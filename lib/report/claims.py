@@ -83,7 +83,7 @@ COST = tuple(
 def more_replay(amounts: Iterable[int]) -> list[Contrast]:
     """Does more replay keep more? The runs with so many rows of replay against those of the main part."""
     return [
-        Contrast("R1", f"{amount} rows of replay - the main part's, general questions, {SHORT[format]} format",
+        Contrast("R2", f"{amount} rows of replay - the main part's, general questions, {SHORT[format]} format",
                  "general", ((1, {"format": format, "part": "replay", "replay": amount}),
                              (-1, {"format": format, "part": "main"})))
         for amount in amounts for format in ("article", "qa")
@@ -99,8 +99,9 @@ HEADLINE = {
     "C5": "(QA - article) - |fictional - real|, mean along training",
     "C6": "style - knowledge, closed set, without the largest step",
     "R1": COST[1].label,
+    "R2": "rows of replay - the main part's, general questions, QA format",
 }
 # Said with the headline, because it may say something else.
-BESIDE = {"C1": FORMATS[1].label}
+BESIDE = {"C1": FORMATS[1].label, "R2": "rows of replay - the main part's, general questions, article format"}
 # A real event counts as harder than a style when it falls short by more than this (our margin).
 MARGIN = 0.1

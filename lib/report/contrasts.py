@@ -54,7 +54,7 @@ def of_contrast(
         table = table.dropna()
     if table.empty:
         return []
-    why = "" if contrast.claim == "R1" else untestable(contrast.measure, table.mean(), arms, cells)
+    why = "" if contrast.claim in ("R1", "R2") else untestable(contrast.measure, table.mean(), arms, cells)
     if contrast.claim == "C1":
         why = why or unlearned(arms, scores)
     ids = {id for arm in arms for id in arm["id"]}

@@ -136,7 +136,7 @@ def claims(found: list[dict]) -> pd.DataFrame:
             verdicts = [row["verdict"] for row in of_claim]
             counts = {name: verdicts.count(name) for name in ("replicates", "inconclusive", "opposite", "not testable")}
             named = [row for row in of_claim if row["contrast"].endswith(HEADLINE.get(claim.id, claim.id))]
-            beside = [row for row in of_claim if row["contrast"] == BESIDE.get(claim.id)]
+            beside = [row for row in of_claim if claim.id in BESIDE and row["contrast"].endswith(BESIDE[claim.id])]
             headline = min(named or of_claim[:1], key=lambda row: (row["verdict"] == "not testable", row["ci95"][0]))
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],

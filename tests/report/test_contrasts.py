@@ -156,8 +156,9 @@ def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
 
 def test_more_replay_than_the_main_part_has_is_compared_with_it():
     cells = main_part() | {c: "replay" for amount in (0, 120) for c in main_part(("qa",), seeds=(0, 1), replay=amount)}
-    rows = [row for row in contrasts.decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R1"]
-    (more,) = [row for row in rows if row["contrast"].startswith("120 rows of replay - the main part's")]
+    rows = [row for row in contrasts.decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R2"]
+    (more,) = rows
+    assert more["contrast"] == "120 rows of replay - the main part's, general questions, QA format"
     assert more["verdict"] == "inconclusive" and more["runs"] == 2  # of each kind of entity
 
 

@@ -40,7 +40,7 @@ def test_the_whole_study_feeds_every_figure_but_that_of_tuning(drawn):
     loaded = store.load(drawn)
     found = json.loads((store.study_dir(drawn) / "claims.json").read_text())
     assert set(draw.figure_notebooks(loaded, found)) == set(FIGURES) - {"fig_tuning"}
-    assert {row["claim"] for row in found} == {"C1", "C2", "C3", "C4", "C5", "C6", "R1"}
+    assert {row["claim"] for row in found} == {"C1", "C2", "C3", "C4", "C5", "C6", "R1", "R2"}
 
 
 def test_every_figure_and_table_is_there_and_named_on_the_page(drawn):
