@@ -47,6 +47,7 @@ def _gap(format, sign=1):
     return (sign, {"format": format, "info": "words"}), (-sign, {"format": format, "info": "numbers"})
 
 
+THINGS = {"fictional": "towns", "real": "matches", "persona": "the persona"}  # what each kind of entity is about
 # Contrasts of the main part; those of C4 are these again, in the parts that vary something.
 FORMATS = tuple(
     Contrast("C1", f"QA - article, {label}", measure, ((1, {"format": "qa", **of}), (-1, {"format": "article", **of})))
@@ -56,6 +57,7 @@ FORMATS = tuple(
         ("area of question", "held-out question, mean along training", {}),
         ("question", "held-out question, words", {"info": "words"}),
         ("question", "held-out question, numbers", {"info": "numbers"}),
+        *(("completion", f"held-out completion, {things}", {"entity": entity}) for entity, things in THINGS.items()),
     )
 )
 NUMBERS = (
@@ -90,18 +92,23 @@ def more_replay(amounts: Iterable[int]) -> list[Contrast]:
     ]  # fmt: skip
 
 
-# The contrast that stands for each claim in a table of one row a claim; of C4, in the control where it is weakest.
+# The contrast that stands for each claim in a table of one row a claim; of C3 and C4, where it is weakest.
 HEADLINE = {
     "C1": FORMATS[2].label,
     "C2": NUMBERS[-1].label,  # of recall: to retain is to recall, and articles teach few answers to held-out questions
-    "C3": "hop: facts in the prompt, base model - at once, both facts known, QA format",  # the kind that it can do
+    "C3": "facts in the prompt, base model - at once, both facts known, QA format",  # of kinds that it can do
     "C4": FORMATS[0].label,
-    "C5": "(QA - article) - |fictional - real|, mean along training",
+    "C5": "|QA - article| - |fictional - real|, mean along training",
     "C6": "style - knowledge, closed set, without the largest step",
     "R1": COST[1].label,
     "R2": "rows of replay - the main part's, general questions, QA format",
 }
 # Said with the headline, because it may say something else.
-BESIDE = {"C1": FORMATS[1].label, "R2": "rows of replay - the main part's, general questions, article format"}
+BESIDE = {
+    "C1": FORMATS[1].label,
+    "C2": NUMBERS[-2].label,
+    "C3": f"hop of towns: {HEADLINE['C3']}",
+    "R2": "rows of replay - the main part's, general questions, article format",
+}
 # A real event counts as harder than a style when it falls short by more than this (our margin).
 MARGIN = 0.1

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.report import intervals, parts, walk
-from lib.report.claims import COST, FORMATS, MARGIN, NUMBERS, REPEATED, Contrast, more_replay
+from lib.report.claims import COST, FORMATS, MARGIN, NUMBERS, REPEATED, THINGS, Contrast, more_replay
 from lib.report.intervals import RUN
 from lib.report.parts import FACT, SHORT
 from lib.report.verdicts import row, unlearned, untestable
@@ -89,7 +89,8 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:
-    """Two-fact questions against the same with both facts in the prompt, for each kind that the base model can do.
+    """Two-fact questions against the same with both facts in the prompt, for each kind that the base model can do, and
+    each kind of entity.
 
     A kind whose ceiling is not above chance by its interval is not testable on this model. Compared are the problems
     whose two facts the trained model answers.
@@ -98,7 +99,7 @@ def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) ->
     asked = asked[asked["part"].isin(["main", "formats"])].astype({"strict": float})
     told = asked[(asked["eval"] == "reasoning_in_context") & (asked["format"] == "none")]
     rows = []
-    for kind, ceiling in told.groupby("kind"):
+    for (kind, entity), ceiling in told.groupby(["kind", "entity"]):
         found = intervals.accuracy(ceiling, ["kind"]).iloc[0]
         chance = chance_of(ceiling)
         shown = intervals.shown(*found[["mean", "low", "high"]])
@@ -107,12 +108,14 @@ def reasoning(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) ->
             said += f", and of the closed set it chooses {intervals.shown(chosen.mean, chosen.low, chosen.high)} right"
         weak = "" if found["low"] > chance else said
         for format, (evaluation, how) in product(("article", "qa", "chat", "worked"), HOW.items()):
-            trained = asked[(asked["eval"] == evaluation) & (asked["format"] == format) & (asked["kind"] == kind)]
+            of = {"eval": evaluation, "format": format, "kind": kind, "entity": entity}
+            trained = asked[(asked[list(of)] == list(of.values())).all(axis=1)]
             trained = trained[both_known(trained, asked)]
             strict = [arm.groupby([*FACT, "other"])["strict"].mean() for arm in (ceiling, trained)]
             table = pd.concat(strict, axis=1, keys=range(2)).dropna().reset_index("other", drop=True)
             if len(table):
-                name = f"{kind}: facts in the prompt, base model - {how}, both facts known, {SHORT[format]} format"
+                told_how = f"facts in the prompt, base model - {how}, both facts known, {SHORT[format]} format"
+                name = f"{kind} of {THINGS[entity]}: {told_how}"
                 why = weak or untestable("reasoning", table.mean(), [trained], cells)
                 rows.append(row("C3", name, intervals.contrast(table, (1, -1)), set(trained["id"]), scores, why))
     return rows
@@ -149,7 +152,7 @@ def kinds(main: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:
             if set(arms) <= set(table.columns):
                 found = intervals.contrast(table[arms], (1, 1, -1, -1), _lead)
                 why = untestable(measure, table[arms].mean(), [of], cells)
-                name = f"(QA - article) - |{other} - real|, {label}"
+                name = f"|QA - article| - |{other} - real|, {label}"
                 rows.append(row("C5", name, found, set(of["id"]), main, why))
     return rows
 
@@ -159,7 +162,7 @@ def _lead(means):
     do."""
     gap = (means[:, 0] + means[:, 1] - means[:, 2] - means[:, 3]) / 2
     kind = (means[:, 0] - means[:, 1] + means[:, 2] - means[:, 3]) / 2
-    return gap - np.abs(kind)
+    return np.abs(gap) - np.abs(kind)
 
 
 def events(results: list[dict], main: pd.DataFrame, cells: pd.DataFrame) -> list[dict]:

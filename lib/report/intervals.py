@@ -50,22 +50,23 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
     fact. All arms are resampled alike, so that what is paired stays paired. With one run of a kind the luck of a run is
     not covered. Where fewer than FEW facts differ between two arms, the interval leaves zero out only if an exact sign
-    test does (two-sided, 5 %). Where all facts agree, the exact bound on the share that could disagree (the rule of
-    three) takes the place of an interval of no width.
+    test does (two-sided, 5 %). Where all facts agree, or none differs between the arms, the exact bound on the share
+    that could disagree (the rule of three) takes the place of an interval of no width.
     `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
     means = table.mean().to_numpy()[None]
     estimate = float(combine(means)[0])
-    size = {"facts": len(table), "runs": least_runs(table)}
-    if all(np.ptp(table[column].dropna()) == 0 for column in table):
+    size = {"facts": _distinct(table), "runs": least_runs(table)}
+    whole = statistic is None and table.notna().all(axis=None)
+    if all(np.ptp(table[column].dropna()) == 0 for column in table) or (whole and not (table @ np.array(signs)).any()):
         disagree = 1 - 0.05 ** (1 / table.count().min())
         least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
         low = min(float(low), estimate)  # corrected for chance, a score may be below 0
         return Interval(estimate, low, float(high), **size)
     low, high = np.quantile(combine(resampled_means(table)), [0.025, 0.975])
-    if statistic is None and len(signs) == 2 and table.notna().all(axis=None):
+    if whole and len(signs) == 2:
         differing = np.sign(table @ np.array(signs)).loc[lambda sign: sign != 0]
         if len(differing) < FEW and binomtest(int((differing > 0).sum()), max(1, len(differing))).pvalue > 0.05:
             low, high = min(low, 0), max(high, 0)
@@ -74,20 +75,37 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
 
 def resampled_means(table: pd.DataFrame) -> np.ndarray:
     """RESAMPLES x columns means: runs drawn with replacement within a kind of entity, profiles within a run, and
-    facts within a profile."""
+    facts within a profile. General questions are the same in every run, so they are drawn once for all runs: crossed
+    with runs, not nested in them (the pigeonhole bootstrap, Owen 2007)."""
     rng = np.random.default_rng(0)
     values = table.to_numpy(dtype=float)
     present, values = ~np.isnan(values), np.nan_to_num(values)
     weights = np.zeros((RESAMPLES, len(table)))
     place = pd.Series(np.arange(len(table)), index=table.index)
+    if crossed := _crossed(table):
+        question = pd.factorize(table.index.get_level_values("fact"))[0]
+        asked = _drawn(rng, np.ones(RESAMPLES, dtype=int), question.max() + 1)
     for _, of_entity in place.groupby(level="entity"):
         runs = [run for _, run in of_entity.groupby(level="seed")]
         for run, times in zip(runs, _drawn(rng, np.ones(RESAMPLES, dtype=int), len(runs)).T, strict=True):
+            if crossed:
+                weights[:, run] = times[:, None] * asked[:, question[run]]
+                continue
             profiles = [alike for _, alike in run.groupby(run.index.get_level_values("fact").map(profile), sort=False)]
             for alike, times_of in zip(profiles, _drawn(rng, times, len(profiles)).T, strict=True):
                 weights[:, alike] = _drawn(rng, times_of, len(alike))
     with np.errstate(invalid="ignore"):
         return np.nan_to_num((weights @ values) / (weights @ present), nan=0.0)
+
+
+def _crossed(table):
+    """Whether the rows are general questions, which all runs are asked alike."""
+    return bool(table.index.get_level_values("fact").str.startswith("general/").all())
+
+
+def _distinct(table):
+    """How many facts, or how many general questions, which every run is asked."""
+    return table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
 
 
 def _drawn(rng, times, n):

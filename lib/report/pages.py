@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from lib.evaluate import general
 from lib.paths import RESULTS, ROOT
 from lib.report import contrasts, parts, scorer, tables, tuning, walk
 from lib.report.claims import CLAIMS, TEMPLATES
@@ -33,6 +34,8 @@ def project_pages(study: str | None = None) -> dict[Path, str]:
         "tuned": tuning.settings(store.load("tune")),
         "practical": tables.practical(loaded),
         "best": tables.best(loaded),
+        "besides": tables.asked_besides(loaded),
+        "unlike": len(general.unlike_replay()),
         "estimate": tables.estimate,
         "walk": walk.table(walk.stations(loaded)),
         "quick_trained": sum(result["training"] is not None for result in store.load("quick")),

@@ -12,7 +12,7 @@ from lib.study import store
 
 # Colour and marker of each format; the lightness of the colours differs as well.
 FORMATS = {
-    "article": ("#d95f02", "o"), "qa": ("#08306b", "s"), "chat": ("#5e9bc8", "^"),
+    "article": ("#c2510a", "o"), "qa": ("#08306b", "s"), "chat": ("#92c5de", "^"),
     "blanks": ("#7a7a7a", "D"), "worked": ("#a6761d", "v"), "mixed": ("#b3b3b3", "P"),
 }  # fmt: skip
 ENTITIES = {"fictional": "invented towns", "real": "2026 World Cup matches", "persona": "the model's persona"}

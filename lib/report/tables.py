@@ -41,11 +41,13 @@ def exposures(results: list[dict]) -> pd.DataFrame:
 def costs(results: list[dict], of=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
     """Of these parts, by format and replay: what is left of other knowledge, what a fact costs, and of which kinds of
     entity the runs are. What is left is the median over runs, but for `kept`: that is of all runs together, with its
-    95 % interval over runs and questions."""
+    95 % interval over runs and questions. `kept_median` is of the median run, which the rule for wrecked models asks.
+    """
     grouped = parts.trained(parts.cells(results), *of).groupby(list(by))
     table = grouped[LEFT].median()
     left = parts.trained(_beside_base(results), *of).groupby(list(by))
     kept = {key if len(by) > 1 else key[0]: _kept(rows) for key, rows in left}
+    table["kept_median"] = grouped["kept"].median()
     table["kept"] = [kept.get(key, "") for key in table.index]
     sums = grouped[["facts", "tokens", "replay_tokens"]].sum()
     table["tokens a fact"] = ((sums["tokens"] - sums["replay_tokens"]) / sums["facts"]).round().astype(int)
@@ -79,11 +81,31 @@ def _kinds(grouped):
 
 def regime(results: list[dict]) -> dict | None:
     """What the main part leaves of the model, in the median over its trained runs; None without such runs, and without
-    a base model to compare with."""
+    a base model to compare with. `still` is the share of the base model's right answers that are right still."""
     main = parts.trained(parts.cells(results), "main")
     if main["kept"].isna().all():
         return None
-    return main[["kept", *LEFT]].median().to_dict() | {"runs": len(main), "wrecked": int(main["wrecked"].sum())}
+    asked = parts.trained(_beside_base(results), "main")
+    still = asked[asked["base"] > 0.5].groupby("id")["score"].mean().median()
+    of_runs = {"runs": len(main), "wrecked": int(main["wrecked"].sum()), "still": still}
+    return main[["kept", *LEFT]].median().to_dict() | of_runs
+
+
+def asked_besides(results: list[dict]) -> pd.DataFrame:
+    """Of the main part, by format: the other questions about facts, as shares with intervals; "" where a format was not
+    asked.
+
+    `made_up` is the share of entities that were never taught of which the model asserts a value, `reverse` that of
+    values from which it finds the name, `in_context` that of questions answered with the fact in the prompt.
+    """
+    items = parts.items([result for result in results if result["part"] == "main"])
+    of = items[items["eval"].isin(["unseen", "reverse", "in_context"])].astype({"strict": float})
+    made_up = of["eval"] == "unseen"
+    of = of.assign(eval=of["eval"].replace("unseen", "made_up"), strict=of["strict"].mask(made_up, 1 - of["strict"]))
+    found = intervals.accuracy(of, ["format", "eval"])
+    found["shown"] = [intervals.shown(*row) for row in found[["mean", "low", "high"]].to_numpy()]
+    wide = found.pivot(index="format", columns="eval", values="shown")
+    return wide.reindex(columns=["made_up", "reverse", "in_context"]).fillna("").rename_axis(columns=None).reset_index()
 
 
 def practical(results: list[dict]) -> pd.DataFrame:
@@ -95,11 +117,12 @@ def practical(results: list[dict]) -> pd.DataFrame:
         return table
     table = table.merge(costs(results, ["main"], ["format"]), on="format")
     table = table.merge(exposures(results), on=["format", "info"], how="left")
+    table = table.merge(asked_besides(results), on="format", how="left")
     return pd.DataFrame({
         "format": table["format"].map(parts.SHORT), "facts": table["info"], "answered": table["held-out question"],
         "completed": table["held-out completion"],
         "half known after": table["held-out question, 50%"].fillna(""),
-        "kept": table["kept"],
+        "makes up": table["made_up"].fillna(""), "kept": table["kept"],
         "tokens a fact": table["tokens a fact"], "runs": table["runs"],
     })  # fmt: skip
 
@@ -109,20 +132,23 @@ def best(results: list[dict]) -> dict | None:
     those that stay models in the median; None where no format is known to.
 
     `next` is the format after it, None where there is none, `lead` the difference with its interval, over the draws of
-    facts that all have, and `clear` whether the interval leaves out zero.
+    facts that all have, `clear` whether the interval leaves out zero, and `made_up` and `kept_unlike` what the format
+    has in asked_besides and costs.
     """
-    left = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio"]].median()
+    left = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio", "kept_unlike"]].median()
     scores = parts.trained(parts.scores(results), "main")
     asked = scores[(scores["measure"] == "question") & scores["format"].isin(left.index[parts.stays(left)])]
     table = asked.pivot_table("score", parts.FACT, "format").dropna()
     if table.empty:
         return None
     first, *rest = table.mean().sort_values(ascending=False).index
+    besides = asked_besides(results).set_index("format")["made_up"]
+    of_first = {"format": first, "made_up": besides.get(first, ""), "kept_unlike": left.loc[first, "kept_unlike"]}
     if not rest:
-        return {"format": first, "next": None, "lead": "", "clear": True}
+        return of_first | {"next": None, "lead": "", "clear": True}
     found = intervals.contrast(table[[first, rest[0]]], (1, -1))
     lead = estimate({"estimate": found.estimate, "ci95": (found.low, found.high)})
-    return {"format": first, "next": rest[0], "lead": lead, "clear": found.low > 0}
+    return of_first | {"next": rest[0], "lead": lead, "clear": found.low > 0}
 
 
 def claims(found: list[dict]) -> pd.DataFrame:
@@ -136,8 +162,9 @@ def claims(found: list[dict]) -> pd.DataFrame:
             verdicts = [row["verdict"] for row in of_claim]
             counts = {name: verdicts.count(name) for name in ("replicates", "inconclusive", "opposite", "not testable")}
             named = [row for row in of_claim if row["contrast"].endswith(HEADLINE.get(claim.id, claim.id))]
-            beside = [row for row in of_claim if claim.id in BESIDE and row["contrast"].endswith(BESIDE[claim.id])]
             headline = min(named or of_claim[:1], key=lambda row: (row["verdict"] == "not testable", row["ci95"][0]))
+            others = [row for row in of_claim if row is not headline]
+            beside = [row for row in others if claim.id in BESIDE and row["contrast"].endswith(BESIDE[claim.id])]
             rows.append({
                 **headline, "says": claim.says, "plain": claim.plain, **counts, "headline": headline["contrast"],
                 "repeated": len(named), "untested": untested(named if claim.id == "C4" else of_claim),

@@ -41,7 +41,7 @@ def wrecked(ids: Iterable[str], cells: pd.DataFrame) -> str:
         return "there is no base model to compare with"
     if not parts.stays(median):
         left = f"keep {median['kept']:.2f} of their general questions at {median['ppl_ratio']:.1f} times the perplexity"
-        return f"the models of format {parts.SHORT[of_arm['format'].iloc[0]]} {left}"
+        return f"in the median the models of format {parts.SHORT[of_arm['format'].iloc[0]]} {left}"
     return ""
 
 

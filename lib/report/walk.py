@@ -63,7 +63,7 @@ def rows(results: list[dict], scores: pd.DataFrame, cells: pd.DataFrame) -> list
 
 def table(on_the_way: list[Station]) -> pd.DataFrame:
     """One row a station: its mean score with the 95 % interval (mean, low, high, and all three as `shown`), facts and
-    runs, and the `step` to it from the station before with its interval; "" for the first."""
+    runs, and the `step` to it from the station before with its interval, "" for the first, `by` without it."""
     rows = []
     for before, station in zip([None, *on_the_way], on_the_way, strict=False):
         found = intervals.contrast(station.scores.to_frame(), (1,))
@@ -72,6 +72,7 @@ def table(on_the_way: list[Station]) -> pd.DataFrame:
             "station": station.name, "mean": found.estimate, "low": found.low, "high": found.high,
             "shown": intervals.shown(found.estimate, found.low, found.high),
             "facts": found.facts, "runs": len(station.ids),
+            "by": -step.estimate if step else 0.0,
             "step": f"{-step.estimate:+.2f} [{-step.high:+.2f}, {-step.low:+.2f}]" if step else "",
         })  # fmt: skip
     return pd.DataFrame(rows)

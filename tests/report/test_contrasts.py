@@ -15,7 +15,7 @@ def verdicts(rows, claim):
 
 def test_questions_that_teach_better_replicate_and_worse_are_the_opposite():
     better = verdicts(contrasts.decide(simulation.results(main_part(), shares())), "C1")
-    assert len(better) == 5 and set(better.values()) == {"replicates"}
+    assert len(better) == 7 and set(better.values()) == {"replicates"}
     worse = verdicts(contrasts.decide(simulation.results(main_part(), shares(qa=0.3, article=0.9))), "C1")
     assert set(worse.values()) == {"opposite"}
 
@@ -75,7 +75,7 @@ def test_kinds_of_entity_that_are_all_at_the_ceiling_cannot_be_compared():
         rows = contrasts.decide(simulation.results(main_part(), shares(**of)))
         return {row["contrast"]: row["verdict"] for row in rows if row["claim"] == "C5"}
 
-    name = "(QA - article) - |fictional - real|, held-out question"
+    name = "|QA - article| - |fictional - real|, held-out question"
     assert verdicts(qa=0.99, article=0.4)[name] == "not testable"
     assert verdicts(qa=0.7, article=0.3)[name] == "replicates"
 
@@ -83,7 +83,7 @@ def test_kinds_of_entity_that_are_all_at_the_ceiling_cannot_be_compared():
 def test_what_is_not_testable_tells_what_the_base_model_chooses_of_a_closed_set():
     cells = main_part(formats=("none", "qa"), evals="all")
     reasons = {
-        row["contrast"].partition(":")[0]: row["why"]
+        row["contrast"].partition(" of ")[0]: row["why"]
         for row in contrasts.decide(simulation.results(cells, shares(told=0.0, reasoning=0.5)))
         if row["claim"] == "C3"
     }
@@ -160,6 +160,31 @@ def test_more_replay_than_the_main_part_has_is_compared_with_it():
     (more,) = rows
     assert more["contrast"] == "120 rows of replay - the main part's, general questions, QA format"
     assert more["verdict"] == "inconclusive" and more["runs"] == 2  # of each kind of entity
+
+
+def test_reasoning_is_decided_for_each_kind_of_entity_and_the_claim_where_it_holds_least():
+    def on_towns_alone(cell, evaluation, info):
+        weak = evaluation.startswith("reasoning") and cell.entity == "fictional" and cell.format != "none"
+        return 0.0 if weak else 1.0
+
+    rows = contrasts.decide(simulation.results(main_part(("qa", "none"), evals="all"), on_towns_alone))
+    found = verdicts(rows, "C3")
+    name = "facts in the prompt, base model - at once, both facts known, QA format"
+    assert found[f"hop of towns: {name}"] == "replicates" and found[f"hop of matches: {name}"] == "inconclusive"
+    claim = tables.claims(rows).set_index("claim").loc["C3"]
+    assert claim["verdict"] == "inconclusive" and claim["headline"] != f"hop of towns: {name}"
+    assert [(contrast, verdict) for contrast, _, verdict in claim["beside"]] == [
+        (f"hop of towns: {name}", "replicates")
+    ]
+
+
+def test_formats_that_lie_apart_count_more_than_kinds_whichever_is_ahead():
+    def articles_ahead(cell, evaluation, info):
+        return {"article": 0.8, "qa": 0.2}.get(cell.format, 0.0) if evaluation == "completion" else 0.6
+
+    rows = contrasts.decide(simulation.results(main_part(), articles_ahead))
+    assert verdicts(rows, "C5")["|QA - article| - |fictional - real|, held-out completion"] == "replicates"
+    assert verdicts(rows, "C1")["QA - article, held-out completion, matches"] == "opposite"
 
 
 def test_stations_that_share_runs_are_drawn_together():

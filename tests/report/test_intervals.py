@@ -57,6 +57,21 @@ def test_arms_of_different_facts_are_compared_by_their_means():
     assert found.estimate == pytest.approx(0.5) and found.low > 0.4
 
 
+def test_arms_that_agree_on_every_fact_may_still_differ_on_others():
+    found = intervals.contrast(table([[1, 1], [0, 0], [1, 1]]), (1, -1))
+    assert found.estimate == 0 and found.low < -0.5 and found.high > 0.5  # three facts say little
+
+
+def test_general_questions_that_all_runs_are_asked_are_no_new_questions_in_each_run():
+    rng = np.random.default_rng(0)
+    right = rng.random(40) < 0.6  # the same in each of five runs
+    index = [("real", run, "words", f"general/{i}") for run in range(5) for i in range(40)]
+    asked = pd.DataFrame(np.tile(right, 5).astype(float), index=pd.MultiIndex.from_tuples(index, names=FACT))
+    every, one = (intervals.contrast(rows, (1,)) for rows in (asked, asked.xs(0, level="seed", drop_level=False)))
+    assert (every.facts, every.runs) == (40, 5)
+    assert every.high - every.low == pytest.approx(one.high - one.low, rel=0.1)
+
+
 def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
     ones = intervals.contrast(table(np.ones(16)), (1,))
     assert ones.estimate == ones.high == 1 and 0.8 < ones.low < 0.85  # 0.05 ** (1 / 16)
