@@ -52,7 +52,8 @@ def shares(table: pd.DataFrame, x: str, label: str):
     where the table has one."""
     order, groups = table[x].unique(), table["group"].unique()
     at = np.arange(len(order))
-    figure, ax = plt.subplots(figsize=(1.5 * len(order) + 2.5, 3.4))
+    # wider, and a phone would show it too small to be read
+    figure, ax = plt.subplots(figsize=(min(1.5 * len(order) + 2.5, 12), 3.4))
     for i, group in enumerate(groups):
         rows = table[table["group"] == group].set_index(x).reindex(order)
         shift = (i - (len(groups) - 1) / 2) * min(0.18, 0.8 / len(groups))
