@@ -42,11 +42,8 @@ def accuracy_table(asked: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_table(loaded: list[dict]) -> pd.DataFrame:
-    """Of each format: recall, exposures until half and four fifths are answered, what was forgotten, what it costs.
-
-    `asserted` is the share of entities that do not exist of which the model asserts a value of the table.
-    """
-    items, along, cells, invented = parts.items(loaded), parts.curves(loaded), parts.cells(loaded), asserted(loaded)
+    """Of each format: recall, exposures until half and four fifths are answered, what was forgotten, what it costs."""
+    items, along, cells = parts.items(loaded), parts.curves(loaded), parts.cells(loaded)
     if len(along):
         along = along[along["fact"].isin(scored(loaded)["fact"])]
     rows = []
@@ -62,7 +59,6 @@ def cost_table(loaded: list[dict]) -> pd.DataFrame:
         row |= {
             "kept": cell.kept,
             "perplexity ratio": cell.ppl_ratio,
-            "asserted": invented[cell.format],
             "tokens a fact": (cell.tokens - cell.replay_tokens) / cell.facts,
             "seconds a fact": cell.training_seconds / cell.facts,
         }
@@ -70,20 +66,12 @@ def cost_table(loaded: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def asserted(loaded: list[dict]) -> pd.Series:
-    """By format, the share of invented entities of which the model asserts a value of the table."""
-    invented = parts.items(loaded)
-    invented = invented[invented["eval"] == "unseen"].astype({"strict": float})
-    return 1 - invented.groupby("format")["strict"].mean()
-
-
-def recommend(asked: pd.DataFrame, cells: pd.DataFrame, asserted: pd.Series) -> tuple[str | None, str]:
+def recommend(asked: pd.DataFrame, cells: pd.DataFrame) -> tuple[str | None, str]:
     """The format to take, and why, in plain sentences that follow from intervals.
 
-    `asserted` is by format the share of invented entities of which a value is asserted. The rule (ours): of the formats
-    whose model stays a model, the one with most held-out questions; of those whose difference to it has an interval
-    that includes zero, the one with the fewest tokens about facts. None where every model is wrecked, or where the best
-    that is not answers less than USEFUL.
+    The rule (ours): of the formats whose model stays a model, the one with most held-out questions; of those whose
+    difference to it has an interval that includes zero, the one with the fewest tokens about facts. None where every
+    model is wrecked, or where the best that is not answers less than USEFUL.
     """
     trained = cells[cells["format"] != "none"].set_index("format")
     shares = intervals.accuracy(asked, ["format"]).set_index("format")
@@ -126,10 +114,7 @@ def recommend(asked: pd.DataFrame, cells: pd.DataFrame, asserted: pd.Series) -> 
     ]
     if behind:
         advised.append(f"{parts.SHORT[best]} is ahead of {' and of '.join(behind)}.")
-    advised.append(
-        f"The model keeps {trained.loc[chosen, 'kept']:.2f} of the general questions. Of entities that do not exist, "
-        f"it asserts a value in {asserted[chosen]:.2f} of the cases."
-    )
+    advised.append(f"The model keeps {trained.loc[chosen, 'kept']:.2f} of the general questions.")
     return chosen, " ".join([*advised, *said])
 
 

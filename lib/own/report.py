@@ -22,7 +22,7 @@ def write(study: str) -> tuple[str | None, str]:
     loaded = store.load(study)
     folder = store.study_dir(study)
     asked, cells = advice.scored(loaded), parts.cells(loaded)
-    chosen, said = advice.recommend(asked[asked["format"] != "none"], cells, advice.asserted(loaded))
+    chosen, said = advice.recommend(asked[asked["format"] != "none"], cells)
     best = chosen or _most(asked)
     accuracy, costs, missed = advice.accuracy_table(asked), advice.cost_table(loaded), advice.not_learned(loaded, best)
     facts = templates(loaded[0]["cell"]["entity"])

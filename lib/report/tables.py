@@ -95,17 +95,15 @@ def asked_besides(results: list[dict]) -> pd.DataFrame:
     """Of the main part, by format: the other questions about facts, as shares with intervals; "" where a format was not
     asked.
 
-    `made_up` is the share of entities that were never taught of which the model asserts a value, `reverse` that of
-    values from which it finds the name, `in_context` that of questions answered with the fact in the prompt.
+    `reverse` is the share of values from which the model finds the name, `in_context` that of questions answered with
+    the fact in the prompt.
     """
     items = parts.items([result for result in results if result["part"] == "main"])
-    of = items[items["eval"].isin(["unseen", "reverse", "in_context"])].astype({"strict": float})
-    made_up = of["eval"] == "unseen"
-    of = of.assign(eval=of["eval"].replace("unseen", "made_up"), strict=of["strict"].mask(made_up, 1 - of["strict"]))
+    of = items[items["eval"].isin(["reverse", "in_context"])].astype({"strict": float})
     found = intervals.accuracy(of, ["format", "eval"])
     found["shown"] = [intervals.shown(*row) for row in found[["mean", "low", "high"]].to_numpy()]
     wide = found.pivot(index="format", columns="eval", values="shown")
-    return wide.reindex(columns=["made_up", "reverse", "in_context"]).fillna("").rename_axis(columns=None).reset_index()
+    return wide.reindex(columns=["reverse", "in_context"]).fillna("").rename_axis(columns=None).reset_index()
 
 
 def practical(results: list[dict]) -> pd.DataFrame:
@@ -117,13 +115,11 @@ def practical(results: list[dict]) -> pd.DataFrame:
         return table
     table = table.merge(costs(results, ["main"], ["format"]), on="format")
     table = table.merge(exposures(results), on=["format", "info"], how="left")
-    table = table.merge(asked_besides(results), on="format", how="left")
     return pd.DataFrame({
         "format": table["format"].map(parts.SHORT), "facts": table["info"], "answered": table["held-out question"],
         "completed": table["held-out completion"],
         "half known after": table["held-out question, 50%"].fillna(""),
-        "makes up": table["made_up"].fillna(""), "kept": table["kept"],
-        "tokens a fact": table["tokens a fact"], "runs": table["runs"],
+        "kept": table["kept"], "tokens a fact": table["tokens a fact"], "runs": table["runs"],
     })  # fmt: skip
 
 
@@ -132,8 +128,8 @@ def best(results: list[dict]) -> dict | None:
     those that stay models in the median; None where no format is known to.
 
     `next` is the format after it, None where there is none, `lead` the difference with its interval, over the draws of
-    facts that all have, `clear` whether the interval leaves out zero, and `made_up` and `kept_unlike` what the format
-    has in asked_besides and costs.
+    facts that all have, `clear` whether the interval leaves out zero, and `kept_unlike` what the format has in
+    costs.
     """
     left = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio", "kept_unlike"]].median()
     scores = parts.trained(parts.scores(results), "main")
@@ -142,8 +138,7 @@ def best(results: list[dict]) -> dict | None:
     if table.empty:
         return None
     first, *rest = table.mean().sort_values(ascending=False).index
-    besides = asked_besides(results).set_index("format")["made_up"]
-    of_first = {"format": first, "made_up": besides.get(first, ""), "kept_unlike": left.loc[first, "kept_unlike"]}
+    of_first = {"format": first, "kept_unlike": left.loc[first, "kept_unlike"]}
     if not rest:
         return of_first | {"next": None, "lead": "", "clear": True}
     found = intervals.contrast(table[[first, rest[0]]], (1, -1))
