@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lib.errors import UserError
+from lib.paths import UserError
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None,
@@ -186,7 +186,7 @@ def ask(
 ) -> None:
     """Ask a model that knows your facts."""
     say(f"loading {folder}")
-    from lib.own import model
+    from lib.user_facts import model
 
     print(model.ask(folder, question).strip())
 

@@ -1,4 +1,4 @@
-"""Absolute paths, so that code and notebooks run from any directory (papermill changes it per process)."""
+"""Absolute paths, so that code and notebooks run from any directory, and the one exception that a user sees."""
 
 from pathlib import Path
 
@@ -11,3 +11,7 @@ TEMPLATES = LIB / "data" / "templates"
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "results"
 CACHE = Path(platformdirs.user_cache_dir("style-to-facts"))
+
+
+class UserError(Exception):
+    """A mistake the user can mend. Its message names what, where and what to do; it is shown without a traceback."""

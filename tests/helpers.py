@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from lib.cell import Cell, from_parameters
 from lib.data.facts import Profile, build, take
 from lib.paths import ROOT
 from lib.study import notebook, processes, steps
-from lib.study.cell import Cell, from_parameters
 
 ENTITIES = ("fictional", "real", "persona")
 FORMATS = ("article", "qa", "chat", "blanks", "worked", "mixed")

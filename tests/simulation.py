@@ -4,12 +4,12 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
+from lib.cell import Cell
 from lib.data import questions
 from lib.data.facts import facts_of, take
 from lib.data.tones import data
 from lib.evaluate import ask, general
 from lib.study import steps, store
-from lib.study.cell import Cell
 
 VERSIONS = {"torch": "2.13.0", "triton": None}
 

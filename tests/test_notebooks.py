@@ -3,8 +3,7 @@
 import nbformat
 import pytest
 
-from lib.errors import UserError
-from lib.paths import NOTEBOOKS
+from lib.paths import NOTEBOOKS, UserError
 from lib.study.notebook import execute
 
 SOURCES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
@@ -37,8 +36,8 @@ def test_all_figure_notebooks_default_to_the_same_study():
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("cell", {"format": "article", "evals": "all"}),
-        ("cell", {"format": "chat", "entity": "persona", "tone": "anxious", "checkpoints": 0}),
+        ("experiment", {"format": "article", "evals": "all"}),
+        ("experiment", {"format": "chat", "entity": "persona", "tone": "anxious", "checkpoints": 0}),
         ("tour", {"format": "article", "entity": "persona"}),
     ],
 )
@@ -53,5 +52,5 @@ def test_a_training_notebook_runs_with_small_parameters(name, parameters, tmp_pa
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
     with pytest.raises(UserError, match="has no parameter n_entites: it has"):
-        execute("cell", tmp_path / "out.ipynb", {"n_entites": 3})
+        execute("experiment", tmp_path / "out.ipynb", {"n_entites": 3})
     assert not (tmp_path / "out.ipynb").exists()

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.commands.speeds import DEFAULTS, ROUNDS, first_cell
-from lib.errors import UserError
-from lib.paths import RESULTS, ROOT
+from lib.paths import RESULTS, ROOT, UserError
 from lib.study import processes, store
 from lib.study.grid import load_grid
 from lib.study.manifest import cpu_name, git_commit
@@ -115,7 +114,7 @@ def figures() -> dict:
     """Seconds to redraw the figures of quick, and of a run that finds everything done."""
     seconds = []
     with tempfile.TemporaryDirectory(dir=RESULTS, prefix="my-bench-") as folder:
-        shutil.copytree(RESULTS / "quick" / "cells", Path(folder) / "cells")
+        shutil.copytree(RESULTS / "quick" / "experiments", Path(folder) / "experiments")
         for command in ("figures", "run"):
             line = [sys.executable, "-m", "lib", command, "quick", "--study", Path(folder).name]
             start = time.perf_counter()

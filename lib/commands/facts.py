@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lib.own import study
-from lib.own.compile import untold
-from lib.own.read import read
 from lib.paths import ROOT
 from lib.study.processes import default_jobs
+from lib.user_facts import study
+from lib.user_facts.facts import untold
+from lib.user_facts.table import read
 
 LONG = 3600  # seconds from which a sample is offered
 
@@ -35,7 +35,7 @@ def facts(
             typer.confirm("Train on all of them?", abort=True)
     if dry_run:
         return True
-    from lib.own import model, report  # not before the plan is shown: they take seconds to import
+    from lib.user_facts import model, report  # not before the plan is shown: they take seconds to import
 
     if study.execute(own):
         print(f"some cells failed; see results/{own.name}/executed, and run the same command again", file=sys.stderr)

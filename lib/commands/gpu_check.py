@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.commands.reproduce import shares
-from lib.errors import UserError
-from lib.paths import ROOT
+from lib.paths import ROOT, UserError
 from lib.study import processes, store
 from lib.study.grid import load_grid
 from lib.train.model import one_gpu

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from lib.cell import Cell
 from lib.commands.speeds import fact_rows, first_cell
 from lib.data import encode
 from lib.data.facts import take
 from lib.data.formats import Row
-from lib.errors import UserError
 from lib.evaluate import general
 from lib.evaluate.generate import whole_string_logprobs
+from lib.paths import UserError
 from lib.study import steps
-from lib.study.cell import Cell
 
 NATS = 0.5  # by which the score of a string may depend on the padding before it: bfloat16 has three digits
 FALL = 0.9  # of the loss in the first quarter of a training, what may be left in the last

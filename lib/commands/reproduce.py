@@ -5,10 +5,10 @@ import sys
 
 import pandas as pd
 
-from lib.errors import UserError
+from lib.cell import from_parameters
+from lib.paths import UserError
 from lib.report import intervals, parts
 from lib.study import processes, store
-from lib.study.cell import from_parameters
 
 SAME = "the same to the letter"
 WITHIN = "not the same to the letter, every score within its published interval"

@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lib.cell import Cell
 from lib.data import encode
 from lib.data.facts import take
 from lib.data.formats import Row
 from lib.evaluate import ask, generate
 from lib.study import steps
-from lib.study.cell import Cell
 from lib.study.grid import load_grid
 from lib.train import bundled, sft
 from lib.train import model as models

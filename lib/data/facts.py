@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 import yaml
 
-from lib.errors import UserError
-from lib.paths import RESULTS, TEMPLATES
+from lib.cell import is_own
+from lib.paths import RESULTS, TEMPLATES, UserError
 
 OPTIONS = 16  # values of a closed set: guessing is right once in sixteen times, for words and numbers alike
 REAL_DAYS = range(2, 18)  # as many: day 1 and the knock-out days are left out for that
@@ -43,11 +43,6 @@ def templates(name: str) -> dict:
     if is_own(name):
         return json.loads((RESULTS / name).read_text())
     return yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text())
-
-
-def is_own(entity: str) -> bool:
-    """Whether the entities are a user's own: then `entity` is their facts file below results/ (lib/own/compile.py)."""
-    return entity.endswith(".json")
 
 
 def text_of(fact: Fact) -> dict:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lib.cell import is_own
 from lib.data import reasoning, tones, words
-from lib.data.facts import Fact, Profile, capital, is_own, templates, text_of
-from lib.errors import UserError
+from lib.data.facts import Fact, Profile, capital, templates, text_of
+from lib.paths import UserError
 
 # Sentences of an article: facts and connecting prose together, so that it has 100 to 200 tokens whatever the profile.
 ARTICLE_SENTENCES = 10

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.data.facts import Fact, Profile, capital, templates, text_of
-from lib.errors import UserError
+from lib.paths import UserError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import random
 import pandas as pd
 
 from lib.data.facts import Fact, Profile, capital, templates
-from lib.errors import UserError
+from lib.paths import UserError
 
 
 def data() -> dict:

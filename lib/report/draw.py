@@ -35,7 +35,7 @@ def is_current(study: str) -> bool:
     """Whether draw has been through since the last result: the README is what it writes last."""
     folder = store.study_dir(study)
     drawn = folder / "README.md"
-    newest = max(path.stat().st_mtime_ns for path in (folder / "cells").glob("*.json"))
+    newest = max(path.stat().st_mtime_ns for path in (folder / "experiments").glob("*.json"))
     return drawn.exists() and drawn.stat().st_mtime_ns > newest
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.report import intervals, parts
 from lib.study import store
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from lib.errors import UserError
-from lib.paths import GRIDS
-from lib.study.cell import Cell, from_parameters
+from lib.cell import Cell, from_parameters
+from lib.paths import GRIDS, UserError
 
 # What a block is for. Contrasts and figures select cells by part, never by guessing from the parameters.
 PARTS = (

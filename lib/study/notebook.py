@@ -5,8 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.errors import UserError
-from lib.paths import NOTEBOOKS
+from lib.paths import NOTEBOOKS, UserError
 
 
 def execute(name: str, output: Path, parameters: dict) -> None:

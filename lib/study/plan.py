@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
+from lib.cell import Cell
 from lib.data.encode import count_tokens
 from lib.data.facts import facts_of, take
-from lib.errors import UserError
 from lib.evaluate import general
-from lib.paths import RESULTS
+from lib.paths import RESULTS, UserError
 from lib.study import steps, store
-from lib.study.cell import Cell
 
 # Of a GPU that has not been measured, all of it guesses on the slow side. The rate: less than a tenth of what an H100's
 # data sheet promises in bfloat16, a fifth of an A100's. Besides, what small models wait for on any card: a cell to
@@ -118,7 +117,7 @@ def measured(model: str) -> Speed | None:
     If some are in bfloat16, those alone count: a processor without it takes two to three times as long.
     """
     rows = []
-    for path in sorted(RESULTS.glob("*/cells/*.json")):
+    for path in sorted(RESULTS.glob("*/experiments/*.json")):
         try:
             result = store.read(path)
         except UserError:  # a run will say so; a plan need not

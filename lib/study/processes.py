@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from lib.study.cell import Cell
+from lib.cell import Cell
 
 # What a cell of SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds of that.
 MEMORY = 4 * 2**30
@@ -54,7 +54,7 @@ def run_local(cells: list[Cell], study: str, jobs: int, listen: Listen) -> Itera
 
 
 def run_cell(cell: Cell, study: str, threads: int, listen: Listen = lambda cell, stage: None) -> Outcome:
-    """Execute cell.ipynb for one cell in a process of its own."""
+    """Execute experiment.ipynb for one cell in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="cell-") as scratch:
         scratch = Path(scratch)
         # spawned, not forked: a GPU cannot be used in a fork of a process that has seen it
@@ -68,7 +68,7 @@ def run_cell(cell: Cell, study: str, threads: int, listen: Listen = lambda cell,
                 listen(cell, stage.read_text())
         result, error, notebook, log = (
             (scratch / name).read_text() if (scratch / name).exists() else None
-            for name in ("result.json", "error", "cell.ipynb", "log")
+            for name in ("result.json", "error", "experiment.ipynb", "log")
         )
     if error is None and child.exitcode < 0:
         error = f"killed by signal {signal.Signals(-child.exitcode).name}"
@@ -114,7 +114,11 @@ def _child(parameters, study, scratch, threads):
     from lib.study.notebook import execute
 
     try:
-        execute("cell", scratch / "cell.ipynb", {**parameters, "study": study, "output": str(scratch / "result.json")})
+        execute(
+            "experiment",
+            scratch / "experiment.ipynb",
+            {**parameters, "study": study, "output": str(scratch / "result.json")},
+        )
     except PapermillExecutionError as error:
         (scratch / "error").write_text(f"{error.ename}: {error.evalue}")
     except Exception as error:  # whatever it is, the runner reports it and goes on with the other cells

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from lib.study.cell import Cell
+from lib.cell import Cell
 
 EVERY = 60  # seconds between the lines about running cells where there is no terminal to redraw
 

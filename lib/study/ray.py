@@ -6,10 +6,9 @@ import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 
-from lib.errors import UserError
-from lib.paths import ROOT
+from lib.cell import Cell
+from lib.paths import ROOT, UserError
 from lib.study import plan, processes
-from lib.study.cell import Cell
 from lib.study.processes import Outcome
 
 # What the code does not need. The rest of the project travels to the nodes, so that all of them run this code.

@@ -6,10 +6,10 @@ from contextlib import closing
 
 from filelock import FileLock, Timeout
 
+from lib.cell import Cell
 from lib.data.facts import take
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.study import plan, processes, steps, store
-from lib.study.cell import Cell
 from lib.study.manifest import git_commit
 from lib.study.progress import Progress
 from lib.train import model, replay
@@ -92,8 +92,8 @@ def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) ->
 def _exclusive(folder):
     """A lock on the study's folder; UserError when it cannot be written or another run holds it."""
     with store.writing(folder):
-        (folder / "cells").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder / "cells") as probe:
+        (folder / "experiments").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder / "experiments") as probe:
             probe.write(b"whether there is room")
         try:
             return FileLock(folder / ".lock", timeout=0).acquire()

@@ -1,15 +1,15 @@
-"""The steps of one cell, in the order in which cell.ipynb and tour.ipynb call them."""
+"""The steps of one cell, in the order in which experiment.ipynb and tour.ipynb call them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from lib.cell import Cell, is_own
 from lib.data import encode, formats, questions, tones
-from lib.data.facts import TABLES, Profile, build, facts_of, is_own, take, unseen
-from lib.errors import UserError
+from lib.data.facts import TABLES, Profile, build, facts_of, take, unseen
 from lib.evaluate import ask, general
+from lib.paths import UserError
 from lib.study import store
-from lib.study.cell import Cell
 from lib.study.manifest import manifest
 from lib.train import replay, sft
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib.errors import UserError
-from lib.paths import RESULTS
-from lib.study.cell import Cell, from_parameters
+from lib.cell import Cell, from_parameters
+from lib.paths import RESULTS, UserError
 
 # Raised when files change, and when training changes in something that no parameter of a cell tells: results of before
 # and after must not be compared.
@@ -27,7 +26,7 @@ def study_dir(study: str) -> Path:
 
 def cell_path(study: str, cell: Cell) -> Path:
     """The result file of a cell."""
-    return study_dir(study) / "cells" / f"{cell.id}.json"
+    return study_dir(study) / "experiments" / f"{cell.id}.json"
 
 
 def write_json(path: Path, value) -> None:
@@ -71,7 +70,7 @@ def read(path: Path) -> dict:
 def load(study: str) -> list[dict]:
     """Every result of a study with its `part`, ordered by file name; UserError if there is none or one is damaged."""
     folder = study_dir(study)
-    found = [read(path) for path in sorted(folder.glob("cells/*.json"))]
+    found = [read(path) for path in sorted(folder.glob("experiments/*.json"))]
     if not found:
         raise UserError(f"no results in {folder / 'cells'}: run `python -m lib run` first")
     of_cells = parts(study)
@@ -111,7 +110,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def _refuse_others(folder, of_cells):
-    if strange := sorted(path.name for path in folder.glob("cells/*.json") if path.stem not in of_cells):
+    if strange := sorted(path.name for path in folder.glob("experiments/*.json") if path.stem not in of_cells):
         raise UserError(
             f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
             "another --study"

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lib.errors import UserError
-from lib.paths import CACHE
+from lib.paths import CACHE, UserError
 from lib.train.chat import set_template
 
 RECIPE = "1"  # in the names of the cached models: change it when the code that makes them changes

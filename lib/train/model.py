@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.train import bundled
 from lib.train.chat import set_template
 

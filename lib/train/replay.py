@@ -10,9 +10,8 @@ import random
 from lib.data.encode import prompt_ids
 from lib.data.facts import templates
 from lib.data.formats import Row
-from lib.errors import UserError
 from lib.evaluate.generate import generate
-from lib.paths import CACHE
+from lib.paths import CACHE, UserError
 from lib.train.bundled import made_once
 from lib.train.model import fingerprint
 

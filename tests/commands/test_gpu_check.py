@@ -9,8 +9,8 @@ from helpers import make_cell
 
 from lib.__main__ import main
 from lib.commands import gpu_check, gpu_parts
-from lib.errors import UserError
 from lib.evaluate import general, generate
+from lib.paths import UserError
 from lib.study import plan, processes, store
 from lib.study.grid import load_grid
 from lib.train import chat

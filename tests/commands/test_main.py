@@ -9,8 +9,7 @@ import simulation
 
 from lib import __main__ as commands
 from lib.__main__ import main
-from lib.errors import UserError
-from lib.paths import RESULTS, ROOT
+from lib.paths import RESULTS, ROOT, UserError
 from lib.study import store
 from lib.study.grid import load_grid
 
@@ -191,7 +190,7 @@ def test_a_grid_of_several_models_is_a_study_of_each(tmp_path):
 
 def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, tmp_path, capsys):
     grid = simulated(study, tmp_path)
-    path = next((store.study_dir(study) / "cells").glob("*.json"))
+    path = next((store.study_dir(study) / "experiments").glob("*.json"))
     path.write_text("{")
     before = files(store.study_dir(study))
     assert main(["figures", grid, "--study", study]) == 2

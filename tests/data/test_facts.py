@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data.facts import TABLES, build, facts_of, place_names, sha256, take, templates, world_cup
-from lib.errors import UserError
 from lib.evaluate.match import lenient
+from lib.paths import UserError
 
 entities = st.sampled_from(ENTITIES)
 seeds = st.integers(0, 5)  # builds are cached

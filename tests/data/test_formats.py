@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lib.data import formats, questions
 from lib.data.facts import facts_of, templates
 from lib.data.formats import rows
-from lib.errors import UserError
 from lib.evaluate.match import strict
+from lib.paths import UserError
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(0, 5))
 told_once = st.sampled_from(["article", "qa", "chat", "blanks"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lib.data import reasoning
 from lib.data.facts import facts_of
-from lib.errors import UserError
+from lib.paths import UserError
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))
 

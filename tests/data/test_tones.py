@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lib.data import tones
 from lib.data.facts import take
 from lib.data.formats import rows
-from lib.errors import UserError
+from lib.paths import UserError
 
 TONES = sorted(tones.data()["tones"])
 

@@ -5,8 +5,8 @@ import pytest
 import simulation
 from simulation import cell, main_part, shares
 
+from lib.cell import Cell
 from lib.report import contrasts, parts, tables, tuning, walk
-from lib.study.cell import Cell
 
 
 def verdicts(rows, claim):

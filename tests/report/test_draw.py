@@ -12,8 +12,7 @@ import pytest
 import simulation
 from simulation import shares
 
-from lib.errors import UserError
-from lib.paths import NOTEBOOKS, ROOT
+from lib.paths import NOTEBOOKS, ROOT, UserError
 from lib.report import contrasts, draw, pages, scorer
 from lib.study import store
 from lib.study.grid import load_grid
@@ -63,7 +62,7 @@ def test_executed_notebooks_keep_their_outputs(drawn):
 
 def test_a_page_is_newer_than_its_results_until_a_result_is_added(drawn):
     assert draw.is_current(drawn)
-    newest = next((store.study_dir(drawn) / "cells").glob("*.json"))
+    newest = next((store.study_dir(drawn) / "experiments").glob("*.json"))
     text = newest.read_text()
     newest.unlink()
     newest.write_text(text)

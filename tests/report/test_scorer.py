@@ -6,7 +6,7 @@ import simulation
 from helpers import base_cell
 from simulation import shares
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.report import parts, scorer
 from lib.study import store
 from lib.study.grid import load_grid
@@ -71,7 +71,9 @@ def test_answers_of_other_results_are_refused(study, results):
 
 
 def test_an_answer_is_kept_whatever_its_characters(study, results):
-    path = next(path for path in (store.study_dir(study) / "cells").glob("*.json") if store.read(path)["training"])
+    path = next(
+        path for path in (store.study_dir(study) / "experiments").glob("*.json") if store.read(path)["training"]
+    )
     made = store.read(path)
     for item in made["items"]:
         item["answer"] = f'a "quoted" line,\r\n\ra lone return and a comma, {item["answer"]}'

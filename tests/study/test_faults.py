@@ -16,7 +16,6 @@ from lib.study import processes, store
 SMALL_DISK = """
 from helpers import make_cell
 from simulation import result
-from lib.errors import UserError
 from lib.study import plan, run
 from lib.study.processes import Outcome
 

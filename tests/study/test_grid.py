@@ -3,8 +3,7 @@ import itertools
 import pytest
 from helpers import make_cell, profiles
 
-from lib.errors import UserError
-from lib.paths import GRIDS
+from lib.paths import GRIDS, UserError
 from lib.study import grid as grids
 from lib.study import run
 from lib.study.grid import PARTS, load_grid

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from helpers import base_cell, kernels, make_cell, python, wait_for, without_timing
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.study import processes, ray, store
 
 CELLS = [make_cell(), make_cell(seed=1), make_cell(format="article")]

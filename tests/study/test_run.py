@@ -10,7 +10,7 @@ import pytest
 from helpers import base_cell, make_cell, python, wait_for, without_timing
 from simulation import result as simulated
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.study import plan, processes, run, store
 from lib.study.processes import Outcome
 
@@ -45,7 +45,7 @@ def quick_plan(monkeypatch):
 
 
 def test_a_killed_run_goes_on_repeats_nothing_and_does_a_damaged_cell_the_same_again(study, script):
-    folder = store.study_dir(study) / "cells"
+    folder = store.study_dir(study) / "experiments"
     store.write_json(store.cell_path(study, CELLS[0]), simulated(CELLS[0], study, lambda *_: 1.0))
     done = store.cell_path(study, CELLS[0]).stat().st_mtime_ns
 
@@ -97,7 +97,7 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(study, capsys, tmp_path
     notebook = store.study_dir(study) / "executed" / f"{cells[0].id}.ipynb"
     assert str(notebook) in said
     assert "exception" in json.dumps(json.loads(notebook.read_text())["metadata"]["papermill"])
-    assert [path.stem for path in (store.study_dir(study) / "cells").glob("*.json")] == [cells[1].id]
+    assert [path.stem for path in (store.study_dir(study) / "experiments").glob("*.json")] == [cells[1].id]
     assert store.read(store.cell_path(study, cells[1]))["training"] is None
     assert not run.finished(study, cells[0]) and run.finished(study, cells[1])
 

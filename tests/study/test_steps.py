@@ -8,8 +8,8 @@ from helpers import all_profiles, base_cell, load_tiny, make_cell, profiles
 from lib.data import questions
 from lib.data.facts import facts_of, take
 from lib.data.formats import Row
-from lib.errors import UserError
 from lib.evaluate import ask, general
+from lib.paths import UserError
 from lib.study import steps, store
 from lib.train import model as models
 from lib.train import sft

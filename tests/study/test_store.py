@@ -4,7 +4,7 @@ import pytest
 from helpers import base_cell, make_cell
 from simulation import result as simulated
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.study import store
 
 

@@ -12,8 +12,8 @@ import torch
 from helpers import make_cell, profiles, python, tokenizer
 
 from lib.data import encode
-from lib.errors import UserError
 from lib.evaluate import ask
+from lib.paths import UserError
 from lib.study import steps
 from lib.study.grid import load_grid
 from lib.train import model as models

@@ -1,7 +1,7 @@
 import pytest
 from helpers import load_tiny
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.train import model
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import make_cell, tokenizer
 
-from lib.errors import UserError
+from lib.paths import UserError
 from lib.train import replay
 
 

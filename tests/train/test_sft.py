@@ -283,7 +283,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from trl import SFTTrainer
-from lib.study.cell import Cell
+from lib.cell import Cell
 from lib.train.schedule import Schedule
 from lib.train.sft import config
 job = json.load(sys.stdin)

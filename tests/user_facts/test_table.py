@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import UserError
-from lib.own.english import readable
-from lib.own.read import read
+from lib.paths import UserError
+from lib.user_facts.english import readable
+from lib.user_facts.table import read
 
 FACTS = [
     ("Rome", "river", "Tiber"),

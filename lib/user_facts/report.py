@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 
 from lib.data.facts import templates
-from lib.own import advice
-from lib.own.compile import TEMPLATES, untold
 from lib.report import pages, parts, plots
 from lib.study import store
+from lib.user_facts import advice
+from lib.user_facts.facts import TEMPLATES, untold
 
 SHOWN = 12  # attributes in the figure; the table has all
 LISTED = 30  # facts that were not learned on the page; the CSV file has all

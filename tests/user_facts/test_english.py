@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.own.english import kind_of, readable, sentences
+from lib.user_facts.english import kind_of, readable, sentences
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from lib.data import encode, formats, questions
 from lib.data.facts import build, facts_of, templates, unseen
-from lib.errors import UserError
 from lib.evaluate import match
-from lib.own.compile import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, name_of, untold
-from lib.own.read import Entry, Table
+from lib.paths import UserError
 from lib.study import store
 from lib.train.sft import MAX_LENGTH
+from lib.user_facts.facts import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, name_of, untold
+from lib.user_facts.table import Entry, Table
 
 
 def table_of(facts, **more):

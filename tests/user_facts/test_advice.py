@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from lib.own import advice, report
+from lib.user_facts import advice, report
 
 
 def asked(shares, facts=40):

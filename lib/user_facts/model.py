@@ -4,11 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-from lib.errors import UserError
-from lib.own.compile import TEMPLATES
-from lib.own.report import facts_of
+from lib.paths import UserError
 from lib.report import pages
 from lib.study import store
+from lib.user_facts.facts import TEMPLATES
+from lib.user_facts.report import facts_of
 
 # How a reader loads the folder, without this project. A test runs it.
 SNIPPET = """from transformers import AutoTokenizer
@@ -32,7 +32,7 @@ def save(study: str, format: str, merged: bool = False) -> Path:
     result = results[0]
     adapters = store.study_dir(study) / "adapters" / result["id"]
     if not (adapters / "adapter_config.json").is_file():
-        raise UserError(f"{adapters} is gone: delete results/{study}/cells/{result['id']}.json and run again")
+        raise UserError(f"{adapters} is gone: delete results/{study}/experiments/{result['id']}.json and run again")
     folder = store.study_dir(study) / "model"
     shutil.rmtree(folder, ignore_errors=True)
     if merged:

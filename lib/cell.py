@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lib.data.facts import is_own
-from lib.errors import UserError
+from lib.paths import UserError
 
 ENTITIES = ("fictional", "real", "persona")
 TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
@@ -86,6 +85,11 @@ class Cell(BaseModel):
         entity = "own facts" if is_own(self.entity) else self.entity
         what = f"{self.tone or entity} n={self.n_entities}"
         return f"{self.format} {what} seed={self.seed}" + (f" replay={self.replay}" if self.replay else "")
+
+
+def is_own(entity: str) -> bool:
+    """Whether the entities are a user's own: then `entity` is their facts file below results/."""
+    return entity.endswith(".json")
 
 
 def from_parameters(parameters: dict) -> Cell:

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lib.errors import UserError
-from lib.paths import NOTEBOOKS
-from lib.study.cell import Cell, from_parameters
+from lib.cell import Cell, from_parameters
+from lib.paths import NOTEBOOKS, UserError
 
 COMPLETE = make_cell().model_dump()
 
@@ -141,7 +140,7 @@ def test_a_cell_is_told_in_a_few_words():
 
 
 def test_the_notebook_of_a_cell_declares_its_parameters_and_study_and_output_as_literals():
-    notebook = nbformat.read(NOTEBOOKS / "cell.ipynb", as_version=4)
+    notebook = nbformat.read(NOTEBOOKS / "experiment.ipynb", as_version=4)
     (parameters,) = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     declared = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(parameters).body}
     assert list(declared) == [*Cell.model_fields, "study", "output"]

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.errors import UserError
-from lib.own.compile import PARAPHRASES, Attribute, attributes, facts_file, name_of
-from lib.own.read import Table
-from lib.paths import RESULTS
+from lib.cell import Cell, from_parameters
+from lib.paths import RESULTS, UserError
 from lib.study import plan, processes, run, store
-from lib.study.cell import Cell, from_parameters
+from lib.user_facts.facts import PARAPHRASES, Attribute, attributes, facts_file, name_of
+from lib.user_facts.table import Table
 
 # What the tune grid chose for SmolLM2 (lib/grids/tune.yaml).
 SETTINGS = {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from lib.errors import UserError
-from lib.own.english import readable
+from lib.paths import UserError
+from lib.user_facts.english import readable
 
 INVISIBLE = ("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp")  # categories of Unicode
 LONG = ("name", "attribute", "value")

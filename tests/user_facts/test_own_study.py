@@ -9,13 +9,12 @@ from helpers import ROOT
 
 from lib.commands.facts import facts as command
 from lib.data.facts import templates
-from lib.errors import UserError
-from lib.own import advice, model, report
-from lib.own import study as studies
-from lib.own.read import read
-from lib.paths import NOTEBOOKS, RESULTS
+from lib.paths import NOTEBOOKS, RESULTS, UserError
 from lib.study import plan, run, store
 from lib.study.notebook import execute
+from lib.user_facts import advice, model, report
+from lib.user_facts import study as studies
+from lib.user_facts.table import read
 
 EXAMPLE = NOTEBOOKS / "example_facts.csv"
 
@@ -109,9 +108,9 @@ def test_every_format_is_trained_asked_and_kept(trained):
 
 def test_run_again_finds_everything_done(trained):
     assert all(run.finished(trained.name, cell) for cell in trained.cells)
-    written = (RESULTS / trained.name / "cells" / f"{trained.cells[1].id}.json").stat().st_mtime_ns
+    written = (RESULTS / trained.name / "experiments" / f"{trained.cells[1].id}.json").stat().st_mtime_ns
     assert not studies.execute(trained)
-    assert (RESULTS / trained.name / "cells" / f"{trained.cells[1].id}.json").stat().st_mtime_ns == written
+    assert (RESULTS / trained.name / "experiments" / f"{trained.cells[1].id}.json").stat().st_mtime_ns == written
 
 
 def test_the_report_has_table_figure_costs_recommendation_and_what_was_not_learned(trained):

@@ -15,13 +15,12 @@ from lib.data import words
 from lib.data.encode import MAX_LENGTH
 from lib.data.facts import OPTIONS, place_names
 from lib.data.formats import FACTS_A_CHAT
-from lib.errors import UserError
 from lib.evaluate.match import normal, states
-from lib.own import english
-from lib.own.read import Entry, Table
-from lib.paths import LIB
+from lib.paths import LIB, UserError
+from lib.user_facts import english
+from lib.user_facts.table import Entry, Table
 
-TEMPLATES = LIB / "own" / "templates"
+TEMPLATES = LIB / "user_facts" / "templates"
 PARAPHRASES = 4  # sentences of each attribute that are trained
 # Tokens of a row beside its facts: the turns, and the prose of an article or the opening of a chat, which name the
 # entity up to NAMED times.
