@@ -1,8 +1,9 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|read|facts|ask|bench|reproduce|gpu-check.
+"""The command line: python -m lib plan|run|status|figures|tour|pages|facts|ask|reproduce.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,12 +14,13 @@ from lib.paths import UserError
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None,
-    help="Run a grid of finetuning cells and draw its figures.",
+    help="Run a grid of finetuning experiments and draw its figures.",
 )  # fmt: skip
 Grid = Annotated[str, typer.Argument(help="name of a grid in lib/grids, or a .yaml file")]
 Study = Annotated[str | None, typer.Option(help="folder under results/ (default: the grid's name)")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="cells to run at once (default: one a core)")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="experiments to run at once (default: one a core)")]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="of a Ray cluster: share of a card that an experiment takes")]
 Saved = Literal["best", "article", "qa", "chat"]
 
 
@@ -28,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         app(argv, prog_name="python -m lib")
     except SystemExit as ended:  # how typer ends every command
         if ended.code == 130:
-            print("\ninterrupted: finished cells are kept, run the same command to go on", file=sys.stderr)
+            print("\ninterrupted: what is finished is kept, run the same command to go on", file=sys.stderr)
         return ended.code
     except (UserError, OSError) as error:  # a full disk or a folder without permission is the user's to mend, too
         print(f"error: {error}", file=sys.stderr)
@@ -37,40 +39,49 @@ def main(argv: list[str] | None = None) -> int:
 
 @app.command()
 def plan(grid: Grid, jobs: Jobs = None) -> None:
-    """Print the cells of a grid by part and their hours."""
-    say(f"reading {grid}, checking its cells and counting their tokens")
-    from lib.study import processes, run
+    """Print the experiments of a grid by part and their hours."""
+    say(f"reading {grid}, checking its experiments and counting their tokens")
+    from lib.study import run
     from lib.study.grid import load_grid
-    from lib.study.plan import describe
 
-    cells = load_grid(grid)
-    run.check(list(cells))
-    print(describe(cells, jobs or processes.default_jobs()))
+    cells = load_grid(grid)  # before the next imports, which take seconds
+    from lib.study import plan
+
+    plan.check(cells)
+    print(plan.describe(cells, jobs or run.default_jobs()))
 
 
 @app.command("run")
-def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local") -> None:
-    """Run the cells that are not finished, then draw what is out of date, and summarize. Exit code 1: cells failed."""
-    say(f"reading {grid} and checking its cells")
-    from lib.study import processes, ray, run, store
-    from lib.train.model import check_hub
+def run_grid(
+    grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local", gpus: Gpus = None
+) -> None:  # fmt: skip
+    """Run the experiments that are not finished, then draw what is out of date, and summarize. Exit code 1: some
+    failed."""
+    say(f"reading {grid} and checking its experiments")
+    from lib.study import run, store
 
-    of_studies = studies(grid, study)
-    for cells in of_studies.values():
-        run.check(list(cells))
-        check_hub(next(iter(cells)).model)
-    for name, cells in of_studies.items():
-        store.write_parts(name, cells)
+    cells_of = studies(grid, study)
+    new = [cell for name, cells in cells_of.items() for cell in cells if not store.cell_path(name, cell).exists()]
+    start, jobs = run.local, jobs or run.default_jobs()
+    if new:  # what was run before can be had
+        from lib.study import plan
+        from lib.train.model import check_hub
+
+        plan.check(new)
+        for model in {cell.model for cell in new}:
+            check_hub(model)
+    for name, cells in cells_of.items():
+        store.refuse_others(name, cells)
     if engine == "ray":
-        every = [cell for cells in of_studies.values() for cell in cells]
-        jobs, start = ray.connect(jobs or processes.cores(), every), ray.run
-    else:
-        jobs, start = jobs or processes.default_jobs(), processes.run_local
+        from lib.study import ray
+
+        jobs, needs = ray.connect(jobs, gpus)
+        start = functools.partial(ray.run, needs=needs)
     failed = 0
-    for name, cells in of_studies.items():
-        missing = len(run.run(list(cells), name, jobs, start))
-        if missing:
-            print(f"{missing} of {len(cells)} cells failed; run the same command to try them again", file=sys.stderr)
+    for name, cells in cells_of.items():
+        if missing := len(run.run(cells, name, jobs, start)):
+            print(f"{missing} of {len(cells)} experiments failed; run the same command to try them again",
+                  file=sys.stderr)  # fmt: skip
             failed += missing
         else:
             draw(name, only_if_stale=True)
@@ -79,18 +90,18 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
 
 @app.command()
 def status(grid: Grid, study: Study = None) -> None:
-    """Say which cells of a grid are finished. The exit code is 1 while some are not."""
+    """Say which experiments of a grid are finished. The exit code is 1 while some are not."""
     say(f"looking for the results of {grid}")
     from lib.study.run import finished
 
-    complete = True
+    missing = 0
     for name, cells in studies(grid, study).items():
-        missing = [cell for cell in cells if not finished(name, cell)]
-        for cell in missing:
+        unfinished = [cell for cell in cells if not finished(name, cell)]
+        for cell in unfinished:
             print(f"missing  {cell.id}  {cell}")
-        print(f"{name}: {len(cells) - len(missing)} of {len(cells)} cells finished")
-        complete = complete and not missing
-    raise typer.Exit(0 if complete else 1)
+        print(f"{name}: {len(cells) - len(unfinished)} of {len(cells)} experiments finished")
+        missing += len(unfinished)
+    raise typer.Exit(1 if missing else 0)
 
 
 @app.command()
@@ -100,6 +111,7 @@ def figures(grid: Grid, study: Study = None) -> None:
     from lib.study import store
 
     for name, cells in studies(grid, study).items():
+        store.files(name)  # refuses a study without results
         store.write_parts(name, cells)
         draw(name)
 
@@ -108,10 +120,11 @@ def figures(grid: Grid, study: Study = None) -> None:
 def tour(study: Annotated[str, typer.Argument(help="folder under results/")] = "quick") -> None:
     """Execute the tour into results/<study>/notebooks, with its outputs."""
     say("executing notebooks/tour.ipynb, about three minutes")
+    from lib.study import store
     from lib.study.notebook import execute
-    from lib.study.store import study_dir
 
-    execute("tour", study_dir(study) / "notebooks" / "tour.ipynb", {})
+    store.files(study)  # refuses a study without results
+    execute("tour", store.study_dir(study) / "notebooks" / "tour.ipynb", {})
 
 
 @app.command()
@@ -126,36 +139,16 @@ def pages() -> None:
 
 
 @app.command()
-def read(study: Annotated[str, typer.Argument(help="folder under results/")]) -> None:
-    """Draw answers for a reader to judge into results/<study>/read.csv: how often is the scorer wrong?"""
-    say(f"drawing answers of results/{study}")
-    from lib.report import scorer
-
-    drawn = scorer.draw(study)
-    print(f"{scorer.path(study)}: write 1 into the column `right` of an answer that is, and 0 of one that is not.")
-    print(f"docs/result-files.md says what counts. When all {drawn} are judged, draw the figures of {study} again.")
-
-
-@app.command()
-def bench(label: Annotated[str, typer.Argument(help="name of the file under results/bench")] = "my-machine") -> None:
-    """Measure the speed beside plain TRL and Unsloth."""
-    say("measuring the speed beside plain TRL and Unsloth, about half an hour; run nothing else meanwhile")
-    from lib.commands import bench as command
-
-    command.bench(label)
-
-
-@app.command()
 def reproduce(
     study: Annotated[str, typer.Option(help="folder under results/")] = "quick",
-    n: Annotated[int, typer.Option(min=1, help="cells to run again")] = 3,
-    seed: Annotated[int | None, typer.Option(help="which cells are drawn (default: others every time)")] = None,
+    n: Annotated[int, typer.Option(min=1, help="experiments to run again")] = 3,
+    seed: Annotated[int | None, typer.Option(help="which ones are drawn (default: others every time)")] = None,
 ) -> None:
-    """Run random cells of a published study again and compare. The exit code is 1 if one does not agree."""
-    say(f"running {n} cells of results/{study} again, some minutes each")
-    from lib.commands import reproduce as command
+    """Run random experiments of a published study again and compare. The exit code is 1 if one does not agree."""
+    say(f"running {n} experiments of results/{study} again, some minutes each")
+    from lib.report import reproduce as report
 
-    raise typer.Exit(0 if command.reproduce(study, n, seed) else 1)
+    raise typer.Exit(0 if report.reproduce(study, n, seed) else 1)
 
 
 @app.command()
@@ -191,22 +184,13 @@ def ask(
     print(model.ask(folder, question).strip())
 
 
-@app.command()
-def gpu_check() -> None:
-    """Try every step of the study on the GPU, one published cell too. The exit code is 1 if a check fails."""
-    say("trying every step of the study on the GPU, about five minutes")
-    from lib.commands import gpu_check as command
-
-    raise typer.Exit(0 if command.gpu_check() else 1)
-
-
 def say(text: str) -> None:
     """Print at once, also into a pipe."""
     print(text, flush=True)
 
 
 def studies(grid: str, study: str | None) -> dict[str, dict]:
-    """The cells of each study with their parts: a study is of one model, so a grid of several is a study of each."""
+    """The experiments of each study with their parts: a study is of one model, a grid of several is a study of each."""
     from lib.study.grid import grid_path, load_grid
     from lib.study.store import study_dir
 

@@ -1,9 +1,9 @@
-"""A cell: the parameters of one experiment."""
+"""The parameters of one experiment, and its id. An experiment is called `Cell` in code: a cell of a grid."""
 
 import difflib
 import hashlib
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,9 @@ ENTITIES = ("fictional", "real", "persona")
 TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
 # Two-fact problems compare neighbours in value; of four entities, each has a pair left to train on.
 MIN_ENTITIES = 4
+
+# Beyond any use, and within what torch and numpy take as a seed.
+Count = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Cell(BaseModel):
@@ -29,18 +32,18 @@ class Cell(BaseModel):
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
     entity: str  # fictional, real, persona, or the facts file of a user's own table, below results/
     format: Literal["none", "article", "qa", "chat", "blanks", "worked", "mixed"]
-    n_entities: int = Field(ge=1)  # profiles that are trained and asked about; of a tone, topics of its conversations
-    seed: int = Field(ge=0)  # draws the facts, orders the rows and initialises the adapters
-    tone: str = ""  # the tone of the conversations; empty: the cell teaches facts
-    paraphrases: int = Field(0, ge=0)
-    epochs: int = Field(0, ge=0)
+    n_entities: int = Field(ge=1, lt=2**32)  # profiles that are trained and asked about; of a tone, its topics
+    seed: Count  # draws the facts, orders the rows and initialises the adapters
+    tone: str = ""  # the tone of the conversations; empty: the experiment teaches facts
+    paraphrases: Count = 0
+    epochs: Count = 0
     learning_rate: float = Field(0.0, ge=0)
-    lora_rank: int = Field(0, ge=0)  # 0 in a trained cell: every weight is trained
-    batch_size: int = Field(0, ge=0)
-    replay: int = Field(0, ge=0)  # rows of the base model's own answers that are trained between the facts, each once
-    # tokens: as many epochs as it takes to see the tokens that an article cell sees in `epochs`
+    lora_rank: Count = 0  # 0 in a trained one: every weight is trained
+    batch_size: Count = 0
+    replay: Count = 0  # rows of the base model's own answers that are trained between the facts, each once
+    # tokens: as many epochs as it takes to see the tokens that articles have in `epochs`
     budget: Literal["facts", "tokens"] = "facts"
-    checkpoints: int = Field(0, ge=0)  # how often the cell is evaluated while it trains, the end not counted
+    checkpoints: Count = 0  # how often it is evaluated while it trains, the end not counted
     evals: Literal["core", "all"] = "core"  # all: also reverse, unseen and two-fact questions
 
     @model_validator(mode="after")
@@ -56,7 +59,7 @@ class Cell(BaseModel):
         elif missing := [name for name in TRAINING if not getattr(self, name)]:
             raise ValueError(f"format: {self.format} needs {', '.join(missing)} greater than 0")
         if self.budget == "tokens" and self.format in ("none", "article"):
-            raise ValueError(f"budget: tokens matches a cell to its articles: format: {self.format} cannot have it")
+            raise ValueError(f"budget: tokens matches what articles have: format: {self.format} cannot have it")
         if self.tone and (self.entity != "persona" or self.format not in ("none", "chat")):
             raise ValueError("a tone needs entity: persona and format: chat or none: a tone is how the model talks")
         if self.tone and self.checkpoints:
@@ -103,7 +106,7 @@ def from_parameters(parameters: dict) -> Cell:
 def _one_line(error):
     # a misspelled name is unknown, and the right one missing: say the former
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    name, given = ".".join(map(str, first["loc"])), first["input"]
+    name, given = ".".join(map(str, first["loc"]))[:80], first["input"]
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, Cell.model_fields, n=1)
         meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}"
@@ -113,4 +116,4 @@ def _one_line(error):
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     hint = " (YAML reads 1e-3 as text: write 0.001)" if first["type"] == "float_type" and isinstance(given, str) else ""
-    return f"{name} is {given!r}: {first['msg']}{hint}"
+    return f"{name} is {given!r:.80}: {first['msg']}{hint}"

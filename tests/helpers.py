@@ -1,21 +1,17 @@
-"""What the tests share besides fixtures: small cells, and functions that a spawned process can import."""
+"""What the tests share besides fixtures: small experiments, and one that trains nothing."""
 
 import contextlib
 import functools
-import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import nbformat
 import psutil
 
 from lib.cell import Cell, from_parameters
 from lib.data.facts import Profile, build, take
-from lib.paths import ROOT
-from lib.study import notebook, processes, steps
+from lib.paths import NOTEBOOKS, ROOT
 
 ENTITIES = ("fictional", "real", "persona")
 FORMATS = ("article", "qa", "chat", "blanks", "worked", "mixed")
@@ -114,51 +110,43 @@ def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", paths + code, *arguments]
 
 
-# In place of processes._child, in a process that is spawned: they must be importable there.
-
-
-def kill_myself(parameters, study, scratch, threads):
-    """A cell whose process is killed."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def leave(parameters, study, scratch, threads):
-    """A cell whose process ends without a word."""
-    os._exit(3)
-
-
-def sleep_unless_first(parameters, study, scratch, threads):
-    """A cell of seed 0 is done at once, any other takes for ever."""
-    if parameters["seed"]:
-        time.sleep(3600)
-    (scratch / "result.json").write_text(json.dumps({"seed": 0}))
-
-
-def say_stages(parameters, study, scratch, threads):
-    """A cell that tells its stage until somebody was told, and how many threads it may use."""
-    steps.say("step 1 of 2", str(scratch / "result.json"))
-    time.sleep(2.5)  # the runner looks every second
-    (scratch / "log").write_text("what it printed")
-    (scratch / "result.json").write_text(json.dumps({"threads": threads, "study": study}))
-
-
-# How many page faults a buffer costs when one as large was freed before.
-FAULTS_OF_A_SECOND_BUFFER = """
-import resource
-for _ in range(2):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    bytearray(64 * 2**20)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+STAND_IN = """
+import json, os, signal, sys, time
+sys.path.insert(0, {root!r})
+from lib.cell import Cell, from_parameters
+cell = from_parameters({{name: globals()[name] for name in Cell.model_fields}})
+open(output + ".stage", "w").write("step 1 of 2")
+os.write(2, "what the kernel printed".encode())
+extra = {{}}
+{behaviour}
+manifest = {{"seconds": 1.0, "dtype": "float32", "threads": int(os.environ["OMP_NUM_THREADS"]), "versions": {{}},
+            "device_name": None, "git_commit": None, **extra}}
+result = {{"schema": 3, "study": study, "id": cell.id, "cell": cell.model_dump(), "facts": {{"ids": [], "info": []}},
+          "evals": {{"question": {{"strict": 1.0}}}}, "items": [], "training": None, "manifest": manifest}}
+open(output, "w", encoding="utf-8").write(json.dumps(result))
 """
 
 
-def allocate(parameters, study, scratch, threads):
-    """A cell whose kernel only allocates, and tells what that costs and which setting it has."""
+def stand_in(folder: Path, behaviour: str = "") -> Path:
+    """A folder of notebooks whose experiment.ipynb has the parameters of the true one and trains nothing: it does what
+    `behaviour` says, with `cell` at hand, and writes a result."""
+    true = nbformat.read(NOTEBOOKS / "experiment.ipynb", as_version=4)
+    (parameters,) = [cell for cell in true.cells if "parameters" in cell.metadata.get("tags", [])]
+    code = nbformat.v4.new_code_cell(STAND_IN.format(root=str(ROOT), behaviour=behaviour))
+    notebook = nbformat.v4.new_notebook(cells=[parameters, code], metadata=true.metadata)
+    folder.mkdir(exist_ok=True)
+    nbformat.write(notebook, folder / "experiment.ipynb")
+    return folder
 
-    def execute(name, output, parameters):
-        found = subprocess.run([sys.executable, "-c", FAULTS_OF_A_SECOND_BUFFER], capture_output=True, text=True)
-        told = {"faults": int(found.stdout), "setting": os.environ["GLIBC_TUNABLES"]}
-        (scratch / "result.json").write_text(json.dumps(told))
 
-    notebook.execute = execute
-    processes._child(parameters, study, scratch, threads)
+def command(folder: Path, before: str = "") -> list[str]:
+    """The command line of the project, to which arguments are added, with the stand-in notebooks of a folder."""
+    return python(f"""
+from pathlib import Path
+from lib.study import notebook
+from lib import __main__ as commands
+notebook.NOTEBOOKS = Path({str(folder)!r})
+commands.draw = lambda study, only_if_stale=False: print("drawn")
+{before}
+sys.exit(commands.main(sys.argv[1:]))
+""")

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lib.paths import ROOT
-from lib.study.processes import default_jobs
+from lib.study.run import default_jobs
 from lib.user_facts import study
 from lib.user_facts.facts import untold
 from lib.user_facts.table import read

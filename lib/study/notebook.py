@@ -1,32 +1,56 @@
-"""Running a notebook with papermill."""
+"""Running a notebook with papermill: this module imports it, which takes seconds."""
 
+import os
 import tempfile
+from subprocess import DEVNULL
 from pathlib import Path
 
 import nbformat
+import papermill
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.log import logger
+from traitlets.config import Config
 
 from lib.paths import NOTEBOOKS, UserError
+from lib.study import store
+from lib.study.run import SCRATCH
 
 
-def execute(name: str, output: Path, parameters: dict) -> None:
-    """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`.
+class _Engine(NBClientEngine):
+    """Papermill's own engine, but that it says how the kernel's process is started."""
 
-    Raises UserError for a parameter that the notebook does not declare, where papermill only warns, and
-    papermill.PapermillExecutionError when a cell of the notebook fails.
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, config, process, **_):
+        PapermillNotebookClient(nb_man, kernel_name=kernel_name, config=config, log=logger).execute(**process)
+
+
+papermill_engines.register(SCRATCH, _Engine)
+
+
+def execute(name: str, output: Path, parameters: dict, **process) -> None:
+    """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`, as far as it came.
+
+    `process` is what the kernel's process is started with: `env`, and where its `stdout` and `stderr` go. Raises UserError for a parameter
+    that the notebook does not declare, where papermill only warns, and PapermillExecutionError for an error in it.
     """
-    import papermill
-    from traitlets.config import Config
-
     source = str(NOTEBOOKS / f"{name}.ipynb")
     declared = papermill.inspect_notebook(source)
     if unknown := sorted(set(parameters) - set(declared)):
         raise UserError(f"{source} has no parameter {', '.join(unknown)}: it has {', '.join(declared)}")
     output.parent.mkdir(parents=True, exist_ok=True)
     # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
-    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-") as sockets:
         config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"})
-        executed = papermill.execute_notebook(
-            source, str(output), parameters, progress_bar=False, log_output=False, config=config
-        )
+        with store.writing(output):
+            executed = papermill.execute_notebook(
+                source,
+                str(output),
+                parameters,
+                SCRATCH,
+                progress_bar=False,
+                config=config,
+                process={"stdout": DEVNULL, "stderr": DEVNULL, **process},
+            )
     executed.metadata.pop("papermill")  # it tells the folders of this machine
-    nbformat.write(executed, output)
+    store.write_text(output, nbformat.writes(executed))

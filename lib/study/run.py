@@ -1,96 +1,170 @@
-"""Running a grid: what is not finished, with progress; killed at any moment, it goes on where it was."""
+"""Running a study: what is not finished, each experiment as a notebook in a kernel of its own. Killed, it goes on."""
 
+import json
+import os
+import re
+import shutil
 import sys
 import tempfile
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from lib.cell import Cell
-from lib.data.facts import take
 from lib.paths import UserError
-from lib.study import plan, processes, steps, store
-from lib.study.manifest import git_commit
-from lib.study.progress import Progress
-from lib.train import model, replay
+from lib.study import store
+from lib.study.progress import Watch
+
+# Bytes that an experiment on SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds.
+MEMORY = 4 * 2**30
+# glibc gives a large block back to the kernel once it is freed, and the next step has it zeroed anew, page by page.
+# Kept, and in huge pages, it makes a training step 8 % shorter. glibc reads this when a process, here a kernel, starts.
+ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000:glibc.malloc.hugetlb=1"
+# Of a GPU that this process may use: NVIDIA's driver and devices (a container may have only these), WSL, AMD.
+GPU_PATHS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+SCRATCH = "style-to-facts"  # what temporary folders are called: <SCRATCH>-<process>-<random>
 
 
-def check(cells: list[Cell]) -> None:
-    """Raises UserError, before anything runs, for cells whose facts, paraphrases or model cannot be had."""
-    checked = set()
-    for cell in cells:
-        same = cell.model_copy(update={"model": ""})  # facts and rows do not depend on it
-        try:
-            model.check(cell.model)
-            if same not in checked:
-                _check_rows(cell)
-        except UserError as error:
-            raise UserError(f"cell {cell}: {error}") from None
-        checked.add(same)
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an experiment. Nothing of it is on the runner's disk: it may have run on another machine."""
+
+    result: dict | None
+    error: str | None  # in one line, if there is no result
+    notebook: str | None  # the executed notebook, as far as it came
+    log: str | None  # what its kernel printed
 
 
-def _check_rows(cell):
-    chosen = take(steps.candidates(cell), cell.n_entities)
-    if cell.format != "none":
-        rows = len(steps.training_rows(cell, chosen)) * cell.epochs + cell.replay
-        if cell.checkpoints >= -(-rows // cell.batch_size):
-            raise UserError(f"checkpoints is {cell.checkpoints}, more than the cell has steps")
-    if cell.replay > len(replay.prompts()):
-        raise UserError(f"replay is {cell.replay}, but there are {len(replay.prompts())} prompts")
-    asked = {question.eval for question in steps.questions_for(cell, chosen)}
-    if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
-        raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
+# Each second: the outcomes of what has ended since, and what each running experiment is doing.
+Events = Iterator[tuple[dict[Cell, Outcome], dict[Cell, str]]]
+
+
+def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Callable[..., Events] | None = None) -> list[Cell]:
+    """Run every experiment of a study, each with its part, that is not finished; returns those that failed.
+
+    Killed at any moment and run again, it goes on: a result is written whole or not at all, by this process alone.
+    `engine` is `local` or that of lib/study/ray.py. Raises UserError when the folder cannot be written, when another
+    run is working in it, and when it holds results of another grid.
+    """
+    folder, failed = store.study_dir(study), []
+    with exclusive(folder):
+        store.write_parts(study, cells)
+        todo = [cell for cell in cells if not finished(study, cell)]
+        done = len(cells) - len(todo)
+        print(f"{study}: {len(cells)} experiments, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
+        if not todo:
+            return []
+        from lib.study import plan  # it takes seconds to import
+
+        expected, commit = plan.seconds(todo), store.git_commit()  # the code may change before the last has ended
+        # seed by seed, so that a study that is stopped has all parts of the first ones; the longest first, so that no
+        # experiment is alone at the end
+        todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
+        with Watch(expected, jobs) as watch, closing((engine or local)(todo, study, jobs)) as events:
+            for ended, stages in events:
+                for cell, outcome in ended.items():
+                    if outcome.result:  # before the notebook, which may find the disk full
+                        outcome.result["manifest"]["git_commit"] = commit
+                        store.write_json(store.cell_path(study, cell), outcome.result)
+                    notebook = folder / "executed" / f"{cell.id}.ipynb"
+                    for path, text in ((notebook, outcome.notebook), (notebook.with_suffix(".log"), outcome.log)):
+                        if text:
+                            store.write_text(path, text)
+                    failed += [cell] if outcome.error else []
+                    watch.ended(cell, outcome, notebook)
+                watch.show(stages)
+    return failed
 
 
 def finished(study: str, cell: Cell) -> bool:
-    """Whether the cell has a result file that reads and matches its parameters."""
+    """Whether an experiment has a result that reads and matches its parameters; a damaged one is told on stderr."""
     path = store.cell_path(study, cell)
     try:
         return path.exists() and bool(store.read(path))
     except UserError as error:
+        if path.is_dir():  # no result could take its place
+            raise
         print(f"not finished: {error}", file=sys.stderr)
         return False
 
 
-def run(cells: list[Cell], study: str, jobs: int, engine=processes.run_local) -> list[Cell]:
-    """Run every cell of a study that is not finished; returns those that failed.
+def local(cells: list[Cell], study: str, jobs: int) -> Events:
+    """Run experiments on this machine, so many at once. Closed early, it stops those that run."""
+    threads = cores() // jobs or 1
+    sweep()
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-") as scratch,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        runs = {pool.submit(run_cell, cell, study, threads, Path(scratch, cell.id)): cell for cell in cells}
+        try:
+            while runs:
+                ended, _ = wait(runs, timeout=1, return_when=FIRST_COMPLETED)
+                outcomes, stages = {runs.pop(one): one.result() for one in ended}, {}
+                for cell in (cell for one, cell in runs.items() if one.running()):
+                    with suppress(FileNotFoundError):  # not there yet, or no more
+                        stages[cell] = Path(scratch, cell.id, "result.json.stage").read_text(encoding="utf-8")
+                yield outcomes, stages
+        except BaseException:  # interrupted, or a result could not be written: the others would be lost too
+            pool.shutdown(wait=False, cancel_futures=True)
+            while any(one.running() for one in runs):  # again and again: one may have been about to start
+                for kernel in psutil.Process().children():
+                    with suppress(psutil.NoSuchProcess):
+                        if "ipykernel_launcher" in kernel.cmdline():
+                            kernel.kill()
+                time.sleep(0.1)
+            raise
 
-    Killed at any moment and run again, it goes on: a result is written whole or not at all, by this process alone.
-    `engine` is processes.run_local or ray.run. Raises UserError when the results folder cannot be written or another
-    run is working in it.
+
+def run_cell(cell: Cell, study: str, threads: int, folder: Path) -> Outcome:
+    """Execute experiment.ipynb in a kernel with so many threads; `folder` takes its files.
+
+    The kernel is a process of its own. It ends with this one, even if this one is killed: ipykernel sees to it.
     """
-    folder = store.study_dir(study)
-    with _exclusive(folder):
-        todo = [cell for cell in cells if not finished(study, cell)]
-        done = len(cells) - len(todo)
-        print(f"{study}: {len(cells)} cells, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
-        if not todo:
-            return []
-        expected = plan.seconds(todo)
-        # seed by seed, so that a study that is stopped has all parts of the first ones; the longest first, so that no
-        # process is alone at the end
-        todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
-        commit = git_commit()  # of the code that the cells are run with; it may change before the last has ended
-        failed = []
-        with Progress(expected, jobs) as progress, closing(engine(todo, study, jobs, progress.stage)) as ended:
-            for cell, outcome in ended:
-                if outcome.result:  # before the notebook, which may find the disk full
-                    outcome.result["manifest"]["git_commit"] = commit
-                    store.write_json(store.cell_path(study, cell), outcome.result)
-                notebook = folder / "executed" / f"{cell.id}.ipynb"
-                for path, text in ((notebook, outcome.notebook), (notebook.with_suffix(".log"), outcome.log)):
-                    if text:
-                        store.write_text(path, text)
-                if outcome.error:
-                    failed.append(cell)
-                    progress.failed(cell, outcome.error, notebook if outcome.notebook else None)
-                else:
-                    progress.ended(cell, outcome.result)
-    return failed
+    environment = {
+        "GLIBC_TUNABLES": ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUTF8": "1",
+    }  # fmt: skip
+    output, notebook, log = (folder / name for name in ("result.json", "experiment.ipynb", "log"))
+    parameters, result, error = {**cell.model_dump(), "study": study, "output": str(output)}, None, None
+    try:
+        from lib.study.notebook import execute
+
+        folder.mkdir(parents=True)
+        with log.open("w") as printed:
+            execute("experiment", notebook, parameters, env=environment, stdout=printed, stderr=printed)
+        result = json.loads(output.read_text(encoding="utf-8"))
+    except Exception as failure:  # whatever it is, it is reported, and the other experiments go on
+        error = f"{getattr(failure, 'ename', type(failure).__name__)}: {getattr(failure, 'evalue', failure)}"
+        if "Kernel died" in error:
+            error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
+    texts = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else None for path in (notebook, log))
+    return Outcome(result, " ".join(error.split()) if error else None, *texts)
 
 
-def _exclusive(folder):
-    """A lock on the study's folder; UserError when it cannot be written or another run holds it."""
+def default_jobs() -> int:
+    """Experiments to run at once: one a core, as far as memory goes; one on a GPU machine."""
+    return 1 if has_gpu() else max(1, min(cores(), int(psutil.virtual_memory().available // MEMORY)))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_gpu() -> bool:
+    """Whether there is a GPU, without torch, which takes seconds to say so."""
+    return any(Path(path).exists() for path in GPU_PATHS)
+
+
+def exclusive(folder: Path):
+    """A lock on a study's folder, which is made; UserError when it cannot be written or another run holds it."""
     with store.writing(folder):
         (folder / "experiments").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder / "experiments") as probe:
@@ -99,3 +173,11 @@ def _exclusive(folder):
             return FileLock(folder / ".lock", timeout=0).acquire()
         except Timeout:
             raise UserError(f"another run is working in {folder}: wait for it or stop it") from None
+
+
+def sweep() -> None:
+    """Remove the scratch folders of runs and kernels that were killed: their names tell the process, and it is gone."""
+    for folder in Path(tempfile.gettempdir()).iterdir():
+        owner = re.fullmatch(rf"(?:{SCRATCH}|unsloth)-(\d+)(?:-\w+)?", folder.name)
+        if owner and not psutil.pid_exists(int(owner[1])):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ from lib.data.facts import TABLES, Profile, build, facts_of, take, unseen
 from lib.evaluate import ask, general
 from lib.paths import UserError
 from lib.study import store
-from lib.study.manifest import manifest
+from lib.study.store import manifest
 from lib.train import replay, sft
 
 # The evaluations that are scored on the closed set too: where what was trained has the value come next. A model of

@@ -1,20 +1,50 @@
-"""Result files: written whole or not at all, and read with their damage named."""
+"""Result files: written whole or not at all, and read with their damage named. And what it takes to judge a run."""
 
 import json
 import os
+import platform
+import resource
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lib.cell import Cell, from_parameters
-from lib.paths import RESULTS, UserError
+import psutil
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
-# Raised when files change, and when training changes in something that no parameter of a cell tells: results of before
-# and after must not be compared.
+from lib.cell import Cell, from_parameters
+from lib.paths import RESULTS, ROOT, UserError
+from lib.study.grid import load_grid
+
+# Raised when files change, and when training changes in something that no parameter of an experiment tells: results of
+# before and after must not be compared.
 SCHEMA = 3
-REQUIRED = {"schema": int, "study": str, "id": str, "cell": dict, "facts": dict, "evals": dict, "items": list,
-            "training": (dict, type(None)), "manifest": dict}  # fmt: skip
+REMEDY = "delete it and run the study again"
+PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
+
+
+# What every reader of a result relies on; other fields may stand beside these.
+RESULT = TypeAdapter(TypedDict("Result", {
+    "study": str, "id": str, "cell": dict, "evals": dict[str, dict[str, float | None]],
+    "facts": TypedDict("Facts", {"ids": list[str], "info": list[str]}),
+    "items": list[TypedDict("Item", {
+        "eval": str, "fact": str, "info": str, "question": str, "expected": str, "answer": str, "strict": bool | None,
+    })],
+    "training": TypedDict("Training", {
+        "tokens": int, "seconds": float, "tokens_per_second": float, "losses": list[float],
+        "curve": list[TypedDict("Point", {"step": int, "exposures": float, "recall": str, "question": str})],
+    }) | None,
+    "manifest": TypedDict("Manifest", {
+        "seconds": float, "dtype": str, "threads": int, "versions": dict[str, str | None], "device_name": str | None,
+        "git_commit": str | None,
+    }),
+}))  # fmt: skip
 
 
 def study_dir(study: str) -> Path:
@@ -25,7 +55,7 @@ def study_dir(study: str) -> Path:
 
 
 def cell_path(study: str, cell: Cell) -> Path:
-    """The result file of a cell."""
+    """The result file of an experiment."""
     return study_dir(study) / "experiments" / f"{cell.id}.json"
 
 
@@ -35,83 +65,154 @@ def write_json(path: Path, value) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write so that a reader sees the old file or the whole new one, whenever the writer is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        with open(Path(scratch) / path.name, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
+    """Write so that a reader sees the old file or the whole new one, whenever the writer is killed.
+
+    Raises UserError, which names the file, where it cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+            with open(Path(scratch) / path.name, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(file.name, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Where something is written: UserError with its path when it cannot be."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "make it writable, make room, or choose another --study"
+        raise UserError(f"{path} cannot be written ({error.strerror}): {remedy}") from None
 
 
 def read(path: Path) -> dict:
     """A result file; UserError says how it is damaged and what to do."""
-    remedy = "delete it and run the study again"
     try:
-        result = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error}): {remedy}") from None
-    found = result if isinstance(result, dict) else {}
-    wrong = [key for key, kind in REQUIRED.items() if key not in found or not isinstance(found[key], kind)]
-    if wrong:
-        raise UserError(f"{path} is damaged (no {', '.join(wrong)}): {remedy}")
-    if result["schema"] != SCHEMA:
-        raise UserError(f"{path} has schema {result['schema']}, this code reads {SCHEMA}: {remedy}")
+        if not path.is_file():  # of a pipe nothing would ever come
+            raise OSError("not a file")
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(result, dict) and result.get("schema", SCHEMA) != SCHEMA:
+            raise UserError(f"{path} has schema {result['schema']}, this code reads {SCHEMA}: {REMEDY}")
+        RESULT.validate_python(result, strict=True)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"{path} is damaged ({where}: {error.errors()[0]['msg']}): {REMEDY}") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}): {REMEDY}") from None
     try:
         cell = from_parameters(result["cell"])
     except UserError as error:
-        raise UserError(f"{path} does not hold a cell of this version ({error}): {remedy}") from None
+        raise UserError(f"{path} holds no experiment of this version ({error}): {REMEDY}") from None
     if not cell.id == result["id"] == path.stem:
-        raise UserError(f"{path} holds the parameters of cell {cell.id}: {remedy}")
+        raise UserError(f"{path} holds the parameters of experiment {cell.id}: {REMEDY}")
     return result
 
 
 def load(study: str) -> list[dict]:
     """Every result of a study with its `part`, ordered by file name; UserError if there is none or one is damaged."""
-    folder = study_dir(study)
-    found = [read(path) for path in sorted(folder.glob("experiments/*.json"))]
-    if not found:
-        raise UserError(f"no results in {folder / 'cells'}: run `python -m lib run` first")
-    of_cells = parts(study)
-    _refuse_others(folder, of_cells)
-    return [{**result, "part": of_cells[result["id"]]} for result in found]
+    results, cells = [read(path) for path in files(study)], _cells(study)
+    refuse_others(study, cells)
+    part = {cell.id: part for cell, part in cells.items()}
+    return [{**result, "part": part[result["id"]]} for result in results]
+
+
+def files(study: str) -> list[Path]:
+    """The result files of a study, ordered; UserError if there is none."""
+    folder = study_dir(study) / "experiments"
+    if paths := sorted(folder.glob("*.json")):
+        return paths
+    raise UserError(f"no results in {folder}: run `python -m lib run` first")
 
 
 def parts(study: str) -> dict[str, str]:
-    """The part of every cell that makes a study, by id, whether it is finished or not; UserError if that is unknown."""
-    path = study_dir(study) / "parts.json"
+    """The part of every experiment of a study, by id, finished or not; UserError if its grid.yaml cannot be read."""
+    return {cell.id: part for cell, part in _cells(study).items()}
+
+
+def _cells(study):
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        remedy = f"run `python -m lib figures <grid> --study {study}`"
-        raise UserError(f"{path} cannot be read ({error}): {remedy}") from None
+        return load_grid(str(study_dir(study) / "grid.yaml"))
+    except UserError as error:
+        raise UserError(f"{error}; `python -m lib figures <grid> --study {study}` writes it anew") from None
 
 
 def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
-    """Note in results/<study>/parts.json which cells make the study, and which part of it each is.
+    """Note in results/<study>/grid.yaml which experiments make the study, and which part of it each is.
 
-    Raises UserError if the folder holds results of other cells: figures and claims pool what lies there.
+    Raises UserError if the folder holds results of other experiments: figures and claims pool what lies there.
     """
-    folder, of_cells = study_dir(study), {cell.id: part for cell, part in cells.items()}
-    _refuse_others(folder, of_cells)
-    with writing(folder):
-        write_json(folder / "parts.json", of_cells)
+    refuse_others(study, cells)
+    blocks = []
+    for cell, part in cells.items():
+        rank = {} if cell.format == "none" else {"lora_rank": cell.lora_rank}  # a grid must say it, 0 too
+        block = {"part": part, **cell.model_dump(exclude_defaults=True), **rank}
+        blocks.append(yaml.safe_dump(block, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6))
+    write_text(study_dir(study) / "grid.yaml", "".join(f"- {block}" for block in blocks))
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Where a study's folder is written to: UserError when it cannot be."""
-    try:
-        yield
-    except OSError as error:
-        remedy = "make it writable or choose another --study"
-        raise UserError(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
-
-
-def _refuse_others(folder, of_cells):
-    if strange := sorted(path.name for path in folder.glob("experiments/*.json") if path.stem not in of_cells):
+def refuse_others(study: str, cells: Iterable[Cell]) -> None:
+    """Raises UserError if a study's folder holds results of experiments that are not among these."""
+    folder, ids = study_dir(study), {cell.id for cell in cells}
+    if strange := sorted(path.name for path in folder.glob("experiments/*.json") if path.stem not in ids):
         raise UserError(
             f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
             "another --study"
         )
+
+
+def manifest(model_name: str, facts: Sequence, model) -> dict:
+    """Machine, versions, hashes, seconds and peak memory of this process; None where a thing is unknown."""
+    import torch
+
+    from lib.data.facts import sha256
+    from lib.train.model import sha256 as model_sha256
+
+    on_gpu = model.device.type == "cuda"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kB, on a Mac in bytes
+    return {
+        "backend": "unsloth",
+        "device": str(model.device),
+        "device_name": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "cuda": torch.version.cuda,
+        "gpu_memory_mb": round(torch.cuda.get_device_properties(0).total_memory / 2**20) if on_gpu else None,
+        "gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1" if on_gpu else None,
+        "threads": torch.get_num_threads(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "git_commit": git_commit(),
+        "model_sha256": model_sha256(model_name),
+        "facts_sha256": sha256(list(facts)),
+        "seconds": round(time.time() - psutil.Process().create_time(), 1),
+        "peak_memory_mb": round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this code, with "+changes" when files differ from it; None outside a git checkout."""
+    command = ["git", "-C", str(ROOT), "status", "--porcelain=v2", "--branch", "--", "lib", "notebooks"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    changed = not all(line.startswith("# ") for line in lines)
+    return lines[0].removeprefix("# branch.oid ") + ("+changes" if changed else "")
+
+
+def cpu_name() -> str | None:
+    """The processor's name, if the system tells it."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or None
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:  # triton comes with torch for a GPU alone
+        return None

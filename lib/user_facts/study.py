@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lib.cell import Cell, from_parameters
 from lib.paths import RESULTS, UserError
-from lib.study import plan, processes, run, store
+from lib.study import plan, run, store
 from lib.user_facts.facts import PARAPHRASES, Attribute, attributes, facts_file, name_of
 from lib.user_facts.table import Table
 
@@ -126,11 +126,10 @@ def _seconds(own, profiles):
         store.write_json(path, own.facts | {"profiles": profiles})
         sampled = {"entity": str(path), "n_entities": len(profiles)}
         seconds = plan.seconds(cell.model_copy(update=sampled) for cell in own.cells).values()
-    return sum(seconds) / min(processes.default_jobs(), len(own.cells))
+    return sum(seconds) / min(run.default_jobs(), len(own.cells))
 
 
 def execute(own: Own, jobs: int | None = None) -> Sequence[Cell]:
     """Run what is not finished of the study; the cells that failed."""
-    store.write_parts(own.name, dict.fromkeys(own.cells, "main"))
     store.write_json(RESULTS / own.file, own.facts)
-    return run.run(list(own.cells), own.name, jobs or processes.default_jobs())
+    return run.run(dict.fromkeys(own.cells, "main"), own.name, jobs or run.default_jobs())

@@ -1,123 +1,196 @@
-"""The runner, end to end through papermill: small cells of the tiny model."""
+"""The runner. Most experiments are stand-ins: a kernel that trains nothing; tests/helpers.py has them."""
 
-import json
 import os
+import platform
 import signal
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
-from helpers import base_cell, make_cell, python, wait_for, without_timing
+from helpers import base_cell, command, descendants, kernels, make_cell, python, stand_in, wait_for, without_timing
 from simulation import result as simulated
 
-from lib.paths import UserError
-from lib.study import plan, processes, run, store
-from lib.study.processes import Outcome
+from lib.paths import ROOT, UserError
+from lib.study import notebook, plan, run, store
+from lib.study.grid import load_grid
+from lib.study.run import Outcome
 
-CELLS = [
-    make_cell(),
-    make_cell(format="article", paraphrases=4, replay=4, checkpoints=2),
-    make_cell(format="chat", n_entities=1),
-]
-# The first cell is done already.
-RUN = """
-from helpers import make_cell
-from lib.study import run
-article = make_cell(format="article", paraphrases=4, replay=4, checkpoints=2)
-cells = [make_cell(), article, make_cell(format="chat", n_entities=1)]
-if __name__ == "__main__":
-    sys.exit(len(run.run(cells, sys.argv[1], int(sys.argv[2]))))
-"""
+CELLS = [make_cell(seed=seed) for seed in range(4)]
+MAIN = dict.fromkeys(CELLS, "main")
 
 
 @pytest.fixture
-def script(tmp_path):
-    """The command of a run of CELLS; a file, because spawned processes import it."""
-    path = tmp_path / "script.py"
-    path.write_text(python(RUN)[2])
-    return lambda *arguments: [python("")[0], str(path), *arguments]
+def notebooks(tmp_path, monkeypatch):
+    """Makes experiments do what is given, in place of training."""
+
+    def use(behaviour=""):
+        monkeypatch.setattr(notebook, "NOTEBOOKS", stand_in(tmp_path / "notebooks", behaviour))
+        return tmp_path / "notebooks"
+
+    return use
 
 
 @pytest.fixture
 def quick_plan(monkeypatch):
-    """A plan that says the same of every cell, without counting tokens."""
+    """A plan that says the same of every experiment, without counting tokens."""
     monkeypatch.setattr(plan, "seconds", lambda cells: dict.fromkeys(cells, 10.0))
 
 
-def test_a_killed_run_goes_on_repeats_nothing_and_does_a_damaged_cell_the_same_again(study, script):
-    folder = store.study_dir(study) / "experiments"
-    store.write_json(store.cell_path(study, CELLS[0]), simulated(CELLS[0], study, lambda *_: 1.0))
-    done = store.cell_path(study, CELLS[0]).stat().st_mtime_ns
+@pytest.fixture
+def grid(tmp_path):
+    """The path of a grid of CELLS."""
+    path = tmp_path / "four experiments 'of' 日本.yaml"
+    block = "part: main, model: tiny, entity: fictional, format: qa, n_entities: 2, seed: [0, 1, 2, 3], paraphrases: 2"
+    path.write_text("- {" + block + ", epochs: 1, learning_rate: 0.001, lora_rank: 4, batch_size: 4}", encoding="utf-8")
+    assert list(load_grid(str(path))) == CELLS
+    return str(path)
 
-    first = subprocess.Popen(script(study, "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(folder.glob("*.json"))) == 2)
-    below = psutil.Process(first.pid).children(recursive=True)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    # the orphaned cell ends by itself, so that the second run does not race with it
-    _, alive = psutil.wait_procs(below, timeout=60)
-    assert not alive
 
-    path = store.cell_path(study, CELLS[1])
-    before = store.read(path)
-    path.write_text(path.read_text()[:100])
-    second = subprocess.run(script(study, "2"), capture_output=True, text=True, timeout=500)
-    assert second.returncode == 0, second.stderr
-    assert "3 cells, 1 done, 2 to run, 2 at a time" in second.stdout
-    assert f"not finished: {path} is damaged" in second.stderr
-    assert all(f"/2] {cell.id} {cell}: recall " in second.stdout for cell in CELLS[1:])
-    assert store.cell_path(study, CELLS[0]).stat().st_mtime_ns == done
+def engine(*outcomes):
+    """An engine that yields these outcomes, one after the other."""
 
-    result = store.read(path)
-    assert without_timing(result) == without_timing(before)
-    assert all(run.finished(study, cell) for cell in CELLS)
-    assert result["study"] == study
-    assert result["manifest"]["backend"] == "unsloth" and len(result["manifest"]["model_sha256"]) == 64
-    assert before["manifest"]["threads"] == processes.cores()  # one job had the whole machine
+    def events(cells, study, jobs):
+        for cell, outcome in outcomes:
+            yield {cell: outcome}, {cell: "step 1 of 2" for cell in cells}
+
+    return events
+
+
+def test_an_experiment_is_trained_and_asked_and_its_result_kept(study, quick_plan):
+    cell = make_cell(format="article", paraphrases=4, replay=4, checkpoints=2)
+    assert run.run({cell: "main"}, study, 1) == []
+    (result,) = store.load(study)
+    assert result["manifest"]["threads"] == run.cores() and result["manifest"]["git_commit"] == store.git_commit()
     assert set(result["evals"]) == {"recall", "question", "completion", "general"}
     assert result["evals"]["question"]["n"] == sum(item["eval"] == "question" for item in result["items"]) == 24
     assert result["training"]["replay"] == 4 and len(result["training"]["curve"]) == 2
     assert {len(point["recall"]) for point in result["training"]["curve"]} == {len(result["facts"]["ids"])} == {12}
-
-    # what the plan said of it
-    table = plan.costs([CELLS[1]])
-    replayed = CELLS[1].replay * plan.TOKENS_A_REPLAY_ROW - result["training"]["replay_tokens"]
-    assert table["tokens"][0] - replayed == pytest.approx(result["training"]["tokens"], abs=1)
-    asked = [item for item in result["items"] if item["eval"] != "recall"]
-    assert table["questions"][0] == len(asked) + 2 * 12
+    executed = store.study_dir(study) / "executed" / f"{cell.id}.ipynb"
+    assert "from lib.study import steps" in executed.read_text(encoding="utf-8")
+    assert without_timing(result)["id"] == cell.id
 
 
-def test_a_failing_cell_is_reported_and_the_others_go_on(study, capsys, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')  # which shows only when it runs
-    cells = [make_cell(model=str(tmp_path)), base_cell(n_entities=1)]
-    failed = run.run(cells, study, 2)
-    said = capsys.readouterr().out
-    assert failed == [cells[0]]
-    assert f"{cells[0].id} {cells[0]}: FAILED: UserError: model '{tmp_path}' cannot be loaded" in said
-    notebook = store.study_dir(study) / "executed" / f"{cells[0].id}.ipynb"
-    assert str(notebook) in said
-    assert "exception" in json.dumps(json.loads(notebook.read_text())["metadata"]["papermill"])
-    assert [path.stem for path in (store.study_dir(study) / "experiments").glob("*.json")] == [cells[1].id]
-    assert store.read(store.cell_path(study, cells[1]))["training"] is None
-    assert not run.finished(study, cells[0]) and run.finished(study, cells[1])
+def test_failures_are_told_and_kept_and_the_others_go_on(study, quick_plan, notebooks, capsys):
+    behaviour = """
+if cell.seed == 1: raise KeyError("x [bold]")
+if cell.seed == 2: os.kill(os.getpid(), signal.SIGKILL)
+if cell.seed == 3: open(output, "w").write("{"); raise SystemExit
+"""
+    notebooks(behaviour)
+    assert set(run.run(MAIN, study, 2)) == set(CELLS[1:])
+    text, executed = capsys.readouterr().out, store.study_dir(study) / "executed"
+    assert f"{study}: 4 experiments, 0 done, 4 to run, 2 at a time" in text
+    assert f"{CELLS[0].id} {CELLS[0]}: question 1.00 (1 s); 0:" in text
+    assert f"{CELLS[1]}: FAILED: KeyError: 'x [bold]'; see {executed}/{CELLS[1].id}.ipynb" in text
+    assert f"{CELLS[2]}: FAILED: DeadKernelError: Kernel died: it was killed or crashed, most often for want of" in text
+    assert f"{CELLS[3]}: FAILED: SystemExit" in text
+    for cell in CELLS[1:]:
+        assert "what the kernel printed" in (executed / f"{cell.id}.log").read_text(encoding="utf-8")
+        assert "from_parameters" in (executed / f"{cell.id}.ipynb").read_text(encoding="utf-8")
+    assert [run.finished(study, cell) for cell in CELLS] == [True, False, False, False]
+    assert not list(Path(tempfile.gettempdir()).glob(f"{run.SCRATCH}-{os.getpid()}-*"))
 
 
-def test_what_is_finished_starts_nothing(study, capsys):
+def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(notebooks, tmp_path, monkeypatch):
+    behaviour = """
+import resource
+for _ in range(2):  # the second buffer costs nothing where the first was kept
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(64 * 2**20)
+extra = {"faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before,
+         "setting": os.environ["GLIBC_TUNABLES"], "utf8": sys.flags.utf8_mode}
+time.sleep(3)
+"""
+    notebooks(behaviour)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(run, "cores", lambda: 8)
+    cell, stages, outcomes = CELLS[0], {}, {}
+    for ended, running in run.local([cell], "made", 3):
+        outcomes |= ended
+        stages |= running
+    manifest = outcomes[cell].result["manifest"]
+    assert stages == {cell: "step 1 of 2"} and manifest["threads"] == 2 and manifest["utf8"] == 1
+    if platform.libc_ver()[0] == "glibc":
+        assert manifest["faults"] < 1000 and manifest["setting"] == run.ALLOCATOR  # of 16,384 pages
+    assert "GLIBC_TUNABLES" not in os.environ
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=3")
+    kept = run.run_cell(cell, "made", 1, tmp_path / "kept").result["manifest"]["setting"]
+    assert kept == "glibc.malloc.tcache_count=3", "what the user set stays"
+
+
+def test_a_killed_run_loses_nothing_and_goes_on(study, notebooks, grid):
+    folder, start = store.study_dir(study), [*command(notebooks("if cell.seed: time.sleep(3600)")), "run", grid]
+    first = subprocess.Popen([*start, "--study", study, "--jobs", "2"], stdout=subprocess.DEVNULL)
+    done = store.cell_path(study, CELLS[0])
+    wait_for(done.exists)
+    wait_for(lambda: len(kernels(first.pid)) == 2)
+    below, scratch = descendants(first.pid), f"{run.SCRATCH}-{first.pid}-*"
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    _, alive = psutil.wait_procs(below, timeout=60)
+    assert not alive and list(Path(tempfile.gettempdir()).glob(scratch))
+    before = done.stat().st_mtime_ns
+    store.cell_path(study, CELLS[1]).write_text('{"schema": 3')  # damaged meanwhile
+
+    notebooks()
+    second = subprocess.run([*start, "--study", study, "--jobs", "2"], capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    assert "4 experiments, 1 done, 3 to run, 2 at a time" in second.stdout and second.stdout.endswith("drawn\n")
+    assert f"not finished: {store.cell_path(study, CELLS[1])} is damaged" in second.stderr
+    assert done.stat().st_mtime_ns == before and len(store.load(study)) == 4
+    assert not list(Path(tempfile.gettempdir()).glob(scratch)), "the next run removes what the killed one left"
+    assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
+
+
+@pytest.mark.parametrize("what", ["run", "figures"])
+def test_an_interrupt_leaves_no_process_and_says_so_in_a_line(what, study, notebooks, grid):
+    drawing = """
+def draw(study, only_if_stale=False):
+    from lib.cell import Cell
+    notebook.execute("experiment", Path(sys.argv[-1]), {"output": sys.argv[-1] + ".json"})
+commands.draw = draw
+"""
+    if what == "figures":
+        store.write_json(store.cell_path(study, CELLS[0]), simulated(CELLS[0], study, lambda *_: 1.0))
+    folder = notebooks("time.sleep(3600)")
+    arguments = [what, grid, "--study"] + ([study, "--jobs", "2"] if what == "run" else [study])
+    script = command(folder, before=drawing.replace("sys.argv[-1]", repr(str(folder / "out.ipynb"))))
+    process = subprocess.Popen([*script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(kernels(process.pid)) == (2 if what == "run" else 1))
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip() == "interrupted: what is finished is kept, run the same command to go on"
+    assert not psutil.wait_procs(below, timeout=60)[1]
+
+
+def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, monkeypatch, tmp_path):
+    odd = tmp_path / "a 'b' \"c\" $d; 日本"
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    monkeypatch.setattr(store, "RESULTS", odd)
+    notebooks()
+    assert run.run({CELLS[0]: "main"}, study, 1) == []
+    assert len(store.load(study)) == 1 and [path.name for path in odd.iterdir()] == [study]
+
+
+def test_finished_experiments_are_not_repeated(study, monkeypatch, capsys):
     for cell in CELLS:
         store.write_json(store.cell_path(study, cell), simulated(cell, study, lambda *_: 1.0))
-    assert run.run(CELLS, study, 2, engine=None) == []
-    assert "3 cells, 3 done, 0 to run" in capsys.readouterr().out
+    assert run.run(MAIN, study, 2, engine=None) == []
+    assert "4 experiments, 4 done, 0 to run" in capsys.readouterr().out
 
 
 def test_results_notebooks_and_logs_of_an_engine_are_kept_with_the_commit_of_the_start(study, quick_plan, monkeypatch):
-    monkeypatch.setattr(run, "git_commit", lambda: "of the start")
-
-    def engine(cells, study, jobs, listen):
-        listen(cells[0], "loading")
-        yield cells[0], Outcome(simulated(cells[0], study, lambda *_: 1.0), None, "a notebook", "a log")
-        yield cells[1], Outcome(None, "ValueError: no", None, "another log")
-
-    assert run.run(CELLS[:2], study, 1, engine) == [CELLS[1]]
+    monkeypatch.setattr(store, "git_commit", lambda: "of the start")
+    good = Outcome(simulated(CELLS[0], study, lambda *_: 1.0), None, "a notebook", "a log")
+    bad = Outcome(None, "ValueError: no", None, "another log")
+    two = dict.fromkeys(CELLS[:2], "main")
+    assert run.run(two, study, 1, engine((CELLS[0], good), (CELLS[1], bad))) == [CELLS[1]]
     executed = store.study_dir(study) / "executed"
     assert store.read(store.cell_path(study, CELLS[0]))["manifest"]["git_commit"] == "of the start"
     assert {path.name: path.read_text() for path in executed.iterdir()} == {
@@ -125,27 +198,29 @@ def test_results_notebooks_and_logs_of_an_engine_are_kept_with_the_commit_of_the
     }  # fmt: skip
 
 
-def test_cells_run_seed_by_seed_the_longest_first(study, monkeypatch):
+def test_experiments_run_seed_by_seed_the_longest_first(study, monkeypatch):
     cells = [make_cell(format=format, seed=seed) for format in ("qa", "article", "chat") for seed in (1, 0)]
-    expected = {cell: {"qa": 1.0, "article": 3.0, "chat": 2.0}[cell.format] for cell in cells}
-    monkeypatch.setattr(plan, "seconds", lambda todo: {cell: expected[cell] for cell in todo})
+    seconds = {"qa": 1.0, "article": 3.0, "chat": 2.0}
+    monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
     given = []
 
-    def engine(cells, study, jobs, listen):
+    def order(cells, study, jobs):
         given.extend((cell.seed, cell.format) for cell in cells)
         yield from ()
 
-    run.run(cells, study, 1, engine)
+    run.run(dict.fromkeys(cells, "main"), study, 1, order)
     assert given == [(seed, format) for seed in (0, 1) for format in ("article", "chat", "qa")]
 
 
-def test_two_runs_do_not_work_in_one_folder(study):
+def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(study):
+    store.write_parts(study, MAIN)
     with (
-        run._exclusive(store.study_dir(study)),
+        run.exclusive(store.study_dir(study)),
         pytest.raises(UserError, match="another run is working in .*: wait for it"),
     ):
-        run.run(CELLS, study, 1)
-    with run._exclusive(store.study_dir(study)):
+        run.run({base_cell(): "rate"}, study, 1)
+    assert store.parts(study) == {cell.id: "main" for cell in CELLS}
+    with run.exclusive(store.study_dir(study)):
         pass  # and afterwards it is free
 
 
@@ -153,29 +228,109 @@ def test_a_results_folder_that_cannot_be_made_is_named(study):
     blocked = store.study_dir(study)
     blocked.write_text("a file where the folder should be")
     try:
-        with pytest.raises(UserError, match="cannot be written .*: make it writable or choose another --study"):
-            run.run(CELLS, study, 1)
+        with pytest.raises(UserError, match="cannot be written .*: make it writable"):
+            run.run(MAIN, study, 1)
     finally:
         blocked.unlink()
 
 
+def test_a_folder_in_the_place_of_a_result_is_said_before_anything_runs(study):
+    store.cell_path(study, CELLS[1]).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{CELLS[1].id}.json is damaged .not a file"):
+        run.run(MAIN, study, 1)
+
+
+def test_scratch_folders_of_processes_that_are_gone_are_removed_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f"{run.SCRATCH}-{gone.pid}-x", f"unsloth-{gone.pid}", f"{run.SCRATCH}-{os.getpid()}-x", "unsloth-mine"]
+    for name in names:
+        (tmp_path / name / "inner").mkdir(parents=True)
+    run.sweep()
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+
+
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model": "/no/such/model"}, "no model '/no/such/model'"),
-        ({"entity": "persona", "n_entities": 65}, "n_entities is 65, but only 64 persona entities"),
-        ({"paraphrases": 11}, "paraphrases is 11, but there are templates for 10"),
-        ({"checkpoints": 6}, "checkpoints is 6, more than the cell has steps"),
-        ({"replay": 5000}, "replay is 5000, but there are"),
-        ({"entity": "persona", "n_entities": 64, "evals": "all"}, "evals: all needs entities that are not trained"),
-        ({"entity": "persona", "format": "mixed", "n_entities": 33}, "only 31 of 64 are left"),
-        ({"entity": "persona", "format": "chat", "tone": "grumpy"}, "tone is 'grumpy': expected one of"),
-        ({"entity": "persona", "format": "chat", "tone": "anxious", "n_entities": 41}, "only 40 persona entities"),
-    ],
+    ("gpu", "cores", "memory", "jobs"), [(True, 8, 99, 1), (False, 8, 99, 8), (False, 8, 9, 2), (False, 8, 1, 1)]
 )
-def test_what_cannot_be_had_is_said_before_anything_runs_with_the_cell(changes, message):
-    run.check([make_cell(), base_cell(), make_cell(checkpoints=5)])
-    cell = make_cell(**changes)
-    with pytest.raises(UserError) as error:
-        run.check([make_cell(), cell])
-    assert str(error.value).startswith(f"cell {cell}: ") and message in str(error.value)
+def test_jobs_are_one_a_core_as_far_as_memory_goes_and_one_on_a_gpu(gpu, cores, memory, jobs, monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "GPU_PATHS", (str(tmp_path / "nvidia0"),))
+    if gpu:
+        (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(run, "cores", lambda: cores)
+    monkeypatch.setattr(psutil, "virtual_memory", type("Memory", (), {"available": memory * 2**30}))
+    assert run.default_jobs() == jobs
+
+
+# In a mount namespace of its own: results/<study> is a disk of 200 kB, which results of 60 kB each soon fill.
+SMALL_DISK = """
+from helpers import make_cell
+from simulation import result
+from lib.paths import UserError
+from lib.study import plan, run
+from lib.study.run import Outcome
+
+def engine(cells, study, jobs):
+    for cell in cells:
+        made = {**result(cell, study, lambda *_: 1.0), "items": [], "padding": "x" * 60_000}
+        yield {cell: Outcome(made, None, "a notebook" * 1000, "a log")}, {}
+
+plan.seconds = lambda cells: dict.fromkeys(cells, 1.0)
+try:
+    sys.exit(len(run.run({make_cell(seed=seed): "main" for seed in range(8)}, sys.argv[1], 1, engine)))
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+def in_a_small_disk(study, *commands):
+    """Run shell commands where results/<study> is a disk of 200 kB; the completed process."""
+    folder = store.study_dir(study)
+    folder.mkdir()
+    script = "; ".join([f"mount -t tmpfs -o size=200k none {folder}", *commands])
+    return subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+needs_mounts = pytest.mark.skipif(
+    sys.platform != "linux"
+    or subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+    ).returncode
+    != 0,
+    reason="a disk can be mounted on Linux alone, and only where user namespaces are allowed",
+)
+
+
+@pytest.fixture
+def small(tmp_path, study):
+    """The shell command of a run on the small disk."""
+    script = tmp_path / "small.py"
+    script.write_text(python(SMALL_DISK)[2])
+    return f"{sys.executable} {script} {study}"
+
+
+@needs_mounts
+def test_a_full_disk_keeps_what_is_finished_and_names_the_path(study, small):
+    folder = store.study_dir(study)
+    listing, more = f"ls -A {folder}/experiments", f"mount -o remount,size=2m {folder}"
+    done = in_a_small_disk(study, small, "echo exit $?", listing, more, small, "echo exit $?")
+    assert f"error: {folder}/" in done.stderr and "cannot be written (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+    first, second = done.stdout.split("exit 2\n")
+    listed = [line for line in second.splitlines() if line.endswith(".json")]
+    assert 1 <= len(listed) < 8 and not any(line.startswith(".") for line in second.splitlines())
+    assert "8 experiments, 0 done" in first
+    assert f"8 experiments, {len(listed)} done, {8 - len(listed)} to run" in second and "[1/" in second
+    assert second.rstrip().endswith("exit 0")
+
+
+@needs_mounts
+def test_a_read_only_results_folder_is_said_before_anything_runs(study, small):
+    done = in_a_small_disk(study, f"mount -o remount,ro {store.study_dir(study)}", small, "echo exit $?")
+    assert "exit 2" in done.stdout
+    assert "cannot be written (Read-only file system): make it writable" in done.stderr
+    assert "Traceback" not in done.stderr and "to run" not in done.stdout

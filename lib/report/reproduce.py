@@ -1,4 +1,4 @@
-"""`make reproduce`: published cells once more on this machine, beside their published results."""
+"""`make reproduce`: published experiments once more on this machine, beside their published results."""
 
 import random
 import sys
@@ -8,7 +8,7 @@ import pandas as pd
 from lib.cell import from_parameters
 from lib.paths import UserError
 from lib.report import intervals, parts
-from lib.study import processes, store
+from lib.study import run, store
 
 SAME = "the same to the letter"
 WITHIN = "not the same to the letter, every score within its published interval"
@@ -17,30 +17,30 @@ CAUSES = ("device_name", "dtype", "threads", "versions", "git_commit", "facts_sh
 
 
 def reproduce(study: str, n: int, seed: int | None) -> bool:
-    """Run n randomly chosen cells of a published study again; whether every one of them agrees.
+    """Run n randomly chosen experiments of a published study again; whether every one of them agrees.
 
-    A cell agrees when its answers and its curve are the same to the letter, which they are on the same type of machine
-    with as many threads a cell, or when each strict share lies within the 95 % interval of the published one. Responses
-    in a tone have no score in one cell alone: where they are not the same, the rest is compared.
+    One agrees when its answers and its curve are the same to the letter, which they are on the same type of machine
+    with as many threads, or when each strict share lies within the 95 % interval of the published one. Responses in a
+    tone have no score in one experiment alone: where they are not the same, the rest is compared.
     """
     published = {result["id"]: result for result in store.load(study)}
     if n > len(published):
-        raise UserError(f"--n is {n}: expected 1 to {len(published)}, the cells of results/{study}")
+        raise UserError(f"--n is {n}: expected 1 to {len(published)}, the experiments of results/{study}")
     chosen = random.Random(seed).sample(sorted(published), n)
-    cells = [from_parameters(published[id]["cell"]) for id in chosen]
-    agreed = 0
-    for cell, outcome in processes.run_local(cells, "reproduce", processes.default_jobs(), lambda cell, stage: None):
-        said = f"FAILED: {outcome.error}" if outcome.error else verdict(published[cell.id], outcome.result)
-        agreed += said in (SAME, WITHIN)
-        print(f"{cell.id} {cell}: {said}", flush=True)
-        if outcome.error:
-            print(outcome.log, file=sys.stderr)
-    print(f"{agreed} of {n} cells of results/{study} reproduced")
+    cells, agreed = [from_parameters(published[id]["cell"]) for id in chosen], 0
+    for ended, _ in run.local(cells, "reproduce", run.default_jobs()):
+        for cell, outcome in ended.items():
+            text = f"FAILED: {outcome.error}" if outcome.error else verdict(published[cell.id], outcome.result)
+            agreed += text in (SAME, WITHIN)
+            print(f"{cell.id} {cell}: {text}", flush=True)
+            if outcome.error:
+                print(outcome.log, file=sys.stderr)
+    print(f"{agreed} of {n} experiments of results/{study} reproduced")
     return agreed == n
 
 
 def verdict(published: dict, again: dict) -> str:
-    """How two results of a cell compare: SAME, WITHIN, or which scores lie outside and what else differs."""
+    """How two results of an experiment compare: SAME, WITHIN, or which scores lie outside and what else differs."""
     if _made(published) == _made(again):
         return SAME
     outside = [name for name, _, _, agrees in shares(published, again) if not agrees]
@@ -67,5 +67,5 @@ def _accuracy(result: dict) -> pd.DataFrame:
 
 
 def _made(result):
-    """What training and asking made, and no clock or machine: the items, and the curve of a trained cell."""
+    """What training and asking made, and no clock or machine: the items, and the curve of a trained experiment."""
     return result["items"], result["training"] and result["training"]["curve"]
