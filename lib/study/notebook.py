@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from subprocess import DEVNULL
 from pathlib import Path
+from subprocess import DEVNULL
 
 import nbformat
 import papermill
@@ -26,13 +26,16 @@ class _Engine(NBClientEngine):
 
 
 papermill_engines.register(SCRATCH, _Engine)
+logger.setLevel("CRITICAL")  # who runs a notebook tells what failed
+SOCKETS = "/tmp" if os.path.isdir("/tmp") else None  # a socket's path may have 107 bytes
 
 
 def execute(name: str, output: Path, parameters: dict, **process) -> None:
     """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`, as far as it came.
 
-    `process` is what the kernel's process is started with: `env`, and where its `stdout` and `stderr` go. Raises UserError for a parameter
-    that the notebook does not declare, where papermill only warns, and PapermillExecutionError for an error in it.
+    `process` is what the kernel's process is started with: `env`, and where its `stdout` and `stderr` go. Raises
+    UserError for a parameter that the notebook does not declare, where papermill only warns, and
+    PapermillExecutionError for an error in it.
     """
     source = str(NOTEBOOKS / f"{name}.ipynb")
     declared = papermill.inspect_notebook(source)
@@ -40,7 +43,7 @@ def execute(name: str, output: Path, parameters: dict, **process) -> None:
         raise UserError(f"{source} has no parameter {', '.join(unknown)}: it has {', '.join(declared)}")
     output.parent.mkdir(parents=True, exist_ok=True)
     # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-") as sockets:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-", dir=SOCKETS) as sockets:
         config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"})
         with store.writing(output):
             executed = papermill.execute_notebook(

@@ -177,7 +177,7 @@ def exclusive(folder: Path):
 
 def sweep() -> None:
     """Remove the scratch folders of runs and kernels that were killed: their names tell the process, and it is gone."""
-    for folder in Path(tempfile.gettempdir()).iterdir():
+    for folder in (*Path(tempfile.gettempdir()).iterdir(), *Path("/tmp").glob(f"{SCRATCH}-*")):
         owner = re.fullmatch(rf"(?:{SCRATCH}|unsloth)-(\d+)(?:-\w+)?", folder.name)
         if owner and not psutil.pid_exists(int(owner[1])):
             shutil.rmtree(folder, ignore_errors=True)

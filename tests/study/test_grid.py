@@ -1,12 +1,14 @@
 import itertools
 
 import pytest
-from helpers import make_cell, profiles
+import yaml
+from helpers import base_cell, make_cell, profiles
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib.paths import GRIDS, UserError
-from lib.study import grid as grids
-from lib.study import run
-from lib.study.grid import PARTS, load_grid
+from lib.study import plan, store
+from lib.study.grid import EXPERIMENTS, PARTS, load_grid
 
 CELL = "model: tiny, entity: real, format: none, n_entities: 2, seed: 0"
 
@@ -70,6 +72,20 @@ def test_a_block_can_take_up_another_one(grid):
         ("[]", "expected a list of blocks of parameters"),
         ("- {", "is not YAML"),
         ("- {part: main, 1: 2}", "block 1: "),
+        (f"- {{part: main, {CELL}, seed: 1}}", "seed twice in one block, line 1"),
+        (f"- {{part: main, {CELL}}}\n- {{<<: {{part: main}}, part: main, part: rate, {CELL}}}", "part twice in one"),
+        ("- {part: main, " + CELL.replace("seed: 0", "seed: " + "9" * 5000) + "}", "is not YAML"),
+        ("- {part: main, " + CELL.replace("seed: 0", "seed: " + "9" * 4000) + "}", "block 1: seed is 9999"),
+        ("- {part: main, " + CELL.replace("seed: 0", f"seed: {list(range(20_000))}") + "}", "20,000 experiments, more"),
+        ("- {part: main, " + CELL.replace("seed: 0", f"seed: {[0] * 300}, tone: {[0] * 300}") + "}", "90,000 experim"),
+        ("[" * 200_000, "more than 20 lists in lists"),
+        ("- " * 200_000, "more than 20 lists in lists"),
+        (
+            "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 19))]),
+            "more than 200,000 values, its aliases written out",
+        ),
+        ("- &a [*a]", "more than 200,000 values"),
+        (f"- {{part: &a {['x'] * 50}, {CELL}, tone: {[['y'] * 500] * 5}}}", "block 1: part is ['x'"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_file_and_the_block(grid, text, message):
@@ -77,7 +93,7 @@ def test_a_mistake_is_one_line_that_names_the_file_and_the_block(grid, text, mes
     with pytest.raises(UserError) as error:
         load_grid(path)
     assert message in str(error.value) and path in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 500 + len(path)
 
 
 def test_a_part_that_is_nearly_right_is_suggested(grid):
@@ -85,10 +101,50 @@ def test_a_part_that_is_nearly_right_is_suggested(grid):
         load_grid(grid(f"- {{part: mian, {CELL}}}"))
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_no_text_or_no_file_is_refused(tmp_path):
     (tmp_path / "grid.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="is not YAML"):
         load_grid(str(tmp_path / "grid.yaml"))
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(UserError, match="no grid"):
+        load_grid(str(tmp_path / "folder.yaml"))
+
+
+def test_several_blocks_can_be_too_many_together(grid):
+    block = "- {part: main, " + CELL.replace("seed: 0", "seed: [%s]") + "}"
+    blocks = [block % ", ".join(map(str, range(start, start + 3000))) for start in (0, 3000)]
+    with pytest.raises(UserError, match=f"block 2: more than {EXPERIMENTS:,} experiments"):
+        load_grid(grid("\n".join(blocks)))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = SCALARS | st.lists(SCALARS, max_size=4) | st.dictionaries(st.text(max_size=3), SCALARS, max_size=2)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*make_cell().model_dump(), "part", "x"]), VALUES, max_size=6)))
+def test_whatever_a_grid_says_it_is_read_or_refused_in_one_line(tmp_path_factory, changes):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    blocks = [{"part": "main", **make_cell().model_dump(exclude_defaults=True), **change} for change in changes]
+    path.write_text(yaml.safe_dump(blocks, allow_unicode=True), encoding="utf-8")
+    try:
+        assert set(load_grid(str(path)).values()) <= set(PARTS)
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1 and str(path) in str(error)
+
+
+@given(st.lists(st.tuples(
+    st.builds(make_cell, seed=st.integers(0, 9), lora_rank=st.integers(0, 2), learning_rate=st.floats(1e-9, 1e9),
+              model=st.sampled_from(["tiny", "own/模型", "~/a b: 'c' # d", "1e3", "null"])) | st.builds(base_cell),
+    st.sampled_from(PARTS),
+)))  # fmt: skip
+def test_the_list_of_a_study_is_a_grid_that_reads_back(tmp_path_factory, cells):
+    cells = dict(cells)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "RESULTS", tmp_path_factory.getbasetemp())
+        store.write_parts("written", cells)
+        if cells:
+            assert load_grid(str(store.study_dir("written") / "grid.yaml")) == cells
+            assert store.parts("written") == {cell.id: part for cell, part in cells.items()}
 
 
 def test_an_unknown_grid_names_the_known_ones():
@@ -104,7 +160,7 @@ def test_an_unknown_grid_names_the_known_ones():
 def test_every_grid_of_the_project_is_valid_and_could_be_run(path, monkeypatch):
     cells = load_grid(path.stem)
     assert set(cells.values()) <= set(PARTS)
-    run.check([cell for i, cell in enumerate(cells) if i % max(1, len(cells) // 40) == 0])
+    plan.check([cell for i, cell in enumerate(cells) if i % max(1, len(cells) // 40) == 0])
 
 
 def test_tuning_uses_entities_that_no_other_grid_trains():
@@ -113,8 +169,3 @@ def test_tuning_uses_entities_that_no_other_grid_trains():
         return {(c.entity, profile[0].name) for c in cells for profile in profiles(c.entity, c.n_entities, c.seed)}
 
     assert not names("tune") & {name for name in names("quick") if name[0] == "fictional"}
-
-
-def test_every_part_that_a_grid_can_name_is_known():
-    assert grids.PARTS[0] == "main" and len(set(grids.PARTS)) == len(grids.PARTS)
-    assert make_cell().model_dump().keys().isdisjoint({"part"})

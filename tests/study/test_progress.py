@@ -1,12 +1,12 @@
-import re
 import time
 
 import pytest
 from helpers import base_cell, make_cell
 from simulation import result as simulated
 
-from lib.study import progress as module
-from lib.study.progress import Progress
+from lib.study import progress
+from lib.study.progress import Watch
+from lib.study.run import Outcome
 
 CELLS = [make_cell(seed=seed) for seed in range(4)]
 
@@ -19,86 +19,69 @@ def clock(monkeypatch):
     return now
 
 
-def ended(cell, seconds):
-    return simulated(cell, "made", lambda *_: 1.0, seconds)
+def outcome(cell, seconds):
+    return Outcome(simulated(cell, "made", lambda *_: 1.0, seconds), None, None, None)
 
 
 def test_at_first_the_rest_takes_what_the_plan_says(clock):
-    assert Progress(dict.fromkeys(CELLS, 100.0), 2).left() == 200
-    assert Progress(dict.fromkeys(CELLS[:1], 100.0), 2).left() == 100, "one cell is not shared by two cores"
-    assert Progress({}, 2).left() == 0
+    assert Watch(dict.fromkeys(CELLS, 100.0), 2).left() == 200
+    assert Watch(dict.fromkeys(CELLS[:1], 100.0), 2).left() == 100, "one experiment is not shared by two cores"
+    assert Watch({}, 2).left() == 0
 
 
-def test_what_is_left_follows_the_pace_of_the_ended_cells(clock):
-    progress = Progress(dict.fromkeys(CELLS, 100.0), 1)
-    progress.ended(CELLS[0], ended(CELLS[0], seconds=200))
-    assert progress.left() == 3 * 200
-    progress.ended(CELLS[1], ended(CELLS[1], seconds=100))
-    assert progress.left() == 2 * 150
+def test_what_is_left_follows_the_pace_of_the_ended_experiments_and_not_of_failed_ones(clock, tmp_path):
+    watch = Watch(dict.fromkeys(CELLS, 100.0), 1)
+    watch.ended(CELLS[0], outcome(CELLS[0], seconds=200), tmp_path)
+    assert watch.left() == 3 * 200
+    watch.ended(CELLS[1], outcome(CELLS[1], seconds=100), tmp_path)
+    assert watch.left() == 2 * 150
+    watch.ended(CELLS[2], Outcome(None, "no reason", None, None), tmp_path)
+    assert watch.left() == 150
 
 
-def test_a_running_cell_has_its_time_behind_it(clock):
-    progress = Progress(dict.fromkeys(CELLS[:2], 100.0), 1)
-    progress.stage(CELLS[0], "loading")
+def test_a_running_experiment_has_its_time_behind_it(clock):
+    watch = Watch(dict.fromkeys(CELLS[:2], 100.0), 1)
+    watch.show({CELLS[0]: "loading"})
     clock[0] += 30
-    progress.stage(CELLS[0], "step 1 of 2")
-    assert progress.left() == 70 + 100
+    watch.show({CELLS[0]: "step 1 of 2"})
+    assert watch.left() == 70 + 100
     clock[0] += 500  # it takes longer than planned
-    assert progress.left() == 100
+    assert watch.left() == 100
 
 
-def test_failed_cells_leave_the_pace_as_it_is(clock):
-    progress = Progress(dict.fromkeys(CELLS, 100.0), 1)
-    progress.failed(CELLS[0], "no reason", None)
-    assert progress.left() == 300
-
-
-def test_an_ended_cell_is_told_with_its_scores_and_the_time_that_is_left(clock, capsys):
-    progress = Progress(dict.fromkeys(CELLS, 60.0), 2)
+def test_an_ended_experiment_is_told_with_its_scores_and_the_time_that_is_left(clock, capsys, tmp_path):
+    cells = [*CELLS[:3], base_cell()]
+    watch = Watch(dict.fromkeys(cells, 60.0), 2)
     clock[0] += 60
-    progress.ended(CELLS[0], ended(CELLS[0], seconds=60))
-    said = capsys.readouterr().out
-    assert said.startswith(f"[1/4] {CELLS[0].id} qa fictional n=2 seed=0: recall 1.00 question 1.00 completion 1.00")
-    assert said.endswith("(60 s, 200 tokens/s); 1:00 gone, about 1:30 left\n")
-    assert len(said.splitlines()) == 1
+    watch.ended(CELLS[0], outcome(CELLS[0], seconds=60), tmp_path)
+    watch.ended(cells[3], outcome(cells[3], seconds=60), tmp_path)
+    watch.ended(CELLS[1], Outcome(None, "KeyError: 'x' [bold]", "executed", None), tmp_path / "out.ipynb")
+    one, base, failed = capsys.readouterr().out.splitlines()
+    assert one.startswith(f"[1/4] {CELLS[0].id} qa fictional n=2 seed=0: recall 1.00 question 1.00 completion 1.00")
+    assert one.endswith("(60 s, 200 tokens/s); 1:00 gone, about 1:30 left")
+    assert "(60 s); " in base, "the untrained model has no tokens a second"
+    what = f"[3/4] {CELLS[1].id} {CELLS[1]}: FAILED: KeyError: 'x' [bold]; see {tmp_path}/out.ipynb; 1:00 gone"
+    assert failed.startswith(what), "what looks like markup is kept"
 
 
-def test_the_untrained_model_has_no_tokens_a_second(capsys):
-    cell = base_cell()
-    Progress({cell: 60.0}, 2).ended(cell, ended(cell, seconds=60))
-    assert "(60 s);" in capsys.readouterr().out
+def test_without_a_terminal_running_experiments_are_told_every_minute(clock, capsys):
+    with Watch(dict.fromkeys(CELLS, 60.0), 2) as watch:
+        for _ in range(3 * progress.EVERY - 1):
+            clock[0] += 1
+            watch.show({CELLS[0]: "step 3 of 9"})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0] == "  running: qa fictional n=2 seed=0: step 3 of 9; 1:00 gone, about 1:30 left"
 
 
-def test_a_failed_cell_is_told_with_its_reason_and_where_to_look(capsys, tmp_path):
-    progress = Progress(dict.fromkeys(CELLS, 60.0), 2)
-    progress.failed(CELLS[0], "KeyError: 'x' [bold]", tmp_path / "out.ipynb")
-    progress.failed(CELLS[1], "killed", None)
-    first, where, second = capsys.readouterr().out.splitlines()
-    assert first == f"[1/4] {CELLS[0].id} {CELLS[0]}: FAILED: KeyError: 'x' [bold]", "what looks like markup is kept"
-    assert where.startswith(f"  its notebook: {tmp_path}/out.ipynb")
-    assert f"[2/4] {CELLS[1].id} {CELLS[1]}: FAILED: killed; " in second
-
-
-def test_without_a_terminal_running_cells_are_told_from_time_to_time(monkeypatch, capsys):
-    monkeypatch.setattr(module, "EVERY", 0.01)
-    said = ""
-    with Progress(dict.fromkeys(CELLS, 60.0), 2) as progress:
-        while "starting" not in said:
-            said += capsys.readouterr().out
-        progress.stage(CELLS[0], "step 3 of 9")
-        while "step 3 of 9" not in said:
-            said += capsys.readouterr().out
-    progress.speaker.join()
-    assert re.search(r"  running: qa fictional n=2 seed=0: step 3 of 9; 0:\d\d gone, about \d+:\d\d left", said)
-
-
-def test_at_a_terminal_the_stages_stand_below_the_ended_cells(monkeypatch, capsys):
+def test_at_a_terminal_the_stages_stand_below_the_ended_experiments(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    with Progress(dict.fromkeys(CELLS, 60.0), 2) as progress:
-        assert progress.live
-        progress.stage(CELLS[1], "step 3 of 9")
-        progress.ended(CELLS[0], ended(CELLS[0], seconds=60))
-        shown = [str(line) for line in progress._running().renderables]
-    assert shown[0] == f"  {CELLS[1]}: step 3 of 9" and shown[1].startswith("1 of 4 cells, ")
+    with Watch(dict.fromkeys(CELLS, 60.0), 2) as watch:
+        watch.show({CELLS[1]: "step 3 of 9"})
+        watch.ended(CELLS[0], outcome(CELLS[0], seconds=60), tmp_path)
+        study, running = watch.bar.tasks
+        assert running.description == f"  {CELLS[1]}: step 3 of 9" and study.completed == 60
+        watch.ended(CELLS[1], outcome(CELLS[1], seconds=60), tmp_path)
+        assert len(watch.bar.tasks) == 1
     assert f"[1/4] {CELLS[0].id}" in capsys.readouterr().out

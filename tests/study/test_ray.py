@@ -1,4 +1,4 @@
-"""Cells on a Ray cluster of two nodes on this machine, one of which is lost."""
+"""Experiments on a Ray cluster of two nodes on this machine, one of which is lost."""
 
 import contextlib
 import os
@@ -13,17 +13,28 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import base_cell, kernels, make_cell, python, wait_for, without_timing
+from helpers import kernels, make_cell, python, stand_in, wait_for
 
 from lib.paths import UserError
-from lib.study import processes, ray, store
+from lib.study import ray, store
+from lib.study.run import MEMORY
 
-CELLS = [make_cell(), make_cell(seed=1), make_cell(format="article")]
+CELLS = [make_cell(seed=seed) for seed in range(4)]
+# On the nodes a stand-in for the training, which the script carries there.
 RUN = """
+from pathlib import Path
 from helpers import make_cell
 from lib.study import ray, run
-cells = [make_cell(), make_cell(seed=1), make_cell(format="article")]
-sys.exit(len(run.run(cells, sys.argv[1], ray.connect(1), ray.run)))
+
+def experiment(cell, study, folder=sys.argv[2], original=ray._experiment):
+    from lib.study import notebook
+    notebook.NOTEBOOKS = Path(folder)
+    return original(cell, study)
+
+ray._experiment = experiment
+jobs, needs = ray.connect(1)
+cells = dict.fromkeys([make_cell(seed=seed) for seed in range(4)], "main")
+sys.exit(len(run.run(cells, sys.argv[1], jobs, lambda cells, study, jobs: ray.run(cells, study, needs))))
 """
 # nobody but this test talks to the cluster; a lost node is noticed within seconds
 SETTINGS = {
@@ -39,7 +50,7 @@ def two_nodes():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets want a short path
-    common = ["--num-cpus=1", f"--memory={processes.MEMORY}", "--object-store-memory=80000000", "--block",
+    common = ["--num-cpus=1", f"--memory={MEMORY}", "--object-store-memory=80000000", "--block",
               "--disable-usage-stats"]  # fmt: skip
     address = f"127.0.0.1:{port}"
     head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false",
@@ -63,20 +74,42 @@ def _kill_all(pid):
                 one.send_signal(signal.SIGKILL)
 
 
-def test_a_lost_node_loses_no_cell_and_results_equal_those_of_this_machine(study, two_nodes):
+def test_a_lost_node_loses_no_experiment(study, two_nodes, tmp_path):
     address, lost = two_nodes
-    environment = {**os.environ, **SETTINGS, "RAY_ADDRESS": address}
-    run = subprocess.Popen(
-        python(RUN, study), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    folder, go = (
+        stand_in(tmp_path / "notebooks", f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.1)"),
+        tmp_path / "go",
     )
+    run = subprocess.Popen(
+        python(RUN, study, str(folder)), env={**os.environ, **SETTINGS, "RAY_ADDRESS": address},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
     wait_for(lambda: kernels(lost.pid))
     _kill_all(lost.pid)
+    go.touch()
     said, _ = run.communicate(timeout=500)
     assert run.returncode == 0, said
-    assert "3 cells, 0 done, 3 to run, 2 at a time" in said
-    on_cluster = [store.read(store.cell_path(study, cell)) for cell in CELLS]
-    here = processes.run_cell(CELLS[0], study, 1).result
-    assert without_timing(here) == without_timing(on_cluster[0])
+    assert "4 experiments, 0 done, 4 to run, 2 at a time" in said
+    assert [result["id"] for result in store.load(study)] == sorted(cell.id for cell in CELLS)
+
+
+def test_a_cluster_that_is_started_here_is_reached_from_here_alone(tmp_path):
+    code = """
+import os, psutil
+from lib.study import ray
+print(ray.connect(1)[0])
+processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+open_to_all = {c.laddr for p in processes for c in p.net_connections("tcp") if c.status == "LISTEN"}
+assert open_to_all and all(ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1") for ip, _ in open_to_all), open_to_all
+assert os.umask(0o022) == 0o022
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["sh", "-c", 'umask 022; exec "$@"', "-", *python(code)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.strip() == "1", done.stderr
+    tokens = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tokens), tokens
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
@@ -86,55 +119,29 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "slots"),
+    ("nodes", "gpus", "slots"),
     [
-        ([{"CPU": 8, "GPU": 4, "memory": 1e12}, {"CPU": 8, "GPU": 2, "memory": 1e12}], 6),
-        ([{"CPU": 2, "memory": 2 * processes.MEMORY}, {"CPU": 2, "memory": 1.5 * processes.MEMORY}], 3),
+        ([{"CPU": 8, "GPU": 4, "memory": 1e12}, {"CPU": 8, "GPU": 2, "memory": 1e12}], None, 6),
+        ([{"CPU": 64, "GPU": 2, "memory": 1e12}], 0.25, 8),
+        ([{"CPU": 64, "GPU": 2, "memory": 1e12}], 0.333, 6),
+        ([{"CPU": 2, "memory": 2 * MEMORY}, {"CPU": 2, "memory": 1.5 * MEMORY}], None, 3),
     ],
 )
-def test_each_cell_takes_a_gpu_where_there_are_any_and_a_core_otherwise(nodes, slots, monkeypatch):
+def test_each_experiment_takes_a_share_of_a_gpu_where_there_are_any_and_a_core_otherwise(
+    nodes, gpus, slots, monkeypatch
+):
     _pretend(monkeypatch, nodes)
-    assert ray.connect(8) == ray.connect(8, CELLS) == slots
+    share = gpus or float("GPU" in nodes[0])
+    assert ray.connect(8, gpus) == (slots, {"num_cpus": 1, "memory": MEMORY, "num_gpus": share})
 
 
-SMALL, LARGE = make_cell(model="Qwen/Qwen3-0.6B"), make_cell(model="Qwen/Qwen3-4B")
-WHOLE = make_cell(model="Qwen/Qwen3-4B", lora_rank=0)
-
-
-@pytest.mark.parametrize(
-    ("cell", "gigabytes", "share"),
-    [(SMALL, 80, 0.25), (SMALL, 24, 0.5), (SMALL, 16, 1), (LARGE, 80, 0.25), (LARGE, 48, 0.3333), (LARGE, 24, 1),
-     (WHOLE, 80, 1), (base_cell(model="Qwen/Qwen3-4B"), 48, 0.3333), (make_cell(), 80, 1), (SMALL, None, 1)],
-)  # fmt: skip
-def test_small_models_share_a_card_as_far_as_its_memory_goes(cell, gigabytes, share):
-    assert ray.gpu_share(cell, gigabytes and gigabytes * 2**30) == share
-
-
-def test_as_many_cells_run_at_once_as_the_largest_of_them_fits_on_the_cards(monkeypatch):
-    _pretend(monkeypatch, [{"CPU": 64, "GPU": 2, "memory": 1e12}], card=48 * 2**30)
-    assert ray.connect(8, [SMALL]) == 8 and ray.connect(8, [SMALL, LARGE]) == 6
-
-
-def test_the_memory_of_the_smallest_card_is_what_its_driver_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert ray.smallest_card() is None
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\necho 24564\n")
-    (tmp_path / "nvidia-smi").chmod(0o755)
-    assert ray.smallest_card() == 24564 * 2**20
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho has failed; exit 9\n")
-    assert ray.smallest_card() is None
-
-
-def test_a_cluster_of_nodes_too_small_for_a_cell_is_refused(monkeypatch):
-    _pretend(monkeypatch, [{"CPU": 2, "memory": processes.MEMORY / 2}, {"CPU": 2, "memory": processes.MEMORY / 2}])
-    with pytest.raises(UserError, match="no node of the Ray cluster has what a cell takes"):
+def test_a_cluster_of_nodes_too_small_for_an_experiment_is_refused(monkeypatch):
+    _pretend(monkeypatch, [{"CPU": 2, "memory": MEMORY / 2}, {"CPU": 2, "memory": MEMORY / 2}])
+    with pytest.raises(UserError, match="no node of the Ray cluster has what an experiment takes"):
         ray.connect(8)
 
 
-def _pretend(monkeypatch, nodes, card=None):
-    monkeypatch.setattr(ray, "_card_memory", lambda: card)
-    total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU", "memory")}
+def _pretend(monkeypatch, nodes):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("ray.init", lambda **_: None)
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
-    monkeypatch.setattr("ray.cluster_resources", lambda: total)

@@ -1,7 +1,10 @@
 import json
+import os
+import subprocess
+import time
 
 import pytest
-from helpers import base_cell, make_cell
+from helpers import base_cell, make_cell, python, wait_for
 from simulation import result as simulated
 
 from lib.paths import UserError
@@ -62,13 +65,29 @@ def test_others_may_read_a_result(written):
     [
         (lambda text: text[: len(text) // 2], "is damaged"),
         (lambda text: "", "is damaged"),
-        (lambda text: "[]", "no schema"),
+        (lambda text: "[]", "should be a valid dictionary"),
+        (lambda text: "[" * 100_000, "is damaged"),
+        (
+            lambda text: json.dumps({**json.loads(text), "items": [{"eval": "question"}]}),
+            "items.0.fact: Field required",
+        ),
+        (lambda text: text.replace('"strict": true', '"strict": "yes"'), "strict: Input should be a valid boolean"),
+        (
+            lambda text: json.dumps(json.loads(text) | {"facts": {"ids": 3}}),
+            "(facts.ids: Input should be a valid list)",
+        ),
+        (lambda text: json.dumps(json.loads(text) | {"evals": {"question": []}}), "(evals.question: Input should"),
+        (lambda text: json.dumps(json.loads(text) | {"manifest": {"seconds": "1"}}), "(manifest.seconds: Input should"),
+        (lambda text: json.dumps(json.loads(text) | {"training": {"losses": None}}), "(training."),
         (lambda text: json.dumps({**json.loads(text), "schema": 99}), "schema 99, this code reads 3"),
-        (lambda text: json.dumps({**json.loads(text), "items": {}}), "no items"),
-        (lambda text: json.dumps({**json.loads(text), "cell": []}), "no cell"),
-        (lambda text: json.dumps({**json.loads(text), "manifest": None}), "no manifest"),
-        (lambda text: text.replace('"seed": 0', '"seed": 1'), "holds the parameters of cell"),
-        (lambda text: text.replace('"seed": 0', '"sead": 0'), "does not hold a cell of this version"),
+        (lambda text: json.dumps({**json.loads(text), "items": {}}), "(items: Input should be a valid list)"),
+        (lambda text: json.dumps({**json.loads(text), "cell": []}), "(cell: Input should be a valid dictionary)"),
+        (
+            lambda text: json.dumps({**json.loads(text), "manifest": None}),
+            "(manifest: Input should be a valid dictionary)",
+        ),
+        (lambda text: text.replace('"seed": 0', '"seed": 1'), "holds the parameters of experiment"),
+        (lambda text: text.replace('"seed": 0', '"sead": 0'), "holds no experiment of this version"),
     ],
 )
 def test_damage_is_named_with_the_file_and_the_remedy(written, damage, reason):
@@ -81,10 +100,47 @@ def test_damage_is_named_with_the_file_and_the_remedy(written, damage, reason):
     assert "delete it and run the study again" in str(error.value)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_the_place_of_a_result_is_damaged(written, make):
+    path, _ = written
+    path.unlink()
+    make(path)
+    with pytest.raises(UserError, match="is damaged .not a file"):
+        store.read(path)
+
+
+def test_a_write_that_is_killed_leaves_the_old_file_or_the_new_one(written):
+    path, made = written
+    code = "from lib.study import store\nfrom pathlib import Path\nimport itertools\n" + (
+        f"for n in itertools.count(): store.write_text(Path({str(path)!r}), str(n % 10) * 3_000_000)"
+    )
+    for wait in range(5):
+        writer = subprocess.Popen(python(code))
+        wait_for(lambda: path.stat().st_size == 3_000_000)
+        time.sleep(wait / 50)
+        writer.kill()
+        writer.wait()
+        assert len(set(path.read_text())) == 1 and path.stat().st_size == 3_000_000
+        path.write_text("old")
+
+
+def test_results_are_read_and_written_in_a_locale_that_is_not_utf8(study, tmp_path):
+    code = r"""
+from pathlib import Path
+from lib.study import store
+folder = Path(sys.argv[1])
+store.write_json(folder / "a.json", {"text": "\u65e5\u672c"})
+assert (folder / "a.json").read_bytes().decode("utf-8") == '{\n "text": "\u65e5\u672c"\n}\n'
+"""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(python(code, str(tmp_path)), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_result_under_another_name_is_damaged(written):
     path, _ = written
     other = path.rename(path.with_name("0123456789ab.json"))
-    with pytest.raises(UserError, match="holds the parameters of cell"):
+    with pytest.raises(UserError, match="holds the parameters of experiment"):
         store.read(other)
 
 
@@ -100,8 +156,8 @@ def test_a_study_without_results_says_how_to_get_some(study):
 
 
 def test_a_study_without_parts_says_how_to_get_them(written, study):
-    (store.study_dir(study) / "parts.json").unlink()
-    with pytest.raises(UserError, match=r"parts.json cannot be read"):
+    (store.study_dir(study) / "grid.yaml").unlink()
+    with pytest.raises(UserError, match=f"no grid .*grid.yaml.*python -m lib figures <grid> --study {study}"):
         store.load(study)
 
 
@@ -110,7 +166,7 @@ def test_results_of_another_grid_are_refused(written, study):
         UserError, match=r"holds 1 results of another grid \(.*move them away or choose another --study"
     ):
         store.write_parts(study, {make_cell(seed=7): "main"})
-    assert json.loads((store.study_dir(study) / "parts.json").read_text()) == {make_cell().id: "main"}
+    assert store.parts(study) == {make_cell().id: "main"}
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp", ".hidden"])

@@ -7,8 +7,8 @@ import simulation
 from helpers import base_cell, make_cell
 
 from lib.__main__ import main
-from lib.commands import reproduce
-from lib.study import processes, store
+from lib.report import reproduce
+from lib.study import run, store
 
 
 @pytest.fixture
@@ -53,17 +53,19 @@ def test_a_score_outside_is_named_with_what_differed(published):
     assert reproduce.verdict(published, again) == "DIFFERS in question (other device_name, threads)"
 
 
-def test_a_cell_that_is_run_again_gives_the_same(study, capsys):
+def test_an_experiment_that_gives_the_same_is_counted(study, monkeypatch, capsys):
     cell = base_cell()
-    store.write_json(store.cell_path(study, cell), processes.run_cell(cell, study, 1).result)
+    result = simulation.result(cell, study, lambda cell, evaluation, info: 0.5)
+    store.write_json(store.cell_path(study, cell), result)
     store.write_parts(study, {cell: "main"})
+    monkeypatch.setattr(run, "local", lambda *_: [({cell: run.Outcome(result, None, None, None)}, {})])
     assert main(["reproduce", "--study", study, "--n", "1"]) == 0
     said = capsys.readouterr().out
     assert f"{cell.id} {cell}: {reproduce.SAME}" in said
-    assert f"1 of 1 cells of results/{study} reproduced" in said
+    assert f"1 of 1 experiments of results/{study} reproduced" in said
 
 
-def test_a_cell_that_differs_is_counted(study, monkeypatch, published, capsys):
+def test_an_experiment_that_differs_is_counted(study, monkeypatch, published, capsys):
     cells = [make_cell(n_entities=8, checkpoints=2), base_cell()]
     of_base = simulation.result(cells[1], study, lambda cell, evaluation, info: 0.5)
     for cell, result in zip(cells, (published, of_base), strict=True):
@@ -73,24 +75,24 @@ def test_a_cell_that_differs_is_counted(study, monkeypatch, published, capsys):
     for item in again["items"]:
         item |= {"answer": "never said", "strict": True}
     outcomes = dict(zip(cells, (again, of_base), strict=True))
-    monkeypatch.setattr(processes, "run_local", lambda cells, *_: [
-        (cell, processes.Outcome(outcomes[cell], None, None, None)) for cell in cells
+    monkeypatch.setattr(run, "local", lambda cells, *_: [
+        ({cell: run.Outcome(outcomes[cell], None, None, None) for cell in cells}, {})
     ])  # fmt: skip
     assert main(["reproduce", "--study", study, "--n", "2"]) == 1
     said = capsys.readouterr().out
     assert f"{cells[0].id} {cells[0]}: DIFFERS in" in said
-    assert f"1 of 2 cells of results/{study} reproduced" in said
+    assert f"1 of 2 experiments of results/{study} reproduced" in said
 
 
-def test_a_cell_that_fails_is_not_reproduced(study, monkeypatch, published, capsys):
+def test_an_experiment_that_fails_is_not_reproduced(study, monkeypatch, published, capsys):
     cell = make_cell(n_entities=8, checkpoints=2)
     store.write_json(store.cell_path(study, cell), published)
     store.write_parts(study, {cell: "main"})
-    failed = processes.Outcome(None, "it broke", None, "what it printed")
-    monkeypatch.setattr(processes, "run_local", lambda cells, *_: [(cell, failed) for cell in cells])
+    failed = run.Outcome(None, "it broke", None, "what it printed")
+    monkeypatch.setattr(run, "local", lambda cells, *_: [({cell: failed}, {}) for cell in cells])
     assert main(["reproduce", "--study", study, "--n", "1"]) == 1
     said = capsys.readouterr()
-    assert "FAILED: it broke" in said.out and f"0 of 1 cells of results/{study}" in said.out
+    assert "FAILED: it broke" in said.out and f"0 of 1 experiments of results/{study}" in said.out
     assert "what it printed" in said.err
 
 
@@ -99,7 +101,7 @@ def test_no_more_cells_than_there_are_can_be_asked_for(study, published, capsys)
     store.write_json(store.cell_path(study, cell), published)
     store.write_parts(study, {cell: "main"})
     assert main(["reproduce", "--study", study, "--n", "2"]) == 2
-    assert "expected 1 to 1, the cells of" in capsys.readouterr().err
+    assert "expected 1 to 1, the experiments of" in capsys.readouterr().err
 
 
 def test_a_study_without_results_is_the_users_mistake(study, capsys):

@@ -10,7 +10,7 @@ import simulation
 from lib import __main__ as commands
 from lib.__main__ import main
 from lib.paths import RESULTS, ROOT, UserError
-from lib.study import store
+from lib.study import ray, run, store
 from lib.study.grid import load_grid
 
 BASE = "part: main, model: tiny, entity: fictional, format: none, n_entities: 2, seed: 0"
@@ -68,7 +68,7 @@ def files(folder):
         ("- {" + MIXED.replace("n_entities: 6", "n_entities: 33") + "}", "only 31 of 64 are left"),
         ("- {" + TRAINED.replace("lora_rank: 4, ", "") + "}", "lora_rank is missing"),
         ("- {" + TRAINED.replace("n_entities: 6", "n_entities: 64") + ", evals: all}", "entities that are not trained"),
-        ("- {" + TRAINED + ", checkpoints: 9}", "checkpoints is 9, more than the cell has steps"),
+        ("- {" + TRAINED + ", checkpoints: 9}", "checkpoints is 9, more than the experiment has steps"),
         ("- {" + TRAINED.replace("paraphrases: 2", "paraphrases: 99") + "}", "paraphrases is 99"),
         ("- {" + TRAINED + ", replay: 99999}", "replay is 99999"),
     ],
@@ -86,7 +86,7 @@ def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_p
 def test_an_unknown_grid_names_the_known_ones(capsys):
     for command in ("plan", "run", "status", "figures"):
         assert main([command, "quikc"]) == 2
-        assert "no grid 'quikc': known are cpu, gpu, gpu-quick, gpu-tune, quick, tune" in capsys.readouterr().err
+        assert "no grid 'quikc': known are cpu, gpu" in capsys.readouterr().err
 
 
 def test_a_study_that_is_a_path_is_refused(tmp_path, capsys):
@@ -148,33 +148,31 @@ def test_figures_are_drawn_whenever_they_are_asked_for(study, tmp_path, drawn, c
 
 
 def test_a_study_with_failed_cells_is_not_drawn(study, tmp_path, monkeypatch, drawn, capsys):
-    monkeypatch.setattr("lib.study.run.run", lambda cells, *_: cells[:1])
+    monkeypatch.setattr("lib.study.run.run", lambda cells, *_: list(cells)[:1])
     grid = grid_of(tmp_path, "- {" + BASE.replace("seed: 0", "seed: [0, 1]") + "}")
     assert main(["run", grid, "--study", study]) == 1
-    assert "1 of 2 cells failed" in capsys.readouterr().err
+    assert "1 of 2 experiments failed" in capsys.readouterr().err
     assert drawn == []
 
 
-def test_cells_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):
-    from lib.study import processes, ray
-
+def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):
     seen = []
-    monkeypatch.setattr("lib.study.run.run", lambda cells, study, jobs, engine: seen.append((jobs, engine)) or [])
-    monkeypatch.setattr(ray, "connect", lambda jobs, cells: jobs + 10)
+    monkeypatch.setattr(run, "run", lambda cells, study, jobs, engine: seen.append((dict(cells), jobs, engine)) or [])
+    monkeypatch.setattr(ray, "connect", lambda jobs, gpus: (jobs + 10, {"num_gpus": gpus}))
     grid = grid_of(tmp_path, "- {" + BASE + "}")
-    for engine in ("local", "ray"):
-        assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", engine]) == 0
-    assert seen == [(3, processes.run_local), (13, ray.run)]
+    for engine in (["local"], ["ray", "--gpus", "0.25"]):
+        assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", *engine]) == 0
+    (cells, jobs, engine), (_, ray_jobs, on_ray) = seen
+    assert (cells, jobs, engine) == (load_grid(grid), 3, run.local)
+    assert (ray_jobs, on_ray.func, on_ray.keywords) == (13, ray.run, {"needs": {"num_gpus": 0.25}})
 
 
-def test_the_parts_of_the_cells_are_noted_before_they_run(study, tmp_path, monkeypatch, drawn):
-    grid = grid_of(tmp_path, "- {" + BASE + "}\n- {" + BASE.replace("main", "tune").replace("seed: 0", "seed: 1") + "}")
-    noted = []
-    monkeypatch.setattr(
-        "lib.study.run.run", lambda *_: noted.append((store.study_dir(study) / "parts.json").read_text()) or []
-    )
-    assert main(["run", grid, "--study", study]) == 0
-    assert all(f'"{cell.id}": "{part}"' in noted[0] for cell, part in load_grid(grid).items())
+def test_figures_and_tour_of_a_study_that_is_not_there_make_no_folder(study, tmp_path, capsys):
+    grid = grid_of(tmp_path, "- {" + BASE + "}")
+    for arguments in (["figures", grid, "--study", study], ["tour", study], ["reproduce", "--study", study]):
+        assert main(arguments) == 2
+        assert "no results in" in capsys.readouterr().err
+        assert not store.study_dir(study).exists()
 
 
 def test_a_grid_of_several_models_is_a_study_of_each(tmp_path):
@@ -210,29 +208,18 @@ def test_results_of_another_grid_are_not_pooled_in(command, study, tmp_path, cap
 def test_plan_prints_the_cells_without_running_them(tmp_path, capsys):
     assert main(["plan", grid_of(tmp_path, "- {" + TRAINED + "}\n- {" + BASE + "}"), "--jobs", "2"]) == 0
     said = capsys.readouterr().out
-    assert "2 cells" in said and "training tokens" in said
+    assert "2 experiments" in said and "training tokens" in said
 
 
 def test_status_says_what_is_missing(study, tmp_path, capsys):
     grid = simulated(study, tmp_path)
     assert main(["status", grid, "--study", study]) == 0
-    assert f"{study}: 3 of 3 cells finished" in capsys.readouterr().out
+    assert f"{study}: 3 of 3 experiments finished" in capsys.readouterr().out
     missing = next(iter(load_grid(grid)))
     store.cell_path(study, missing).unlink()
     assert main(["status", grid, "--study", study]) == 1
     said = capsys.readouterr().out
-    assert f"missing  {missing.id}" in said and f"{study}: 2 of 3 cells finished" in said
-
-
-def test_answers_to_read_are_drawn_once(study, tmp_path, capsys):
-    simulated(study, tmp_path)
-    assert main(["read", study]) == 0
-    path = store.study_dir(study) / "read.csv"
-    before = path.read_text()
-    assert before.startswith('"id","eval","question","expected","answer","right"\n')
-    assert "write 1 into the column `right`" in capsys.readouterr().out
-    assert main(["read", study]) == 2 and path.read_text() == before
-    assert "is there already" in capsys.readouterr().err
+    assert f"missing  {missing.id}" in said and f"{study}: 2 of 3 experiments finished" in said
 
 
 def test_every_command_says_what_it_does_before_it_imports_what_takes_seconds():
@@ -245,7 +232,7 @@ def say(text):
     sys.exit(0)
 
 said, commands.say = [], say
-lines = "plan quick, run quick, status quick, figures quick, read quick, bench, reproduce, gpu-check".split(", ")
+lines = "plan quick, run quick, status quick, figures quick, tour, pages, facts x, ask x y, reproduce".split(", ")
 for line in lines:
     commands.main(line.split())
 slow = {"torch", "transformers", "unsloth", "pandas", "numpy", "ray", "lib.study"} & set(sys.modules)
@@ -253,6 +240,22 @@ assert len(said) == len(lines) and not slow, (said, slow)
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_run_with_nothing_to_do_imports_nothing_that_takes_seconds(study, tmp_path):
+    grid = simulated(study, tmp_path)
+    code = """
+import sys
+from lib import __main__ as commands
+commands.draw = lambda study, only_if_stale: None
+assert commands.main(sys.argv[1:]) == 0
+slow = {"torch", "transformers", "unsloth", "pandas", "numpy", "ray", "papermill", "lib.study.plan"} & set(sys.modules)
+assert not slow, slow
+"""
+    for what in ("run", "status"):
+        command = [sys.executable, "-c", code, what, grid, "--study", study]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_figures_are_drawn_where_torch_cannot_be_imported(study, tmp_path):
