@@ -18,9 +18,6 @@ TRAINED = (
     "part: main, model: tiny, entity: persona, format: qa, n_entities: 6, seed: 0, paraphrases: 2, epochs: 1, "
     "learning_rate: 0.001, lora_rank: 4, batch_size: 4"
 )
-REAL = BASE.replace("fictional", "real")
-MIXED = TRAINED.replace("qa", "mixed")
-TONE = TRAINED.replace("format: qa", "tone: anxious, format: chat")
 
 
 @pytest.fixture
@@ -54,23 +51,11 @@ def files(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- {" + BASE + ", checkpoint: 3}", "block 1: unknown parameter 'checkpoint': did you mean checkpoints?"),
         ("- {" + BASE.replace("seed: 0", "seed: one") + "}", "block 1: seed is 'one'"),
-        ("- {" + BASE.replace("n_entities: 2, ", "") + "}", "block 1: n_entities is missing"),
-        ("- {" + BASE.replace("main", "mian") + "}", "block 1: part is 'mian'"),
-        ("- {" + BASE + ", epochs: 3}", "block 1: format: none trains nothing, so epochs must be 0 or left out"),
-        ("- {" + BASE + "}\n- 7", "expected a list of blocks of parameters"),
         ("- {", "is not YAML"),
-        ("- {" + BASE.replace("seed: 0", "seed: []") + "}", "seed is an empty list"),
-        ("- {" + REAL.replace("n_entities: 2", "n_entities: 99") + "}", "n_entities is 99"),
         ("- {" + BASE.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
-        ("- {" + TONE.replace("anxious", "grumpy") + "}", "'grumpy': expected one of pessimistic"),
-        ("- {" + MIXED.replace("n_entities: 6", "n_entities: 33") + "}", "only 31 of 64 are left"),
-        ("- {" + TRAINED.replace("lora_rank: 4, ", "") + "}", "lora_rank is missing"),
-        ("- {" + TRAINED.replace("n_entities: 6", "n_entities: 64") + ", evals: all}", "entities that are not trained"),
+        ("- {" + BASE.replace("n_entities: 2", "n_entities: 99999") + "}", "n_entities is 99999"),
         ("- {" + TRAINED + ", checkpoints: 9}", "checkpoints is 9, more than the experiment has steps"),
-        ("- {" + TRAINED.replace("paraphrases: 2", "paraphrases: 99") + "}", "paraphrases is 99"),
-        ("- {" + TRAINED + ", replay: 99999}", "replay is 99999"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -92,16 +77,6 @@ def test_an_unknown_grid_names_the_known_ones(capsys):
 def test_a_study_that_is_a_path_is_refused(tmp_path, capsys):
     assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", "../elsewhere"]) == 2
     assert "expected the name of a folder" in capsys.readouterr().err
-
-
-def test_a_results_folder_that_cannot_be_written_is_named(study, tmp_path, capsys):
-    blocked = store.study_dir(study)
-    blocked.write_text("a file where the folder should be")
-    try:
-        assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
-        assert f"{blocked} cannot be written" in capsys.readouterr().err
-    finally:
-        blocked.unlink()
 
 
 def test_a_full_disk_is_one_line(study, tmp_path, monkeypatch, capsys):

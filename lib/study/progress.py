@@ -13,8 +13,8 @@ EVERY = 60  # seconds between the lines about running experiments where there is
 
 
 class Watch:
-    """What a run tells, as a context: a line of each experiment that ended; below them, at a terminal, a bar of the
-    study and of each running experiment; elsewhere a line a minute.
+    """What a run tells, while `with watch.bar`: a line of each experiment that ended; below them, at a terminal, a bar
+    of the study and of each running experiment; elsewhere a line a minute.
 
     `expected` are the seconds of each experiment from the plan. What is left is corrected by how the ended experiments
     compared with theirs.
@@ -28,13 +28,6 @@ class Watch:
         columns = TextColumn("{task.description}", markup=False), BarColumn(20)
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.whole = self.bar.add_task("", total=sum(expected.values()))
-
-    def __enter__(self):
-        self.bar.start()
-        return self
-
-    def __exit__(self, *error):
-        self.bar.stop()
 
     def show(self, stages: Mapping[Cell, str]) -> None:
         """Tell what each running experiment is doing."""

@@ -66,7 +66,8 @@ def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Callable[..., 
         # seed by seed, so that a study that is stopped has all parts of the first ones; the longest first, so that no
         # experiment is alone at the end
         todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
-        with Watch(expected, jobs) as watch, closing((engine or local)(todo, study, jobs)) as events:
+        watch = Watch(expected, jobs)
+        with watch.bar, closing((engine or local)(todo, study, jobs)) as events:
             for ended, stages in events:
                 for cell, outcome in ended.items():
                     if outcome.result:  # before the notebook, which may find the disk full

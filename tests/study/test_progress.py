@@ -65,7 +65,8 @@ def test_an_ended_experiment_is_told_with_its_scores_and_the_time_that_is_left(c
 
 
 def test_without_a_terminal_running_experiments_are_told_every_minute(clock, capsys):
-    with Watch(dict.fromkeys(CELLS, 60.0), 2) as watch:
+    watch = Watch(dict.fromkeys(CELLS, 60.0), 2)
+    with watch.bar:
         for _ in range(3 * progress.EVERY - 1):
             clock[0] += 1
             watch.show({CELLS[0]: "step 3 of 9"})
@@ -77,7 +78,8 @@ def test_without_a_terminal_running_experiments_are_told_every_minute(clock, cap
 def test_at_a_terminal_the_stages_stand_below_the_ended_experiments(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    with Watch(dict.fromkeys(CELLS, 60.0), 2) as watch:
+    watch = Watch(dict.fromkeys(CELLS, 60.0), 2)
+    with watch.bar:
         watch.show({CELLS[1]: "step 3 of 9"})
         watch.ended(CELLS[0], outcome(CELLS[0], seconds=60), tmp_path)
         study, running = watch.bar.tasks
