@@ -41,7 +41,7 @@ READY := .venv/.ready-$(KIND)
 OF_STUDY := $(if $(filter STUDY,$(NAMED)),--study "$$STUDY")
 export DRAWN := $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env study facts figures pages browser test bench reproduce gpu-check lab clean
+.PHONY: help env study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
 help:
 	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
@@ -50,7 +50,7 @@ help:
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
 	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
-	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's result (5 minutes)"
+	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make env        only create the environment; make clean removes it"
 	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
@@ -101,15 +101,18 @@ test: $(READY) browser
 	@$(BIN)/pytest
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/speed.py "$$LABEL"
+	@$(BIN)/python benchmarks/speed.py
 
 reproduce: $(READY)
 	@$(BIN)/python -m lib reproduce --n "$$N" $(OF_STUDY)
 
-gpu-check: $(READY)
-	@$(BIN)/python -m lib run gpu-check --study my-gpu-check
-	@mkdir -p results/my-gpu-check/notebooks
-	@$(BIN)/papermill --no-progress-bar notebooks/gpu_check.ipynb results/my-gpu-check/notebooks/gpu_check.ipynb
+gpu-check: has-gpu $(READY)
+	@mkdir -p results/my-gpu-check
+	@$(BIN)/papermill --log-output --no-progress-bar notebooks/gpu_check.ipynb results/my-gpu-check/gpu_check.ipynb || { \
+	echo "a check failed: what to do stands above its cell in results/my-gpu-check/gpu_check.ipynb" >&2; exit 1; }
+
+has-gpu:
+	@test $(GPU) = 1 || { echo "error: no NVIDIA GPU here, nvidia-smi lists none: there is nothing to check" >&2; exit 1; }
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

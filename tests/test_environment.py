@@ -140,14 +140,14 @@ ODD = "my 'odd' \"name\" `touch pwned` $(touch pwned) $HOME; touch pwned, 日本
         ("figures", {"STUDY": ODD}, ["-m", "lib", "figures", "quick", "--study", ODD]),
         ("reproduce", {"N": "3; touch pwned", "STUDY": ODD},
          ["-m", "lib", "reproduce", "--n", "3; touch pwned", "--study", ODD]),
-        ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),
+        ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),  # it reads LABEL
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("given", ["on the command line", "in the environment"])
 def test_what_a_user_sets_reaches_the_command_as_it_is(given, target, settings, arguments, tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    executable(tmp_path / ".venv" / "bin" / "python", '#!/bin/sh\nprintf "%s\\n" "$@" >> calls\n')
+    executable(tmp_path / ".venv" / "bin" / "python", '#!/bin/sh\nprintf "%s\\n" "$@" "$LABEL" >> calls\n')
     for name in ("requirements.txt", "requirements-nodeps.txt", "pyproject.toml", ".venv/.ready-cpu"):
         (tmp_path / name).touch()
     environment = {

@@ -40,7 +40,6 @@ sys.exit(len(run.run(cells, sys.argv[1], jobs, lambda cells, study, jobs: ray.ru
 SETTINGS = {
     "RAY_AUTH_MODE": "disabled", "RAY_health_check_initial_delay_ms": "1000", "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3", "RAY_worker_niceness": "0",
-    "RAY_raylet_start_wait_time_s": "200",
 }  # fmt: skip
 
 
