@@ -37,8 +37,9 @@ def connect(jobs: int, gpus: float | None = None) -> tuple[int, dict]:
             logging_level="WARNING",
             **({} if address else here),
         )
-    except (OSError, ValueError, RuntimeError) as error:  # also for another version of Python or Ray
-        raise UserError(f"no Ray cluster at RAY_ADDRESS={address}: {str(error).strip().splitlines()[0]}") from None
+    except Exception as error:  # another version of Python or Ray, no answer: Ray raises a bare Exception, too
+        where = f"at RAY_ADDRESS={address}" if address else "could be started here"
+        raise UserError(f"no Ray cluster {where}: {str(error).strip().splitlines()[0]}") from None
     finally:
         os.umask(mask)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
