@@ -5,7 +5,7 @@ GRID ?= quick
 STUDY ?= my-$(basename $(notdir $(GRID)))
 JOBS ?=
 ENGINE ?= local
-LABEL ?= my-machine
+export LABEL ?= my-machine
 N ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -32,7 +32,7 @@ READY := .venv/.ready-$(KIND)
 OF_STUDY = $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY))
 DRAWN = $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env study facts figures pages browser test bench reproduce gpu-check lab clean
+.PHONY: help env study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
 help:
 	@echo "make study      run the $(GRID) grid into results/$(STUDY), draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
@@ -41,7 +41,7 @@ help:
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
 	@echo "make reproduce  run N=3 random cells of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$(LABEL).json (half an hour)"
-	@echo "make gpu-check  try every step of the study on a GPU; one published cell beside the CPU's result (5 minutes)"
+	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make env        only create the environment; make clean removes it"
 	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
@@ -92,13 +92,17 @@ test: $(READY) browser
 	@$(BIN)/pytest
 
 bench: $(READY)
-	@$(BIN)/python -m lib bench $(LABEL)
+	@$(BIN)/python benchmarks/speed.py
 
 reproduce: $(READY)
 	@$(BIN)/python -m lib reproduce --n $(N) $(OF_STUDY)
 
-gpu-check: $(READY)
-	@$(BIN)/python -m lib gpu-check
+gpu-check: has-gpu $(READY)
+	@mkdir -p results/my-gpu-check
+	@$(BIN)/papermill --log-output --no-progress-bar notebooks/gpu_check.ipynb results/my-gpu-check/gpu_check.ipynb
+
+has-gpu:
+	@test $(GPU) = 1 || { echo "error: no NVIDIA GPU here, nvidia-smi lists none: there is nothing to check" >&2; exit 1; }
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -1,4 +1,4 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|read|facts|ask|bench|reproduce|gpu-check.
+"""The command line: python -m lib plan|run|status|figures|tour|pages|read|facts|ask|reproduce.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
@@ -137,15 +137,6 @@ def read(study: Annotated[str, typer.Argument(help="folder under results/")]) ->
 
 
 @app.command()
-def bench(label: Annotated[str, typer.Argument(help="name of the file under results/bench")] = "my-machine") -> None:
-    """Measure the speed beside plain TRL and Unsloth."""
-    say("measuring the speed beside plain TRL and Unsloth, about half an hour; run nothing else meanwhile")
-    from lib.commands import bench as command
-
-    command.bench(label)
-
-
-@app.command()
 def reproduce(
     study: Annotated[str, typer.Option(help="folder under results/")] = "quick",
     n: Annotated[int, typer.Option(min=1, help="cells to run again")] = 3,
@@ -189,15 +180,6 @@ def ask(
     from lib.user_facts import model
 
     print(model.ask(folder, question).strip())
-
-
-@app.command()
-def gpu_check() -> None:
-    """Try every step of the study on the GPU, one published cell too. The exit code is 1 if a check fails."""
-    say("trying every step of the study on the GPU, about five minutes")
-    from lib.commands import gpu_check as command
-
-    raise typer.Exit(0 if command.gpu_check() else 1)
 
 
 def say(text: str) -> None:

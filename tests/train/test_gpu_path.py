@@ -24,7 +24,7 @@ UNSLOTH = Path(importlib.util.find_spec("unsloth").origin).parent / "models"
 RUNNER = """
 import sys
 from lib.study import grid, plan, processes, progress, ray, run
-from lib.commands import gpu_check, reproduce
+from lib.commands import reproduce
 plan.costs([next(iter(grid.load_grid("quick")))])
 torch = sys.modules.get("torch")
 assert torch is None or not torch.cuda.is_initialized()
