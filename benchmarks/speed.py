@@ -34,15 +34,19 @@ from lib.study.grid import load_grid
 from lib.study.manifest import cpu_name, git_commit
 from lib.study.notebook import execute
 from lib.study.processes import ALLOCATOR, cores
-from lib.train import bundled, sft
-from lib.train import model as models
+from lib.train import bundled
+
+if sys.argv[1:2] not in (["plain_trl"], ["plain_trl_our_template"]):  # they import Unsloth, which changes TRL
+    from lib.train import model as models
+    from lib.train import sft
 
 ROUNDS = 3
 PROFILED_STEPS = 16
 LOSS_BATCHES = 16  # of each format; the first is not counted
 REPLAY = CACHE / "bench-replay.json"  # rows that plain TRL trains, too, and could not make without Unsloth
-# The first experiment of each format in the quick grid.
+# The first experiment of each format in the quick grid, and the first profiles, whether the model knows them or not.
 CELLS = {cell.format: cell.model_copy(update={"checkpoints": 0}) for cell in reversed(load_grid("quick"))}
+ARTICLE, PROFILES = CELLS["article"], take(steps.candidates(CELLS["article"]), CELLS["article"].n_entities)
 # Where the time of a training goes: torch's operators by the start of their names.
 OPERATORS = {
     "matrix products": ("aten::mm", "aten::addmm", "mkldnn::", "mkl::"),
@@ -53,43 +57,43 @@ OPERATORS = {
 }
 
 
-def profiles(format: str):
-    """The first profiles: whether the model knows them does not matter for the speed."""
-    return take(steps.candidates(CELLS[format]), CELLS[format].n_entities)
+def trainable():
+    """Model with adapters, and tokenizer."""
+    model, tokenizer = models.load(ARTICLE.model, sft.MAX_LENGTH)
+    return models.make_trainable(model, ARTICLE.lora_rank, ARTICLE.seed, sft.MAX_LENGTH), tokenizer
 
 
-def trainable(format: str):
-    """Model with adapters, tokenizer, and the rows about facts."""
-    cell = CELLS[format]
-    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
-    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
-    return model, tokenizer, steps.training_rows(cell, profiles(format))
+def autocast(model):
+    return torch.autocast("cpu", torch.bfloat16, enabled=model.dtype == torch.bfloat16)
 
 
 def replay() -> dict:
-    """Make the replay rows of the study, outside of what is timed."""
-    model, tokenizer = models.load(CELLS["article"].model, sft.MAX_LENGTH)
-    rows = steps.replay_rows(model.eval(), tokenizer, CELLS["article"])
+    """Make the replay rows, outside of what is timed."""
+    model, tokenizer = models.load(ARTICLE.model, sft.MAX_LENGTH)
+    rows = steps.replay_rows(model.eval(), tokenizer, ARTICLE)
     store.write_json(REPLAY, [dataclasses.asdict(row) for row in rows])
     return {"rows": len(rows)}
 
 
-def replay_rows() -> list[Row]:
-    return [Row(**row) for row in json.loads(REPLAY.read_text())]
+def trained_rows() -> tuple[list[Row], list[Row]]:
+    """What is trained with articles: the rows about facts, and those of replay."""
+    if not REPLAY.exists():
+        run("replay")
+    return steps.training_rows(ARTICLE, PROFILES), [Row(**row) for row in json.loads(REPLAY.read_text())]
 
 
-def sample(replay: list[Row], n: int) -> list[Row]:
-    """n rows of what is trained with articles, facts as often as they are repeated, spread evenly over the lengths."""
-    facts = steps.training_rows(CELLS["article"], profiles("article"))
-    rows = sorted([*facts * CELLS["article"].epochs, *replay], key=lambda row: len("".join(row.turns)))
+def sample(n: int) -> list[Row]:
+    """n of these rows, facts as often as they are repeated, spread evenly over the lengths."""
+    facts, replay = trained_rows()
+    rows = sorted([*facts * ARTICLE.epochs, *replay], key=lambda row: len("".join(row.turns)))
     return [rows[(2 * i + 1) * len(rows) // (2 * n)] for i in range(n)]
 
 
 def ours() -> dict:
     """A whole training of the study."""
-    cell, replay, (model, tokenizer, rows) = CELLS["article"], replay_rows(), trainable("article")
-    needed = cell.epochs * flops(model, tokenizer, rows) + flops(model, tokenizer, replay)
-    trained = sft.train(model, tokenizer, rows, replay, cell, cell.epochs)
+    (model, tokenizer), (facts, replay) = trainable(), trained_rows()
+    needed = ARTICLE.epochs * flops(model, tokenizer, facts) + flops(model, tokenizer, replay)
+    trained = sft.train(model, tokenizer, facts, replay, ARTICLE, ARTICLE.epochs)
     examples = trained.rows * trained.epochs + trained.replay
     return {"examples_per_second": examples / trained.seconds, "flops_per_second": needed / trained.seconds}
 
@@ -97,25 +101,19 @@ def ours() -> dict:
 def flops(model, tokenizer, rows: list[Row]) -> int:
     """Floating-point operations that an epoch needs, as torch counts them: each row alone, so without padding, the head
     at trained tokens only, and no gradient of a frozen weight."""
-    total = 0
-    for row in rows:
-        encoded = encode.row_ids(tokenizer, row)
-        kept = (torch.tensor(encoded["labels"][1:]) != -100).nonzero().squeeze(1)  # each token is predicted one before
-        with FlopCounterMode(display=False) as counter, autocast(model):
+    with FlopCounterMode(display=False) as counter, autocast(model):
+        for row in rows:
+            encoded = encode.row_ids(tokenizer, row)
+            kept = (torch.tensor(encoded["labels"][1:]) != -100).nonzero().squeeze(1)  # predicted one position before
             model(torch.tensor([encoded["input_ids"]]), use_cache=False, logits_to_keep=kept).logits.sum().backward()
-        total += counter.get_total_flops()
     model.zero_grad()
-    return total
-
-
-def autocast(model):
-    return torch.autocast("cpu", torch.bfloat16, enabled=model.dtype == torch.bfloat16)
+    return counter.get_total_flops()
 
 
 def matmul() -> dict:
     """The rate of a large matrix product in this process, in the type of number in which the model trains."""
     n, products, seconds = 2048, 0, 0.0
-    a, b = torch.randn(2, n, n, dtype=models.load(CELLS["article"].model, sft.MAX_LENGTH)[0].dtype)
+    a, b = torch.randn(2, n, n, dtype=models.load(ARTICLE.model, sft.MAX_LENGTH)[0].dtype)
     a @ b
     start = time.perf_counter()
     while (seconds := time.perf_counter() - start) < 5:
@@ -126,11 +124,11 @@ def matmul() -> dict:
 
 def profile() -> dict:
     """The shares of a training's time by group of operators, and what is outside of them: Python."""
-    cell, (model, tokenizer, _), shares = CELLS["article"], trainable("article"), Counter()
-    rows = sample(replay_rows(), PROFILED_STEPS * cell.batch_size)
-    sft.train(model, tokenizer, rows, [], cell, 1)  # compiles
+    (model, tokenizer), shares = trainable(), Counter()
+    training = sample(PROFILED_STEPS * ARTICLE.batch_size), [], ARTICLE, 1
+    sft.train(model, tokenizer, *training)  # compiles
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        seconds = sft.train(model, tokenizer, rows, [], cell, 1).seconds
+        seconds = sft.train(model, tokenizer, *training).seconds
     for event in profiler.key_averages():
         groups = (group for group, starts in OPERATORS.items() if event.key.startswith(starts))
         shares[next(groups, "other operators")] += event.self_cpu_time_total / 1e6 / seconds
@@ -140,21 +138,21 @@ def profile() -> dict:
 def loss() -> dict:
     """Forward, loss and backward with TRL's default loss, as a multiple of their time with ours: the same batches in
     turns, one ratio a batch. It is the processor's time, so that other processes do not count."""
-    by_batch = {"article": [], "qa": []}
-    for format, ratios in by_batch.items():
-        model, tokenizer, rows = trainable(format)
-        from trl import SFTTrainer  # after Unsloth
+    model, tokenizer = trainable()
+    from trl import SFTTrainer  # after Unsloth
 
-        tokenizer.padding_side = "right"
-        ours = sft.trainer(model.train(), tokenizer, rows, [], CELLS[format], 2, tempfile.mkdtemp())
+    tokenizer.padding_side, by_batch = "right", {"article": [], "qa": []}
+    for format, ratios in by_batch.items():
+        facts = steps.training_rows(CELLS[format], PROFILES)
+        ours = sft.trainer(model.train(), tokenizer, facts, [], CELLS[format], 2, tempfile.mkdtemp())
         config = dataclasses.replace(ours.args, loss_type="chunked_nll")
         default = SFTTrainer(model, config, train_dataset=ours.train_dataset, processing_class=tokenizer)
         if ours.args.bf16:
             sft.compile_layers(model)
         for batch in [*ours.get_train_dataloader()][:LOSS_BATCHES]:
-            seconds, losses = {}, {}
+            seconds, losses, count = {}, {}, (batch["labels"][:, 1:] != -100).sum()
             for trainer in (ours, default) if len(ratios) % 2 else (default, ours):
-                start, count = time.process_time(), (batch["labels"][:, 1:] != -100).sum()
+                start = time.process_time()
                 with autocast(model):
                     losses[trainer] = trainer.compute_loss(model, dict(batch), num_items_in_batch=count)
                 losses[trainer].backward()
@@ -170,11 +168,7 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
     """TRL or Unsloth with its defaults and our adapters, with the chat template that the model came with or with the
     study's, which has no system prompt. On a GPU the first steps compile: it takes more of them."""
     os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp())  # its default is the folder of the project
-    path, rank, on_gpu = (
-        models.resolve(CELLS["article"].model)[0],
-        CELLS["article"].lora_rank,
-        torch.cuda.is_available(),
-    )
+    path, rank, on_gpu = str(bundled.folder(ARTICLE.model)), ARTICLE.lora_rank, torch.cuda.is_available()
     if unsloth:
         from unsloth import FastLanguageModel  # before TRL, which it changes
 
@@ -186,7 +180,7 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
 
         assert "unsloth" not in sys.modules, "TRL is no longer plain"
         model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
-        adapters = LoraConfig(r=rank, lora_alpha=rank, target_modules=models.TARGET_MODULES)
+        adapters = LoraConfig(r=rank, lora_alpha=rank, target_modules=r".*_proj")
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -196,18 +190,15 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(folder, max_steps=n_steps, report_to="none", save_strategy="no", use_cpu=not on_gpu)
         n = n_steps * config.per_device_train_batch_size * config.gradient_accumulation_steps
-        data = Dataset.from_list([encode.row_ids(tokenizer, row) for row in sample(replay_rows(), n)])
+        data = Dataset.from_list([encode.row_ids(tokenizer, row) for row in sample(n)])
         trainer = SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer, peft_config=adapters)
         return {"examples_per_second": n / trainer.train().metrics["train_runtime"]}
 
 
 def asking() -> dict:
     """How much longer the questions of an experiment take one by one than in batches."""
-    model, tokenizer = models.load(CELLS["article"].model, sft.MAX_LENGTH)
-    questions, seconds = (
-        steps.questions_for(CELLS["article"], profiles("article"))[::3],
-        {1: [], generate.BATCH_SIZE: []},
-    )
+    (model, tokenizer), seconds = models.load(ARTICLE.model, sft.MAX_LENGTH), {1: [], generate.BATCH_SIZE: []}
+    questions = steps.questions_for(ARTICLE, PROFILES)[::3]
     prompts = [encode.prompt_ids(tokenizer, [*q.history, q.prompt], q.prefix) for q in questions]
     for batch_size in list(seconds) * ROUNDS:
         start = time.perf_counter()
