@@ -99,7 +99,8 @@ reproduce: $(READY)
 
 gpu-check: has-gpu $(READY)
 	@mkdir -p results/my-gpu-check
-	@$(BIN)/papermill --log-output --no-progress-bar notebooks/gpu_check.ipynb results/my-gpu-check/gpu_check.ipynb
+	@$(BIN)/papermill --log-output --no-progress-bar notebooks/gpu_check.ipynb results/my-gpu-check/gpu_check.ipynb || { \
+	echo "a check failed: what to do stands above its cell in results/my-gpu-check/gpu_check.ipynb" >&2; exit 1; }
 
 has-gpu:
 	@test $(GPU) = 1 || { echo "error: no NVIDIA GPU here, nvidia-smi lists none: there is nothing to check" >&2; exit 1; }

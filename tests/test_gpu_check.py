@@ -45,8 +45,8 @@ def test_the_checks_pass_on_results_as_they_should_be(checked, capsys):
 @pytest.mark.parametrize(
     ("name", "training", "error"),
     [
+        ("whole", None, "no result of article, every weight"),
         ("whole", {"losses": [3.0, 2.9]}, "nothing was learned"),
-        ("article", {"losses": [3.0, 1e9]}, "nothing was learned"),
         ("article", {"curve": []}, "0 checkpoints: article"),
         ("qa", {"tokens": 9999, "losses": [9.0, 1.0]}, "not as on the CPU: tokens about facts, mean loss"),
     ],
@@ -54,16 +54,11 @@ def test_the_checks_pass_on_results_as_they_should_be(checked, capsys):
 def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
     parameters, paths = checked
     result = json.loads(paths[name].read_text())
-    result["training"] |= training
-    paths[name].write_text(json.dumps(result))
+    paths[name].unlink()
+    if training:
+        result["training"] |= training
+        paths[name].write_text(json.dumps(result))
     with pytest.raises(AssertionError, match=error):
-        check(**parameters)
-
-
-def test_an_experiment_without_a_result_is_named(checked):
-    parameters, paths = checked
-    paths["whole"].unlink()
-    with pytest.raises(AssertionError, match="no result of article, every weight"):
         check(**parameters)
 
 
@@ -88,9 +83,9 @@ def test_the_check_has_the_published_question_experiment_and_trains_every_weight
     cells = list(load_grid("gpu-check"))
     [published] = [cell for cell in cells if cell.format == "qa"]
     assert store.cell_path("quick", published).exists()
-    assert {(cell.format, cell.lora_rank > 0) for cell in cells} == {
-        ("none", False), ("qa", True), ("article", True), ("article", False)
-    }  # fmt: skip
+    assert sorted((cell.format, cell.lora_rank) for cell in cells) == [
+        ("article", 0), ("article", 32), ("none", 0), ("qa", 32)
+    ]  # fmt: skip
 
 
 def test_the_gpu_grid_is_of_the_papers_scale_in_the_regime_of_the_cpu_grid():
