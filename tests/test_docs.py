@@ -9,7 +9,7 @@ from lib.paths import ROOT
 
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-ROOMS = ("data", "evaluate", "train", "study", "report", "user_facts", "commands")  # in the order in which data flows
+ROOMS = ("data", "evaluate", "train", "study", "report", "user_facts")  # in the order in which data flows
 CODE = re.compile(r"^```.*?^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # None of these is a number that a reader has to hold: an arXiv id, a year, a version, the interval of an estimate.

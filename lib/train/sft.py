@@ -98,8 +98,9 @@ def trainer(model, tokenizer, rows: Sequence[Row], replay: Sequence[Row], cell: 
 def trainer_class(device: str):
     """SFTTrainer with the study's schedule, on a CPU with the vocabulary head only where a token is trained.
 
-    TRL's default loss runs the head on every position of a small batch, twice, and computes an entropy: more than a
-    third of a step for SmolLM2's 49,152 tokens. The loss is the same. On a GPU, Unsloth has its own fused loss.
+    TRL's default loss (`chunked_nll`) does so, too, but rounds the trained positions up to chunks of 256, computes the
+    head again in the backward pass, and adds entropy and accuracy: forward and backward take a quarter longer with it
+    (in float32: docs/performance.md). The loss is the same. On a GPU, Unsloth has its own fused loss.
     """
     from torch.nn.functional import cross_entropy
     from trl import SFTTrainer

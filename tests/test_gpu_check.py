@@ -1,0 +1,104 @@
+"""`make gpu-check` where there is no GPU, and the grids of GPUs. tests/train/ has the guards of the GPU path."""
+
+import json
+import shutil
+import subprocess
+
+import nbformat
+import pytest
+import simulation
+from IPython.core.inputtransformer2 import TransformerManager
+
+from lib.paths import NOTEBOOKS, ROOT
+from lib.study import store
+from lib.study.grid import load_grid
+
+
+def check(**parameters) -> None:
+    """Run the cells of the notebook here, with these parameters; AssertionError where a check fails."""
+    namespace = {}
+    for cell in nbformat.read(NOTEBOOKS / "gpu_check.ipynb", 4).cells:
+        if cell.cell_type == "code":
+            exec(TransformerManager().transform_cell(cell.source), namespace)  # it has a line for the shell
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace.update(parameters)
+
+
+@pytest.fixture
+def checked(study):
+    """Parameters of the notebook, and the result files of a study as the check makes it, with `tiny` for the model."""
+    cells = {cell.model_copy(update={"model": "tiny"}): part for cell, part in load_grid("gpu-check").items()}
+    for name in (study, f"{study}-published"):
+        simulation.study(name, cells, simulation.shares())
+    paths = zip(("none", "qa", "article", "whole"), (store.cell_path(study, cell) for cell in cells), strict=True)
+    yield {"study": study, "published": f"{study}-published", "on_gpu": False}, dict(paths)
+    shutil.rmtree(store.study_dir(f"{study}-published"))
+
+
+def test_the_checks_pass_on_results_as_they_should_be(checked, capsys):
+    check(**checked[0])
+    printed = capsys.readouterr().out
+    assert "article, every weight: loss 3.00 to 0.50" in printed and "of 24 facts recalled" in printed
+    assert "agrees" in printed and "tokens about facts" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "error"),
+    [
+        ("whole", None, "no result of article, every weight"),
+        ("whole", {"losses": [3.0, 2.9]}, "nothing was learned"),
+        ("article", {"curve": []}, "0 checkpoints: article"),
+        ("qa", {"tokens": 9999, "losses": [9.0, 1.0]}, "not as on the CPU: tokens about facts, mean loss"),
+    ],
+)
+def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
+    parameters, paths = checked
+    result = json.loads(paths[name].read_text())
+    paths[name].unlink()
+    if training:
+        result["training"] |= training
+        paths[name].write_text(json.dumps(result))
+    with pytest.raises(AssertionError, match=error):
+        check(**parameters)
+
+
+def test_without_a_gpu_the_check_says_so_first(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssertionError, match="no NVIDIA GPU here: there is no nvidia-smi"):
+        check()
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'has failed because'; exit 9\n")
+    tool.chmod(0o755)
+    with pytest.raises(AssertionError, match="no NVIDIA GPU here: has failed because"):
+        check()
+
+
+def test_make_says_so_before_it_installs_anything():
+    ended = subprocess.run(["make", "gpu-check", "GPU=0"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and "no NVIDIA GPU here" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_the_check_has_the_published_question_experiment_and_trains_every_weight_too():
+    cells = list(load_grid("gpu-check"))
+    [published] = [cell for cell in cells if cell.format == "qa"]
+    assert store.cell_path("quick", published).exists()
+    assert sorted((cell.format, cell.lora_rank) for cell in cells) == [
+        ("article", 0), ("article", 32), ("none", 0), ("qa", 32)
+    ]  # fmt: skip
+
+
+def test_the_gpu_grid_is_of_the_papers_scale_in_the_regime_of_the_cpu_grid():
+    cells = load_grid("gpu")
+    assert 650 <= len(cells) <= 750
+    assert {cell.seed for cell in cells} >= {0, 1, 2, 3, 4}
+    assert max(cell.n_entities for cell in cells) >= 256  # of six facts each
+    models = {cell.model for cell in cells}
+    assert {model.partition("/")[2].partition("-")[0] for model in models} == {"Qwen3", "Llama"} and len(models) == 4
+    assert {cell.model for cell in load_grid("gpu-tune")} == models
+    assert {cell.model for cell in load_grid("gpu-quick")} < models
+    assert set(cells.values()) == set(load_grid("cpu").values())
+    trained = [cell for cell in cells if cells[cell] == "main" and cell.format != "none"]
+    assert all(cell.replay and cell.checkpoints for cell in trained)
+    # every weight takes 16 bytes a parameter: 64 GB of a model of 4B
+    assert not any("4B" in cell.model for cell in cells if cell.format != "none" and not cell.lora_rank)
