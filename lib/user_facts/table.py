@@ -125,8 +125,8 @@ def _checked(text: str, place: str, if_empty: str) -> str:
     for character in JOINER.sub("", text):
         kind = unicodedata.category(character)
         if kind in ("Cc", "Cf", "Cs") and character not in "\t\n\r":
-            what = "half of a character: write an emoji as itself" if kind == "Cs" else "invisible: remove it"
-            raise UserError(f"{place} holds U+{ord(character):04X} {unicodedata.name(character, 'CONTROL')}, {what}")
+            what = "half of a character (write an emoji as itself)" if kind == "Cs" else "an invisible character"
+            raise UserError(f"{place} holds U+{ord(character):04X}, {what}: remove it")
     text = text.strip()
     if all(unicodedata.category(character)[0] in "MZ" or character in "\t\n\r" for character in text):
         raise UserError(f"{place} {if_empty}")
@@ -148,8 +148,8 @@ def _facts(path, rows) -> pd.DataFrame:
         name = row.pop("name")
         name = names.setdefault(" ".join(unicodedata.normalize("NFKC", name).split()), name)
         cells = {key: (key, value) for key, value in row.items()}  # where, heading, value
-        told = {"value": (row["attribute"], row["value"])} if "attribute" in row else cells
-        for column, (heading, value) in told.items():
+        pairs = {"value": (row["attribute"], row["value"])} if "attribute" in row else cells
+        for column, (heading, value) in pairs.items():
             place = f"{where}, column {column!r}"
             key = readable(unicodedata.normalize("NFKC", heading)).casefold()
             if not key:

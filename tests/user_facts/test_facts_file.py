@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers import tokenizer
 from hypothesis import given, settings
@@ -14,12 +15,12 @@ from lib.paths import UserError
 from lib.study import store
 from lib.train.sft import MAX_LENGTH
 from lib.user_facts.facts import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, name_of, untold
-from lib.user_facts.table import Entry, Table
+from lib.user_facts.table import LONG, Table
 
 
 def table_of(facts, **more):
-    entries = tuple(Entry(*fact, f"facts.csv, row {i}, column 'value'") for i, fact in enumerate(facts, 2))
-    return Table(Path("facts.csv"), entries, **more)
+    rows = [(*fact, f"facts.csv, row {i}, column 'value'") for i, fact in enumerate(facts, 2)]
+    return Table(Path("facts.csv"), pd.DataFrame(rows, columns=[*LONG, "where"]), **more)
 
 
 def made(folder, table):
@@ -63,13 +64,13 @@ TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river
 
 
 def test_a_value_too_long_for_a_row_is_refused_with_its_place(tmp_path):
-    with pytest.raises(UserError, match="row 3, column 'value': asked and told in a sentence, this fact of 'Rome' has"):
-        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * 200)]))
+    with pytest.raises(UserError, match="row 3, column 'value': asked and told .*, this fact of 'Rome' makes"):
+        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * 300)]))
 
 
 def test_a_name_or_a_template_too_long_for_a_row_is_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(UserError, match="row 2, column 'value': asked and told in a sentence"):
-        made(tmp_path, table_of([("a town on seven hills " * 15, "river", "Tiber")]))
+        made(tmp_path, table_of([("a town on seven hills " * 60, "river", "Tiber")]))
     question = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
     with pytest.raises(UserError, match="shorten it, its name or its templates"):
         made(tmp_path, table_of(TOWNS, questions={"river": [question]}))
