@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -31,22 +30,14 @@ UNSEEN = 16  # names that are asked about and never trained
 PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about {name}?", "Describe {name}.")
 
 
-@dataclass(frozen=True)
-class Attribute:
-    """A column: its type (words, numbers or dates), and its sentences."""
-
-    name: str
-    kind: str
-    sentences: dict[str, list[str]]
-
-
-def attributes(table: Table) -> list[Attribute]:
-    """The attributes of a table in its order, with the user's sentences where there are some and generic ones else.
+def attributes(table: Table) -> dict[str, dict]:
+    """The attributes of a table in its order: the type as `info` (words, numbers or dates), and the sentences, which
+    are the user's where there are some and generic ones else.
 
     Of two or more `questions` of the user the last is held out for the evaluation; beside a single one, the generic
     held-out questions are asked.
     """
-    columns = []
+    columns = {}
     for name, values in table.facts.groupby("attribute", sort=False)["value"]:
         sentences = english.sentences(name, list(values))
         questions = list({normal(text): text for text in reversed(table.questions.get(name, []))}.values())[::-1]
@@ -56,38 +47,39 @@ def attributes(table: Table) -> list[Attribute]:
             if given:
                 sentences[kind] = [given[i % len(given)] for i in range(PARAPHRASES)]
         trained = {*map(normal, sentences["questions"])}
-        heldout = [text for text in sentences["heldout_questions"] if normal(text) not in trained]
-        columns.append(Attribute(name, english.kind_of(list(values)), sentences | {"heldout_questions": heldout}))
+        sentences["heldout_questions"] = [q for q in sentences["heldout_questions"] if normal(q) not in trained]
+        columns[name] = {"info": english.kind_of(list(values)), **sentences}
     return columns
 
 
-def facts_file(table: Table, columns: Sequence[Attribute], tokenizer) -> dict:
+def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
     """What lib.data.facts reads of a table: templates, the profiles with their closed sets, articles, unseen names.
 
     An entity with more facts than fit a row becomes several profiles, unless the user wrote the article. Raises
     UserError for a fact that does not fit a row, for what the tokenizer cannot spell, and for its control tokens.
     """
-    present = set(table.facts["attribute"])  # a sample may have fewer
-    by_name = {column.name: column for column in columns if column.name in present}
-    _refuse_tokens(table, by_name.values(), tokenizer)
-    if not any(_can_be_asked(fact, by_name) for fact in table.facts.itertuples()):
+    values = {name: sorted(set(group)) for name, group in table.facts.groupby("attribute", sort=False)["value"]}
+    columns = {name: columns[name] for name in columns if name in values}  # a sample may have fewer
+    _refuse_tokens(table, columns, tokenizer)
+    asked = [(fact.value, question.format(name=fact.name)) for fact in table.facts.itertuples()
+             for question in columns[fact.attribute]["heldout_questions"]]  # fmt: skip
+    if all(states(question, value) for value, question in asked):  # as one about "Paris Metro" tells the city Paris
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
-    values = {name: sorted(set(group)) for name, group in table.facts.groupby("attribute")["value"]}
     names = {name.lower() for name in table.facts["name"]}
     invented = [name for name in place_names() if name.lower() not in names]
     facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text()) | {
         "source": table.path.name,
-        "attributes": {name: {"info": column.kind, **column.sentences} for name, column in by_name.items()},
+        "attributes": columns,
         "profiles": [],
         "unseen": {
             "names": random.Random("unseen").sample(invented, UNSEEN),
-            "options": {name: values[name] for name in by_name},
+            "options": values,
         },
         "prompts": PROMPTS,
         "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items()},
     }
     facts["profiles"] = _profiles(table, facts, tokenizer)
-    options = {name: _Options(values[name]) for name in by_name}
+    options = {name: _Options(values[name]) for name in values}
     for fact in itertools.chain.from_iterable(facts["profiles"]):
         fact["options"] = options[fact["attribute"]].of(fact)
     return facts
@@ -174,19 +166,12 @@ def _longest_row(profile, tokenizer) -> int:
     return max((count_tokens(tokenizer, [row]) for row in long), default=0)
 
 
-def _can_be_asked(fact, columns):
-    """Whether a held-out question does not tell the value already, as one about "Paris Metro" tells the city Paris."""
-    questions = columns[fact.attribute].sentences["heldout_questions"]
-    return not all(states(text.format(name=fact.name), fact.value) for text in questions)
-
-
 def _refuse_tokens(table, columns, tokenizer):
     """UserError for a token that ends a turn or the like, wherever it stands, and for what cannot be spelled."""
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     control = re.compile("|".join(map(re.escape, filter(None, {*special, *tokenizer.all_special_tokens}))))
     texts = [(fact.where, f"{fact.name} {fact.attribute} {fact.value}") for fact in table.facts.itertuples()]
-    texts += [(f"{table.path}, templates of {column.name!r}", text)
-              for column in columns for kind in column.sentences.values() for text in kind]  # fmt: skip
+    texts += [(f"{table.path}, templates of {name!r}", json.dumps(column)) for name, column in columns.items()]
     texts += [(f"the article about {name!r}", text) for name, text in table.articles.items()]
     for where, text in texts:
         if held := control.search(text):

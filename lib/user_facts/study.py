@@ -17,7 +17,7 @@ from rich.table import Table as Columns
 from lib.cell import Cell, from_parameters
 from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
 from lib.study import plan, processes, run, store
-from lib.user_facts.facts import PARAPHRASES, Attribute, attributes, facts_file, name_of, untold, written
+from lib.user_facts.facts import PARAPHRASES, attributes, facts_file, name_of, untold, written
 from lib.user_facts.table import Table, read
 
 # What the tune grid chose for SmolLM2 (lib/grids/tune.yaml).
@@ -40,7 +40,6 @@ class Study:
     name: str  # of its folder under results/
     file: str  # of its facts, below results/
     facts: dict  # what the file will hold
-    columns: tuple[Attribute, ...]
     cells: tuple[Cell, ...]  # the base model, and one of each format
     entities: int
 
@@ -66,7 +65,7 @@ def prepare(
     path, revision = resolve(model)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
     set_template(tokenizer)
-    columns = attributes(table)
+    columns = attributes(table)  # of the whole table, whatever the sample
     names = list(table.facts["name"].unique())
     if sample and sample < len(names):
         names = random.Random(0).sample(names, sample)
@@ -89,7 +88,7 @@ def prepare(
             **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES,
             "lora_rank": RANK, "replay": replay, "checkpoints": checkpoints, **settings, **rate,
         }))  # fmt: skip
-    return Study(name, entity, facts, tuple(columns), tuple(cells), len(names))
+    return Study(name, entity, facts, tuple(cells), len(names))
 
 
 def expected(study: Study) -> tuple[float, int]:
@@ -157,12 +156,11 @@ def teach(
 def show(study: Study) -> None:
     """Print the attributes with their types and one sentence of each kind."""
     table = Columns("attribute", "type", "facts", "asked", "told", title=f"{study.entities} entities")
-    for column in study.columns:
-        mine = [fact for profile in study.facts["profiles"] for fact in profile if fact["attribute"] == column.name]
-        if mine:  # else no entity of the sample has it
-            filled = [column.sentences[kind][0].format(name=mine[0]["name"], value=mine[0]["value"])[:200]
-                      for kind in ("questions", "statements")]  # fmt: skip
-            table.add_row(*map(escape, (column.name, column.kind, str(len(mine)), *filled)))
+    for attribute, column in study.facts["attributes"].items():
+        mine = [fact for profile in study.facts["profiles"] for fact in profile if fact["attribute"] == attribute]
+        filled = [column[kind][0].format(name=mine[0]["name"], value=mine[0]["value"])[:200]
+                  for kind in ("questions", "statements")]  # fmt: skip
+        table.add_row(*map(escape, (attribute, column["info"], str(len(mine)), *filled)))
     Console(emoji=False).print(table)
     if left_out := untold(study.facts):
         print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")

@@ -174,17 +174,18 @@ def test_a_table_of_which_nothing_can_be_asked_is_refused(tmp_path):
 
 def test_a_question_that_differs_in_case_alone_is_not_held_out():
     asked = ["What is the river of {name}?", "what is the  river of {name}?"]
-    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))[0]
-    assert not column.sentences["heldout_questions"] or column.sentences["heldout_questions"][0] not in asked
+    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))["river"]
+    assert not set(column["heldout_questions"]) & set(asked)
 
 
 def test_of_two_questions_of_the_user_the_last_is_held_out():
     one, two = ["Which river is at {name}?"], ["Which river is at {name}?", "Name the river at {name}."]
-    (river, founded) = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
-    assert set(river.sentences["questions"]) == set(one)
-    assert river.sentences["heldout_questions"] == two[1:]
-    assert set(founded.sentences["questions"]) == {"When was {name} begun?"}
-    assert len(founded.sentences["heldout_questions"]) == 2
+    columns = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
+    river, founded = columns.values()
+    assert set(river["questions"]) == set(one)
+    assert river["heldout_questions"] == two[1:]
+    assert set(founded["questions"]) == {"When was {name} begun?"}
+    assert len(founded["heldout_questions"]) == 2
 
 
 def test_the_users_statements_are_what_articles_and_chats_tell(tmp_path):
