@@ -112,7 +112,7 @@ class _Options:
     """The closed sets of an attribute: what an answer is compared with."""
 
     def __init__(self, values: Sequence[str]):
-        self.normal = {value: normal(value) for value in values}
+        self.values, self.normal = values, {value: normal(value) for value in values}
         self.longer: dict[str, list[str]] = {}  # values by the words that stand in them
         for value, spelled in self.normal.items():
             parts = spelled.split(" ")
@@ -126,7 +126,7 @@ class _Options:
         """
         mine = self.normal[fact["value"]]
         rng = random.Random(f"options {fact['name']} {fact['attribute']}")
-        drawn = rng.sample(list(self.normal), min(OPTIONS, len(self.normal)))
+        drawn = rng.sample(self.values, min(OPTIONS, len(self.values)))
         others = [*self.longer.get(mine, ())[:OPTIONS], *drawn]
         apart = {self.normal[other]: other for other in others if self.normal[other] != mine}
         return sorted([fact["value"], *list(apart.values())[: OPTIONS - 1]])
@@ -137,8 +137,9 @@ def _profiles(table, facts, tokenizer) -> list[list[dict]]:
     profiles = [list(group.itertuples()) for _, group in table.facts.groupby("name", sort=False)]
     while True:
         made = [
-            [{"id": f"own/{i}/{fact.attribute}", "name": fact.name, "attribute": fact.attribute, "options": [],
-              "info": facts["attributes"][fact.attribute]["info"], "value": fact.value} for fact in profile]
+            [{"id": f"own/{i}/{fact.attribute}", "name": fact.name, "attribute": fact.attribute,
+              "info": facts["attributes"][fact.attribute]["info"], "value": fact.value, "options": []}
+             for fact in profile]
             for i, profile in enumerate(profiles)
         ]  # fmt: skip
         with written(facts | {"profiles": made}) as entity:
