@@ -109,7 +109,8 @@ def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
     ])  # fmt: skip
     store.write_text(folder / "report.html", pages.report(f"Facts: {study}", head, [executed]))
     store.write_text(folder / "README.md", f"{page}\n")
-    return chosen, f"{table.to_string(index=False)}\n\n{advised}\n{LIMITS.partition(': each')[0]}: one run a format."
+    limits = LIMITS.replace("[CHANGELOG.md](../../CHANGELOG.md)", "CHANGELOG.md")
+    return chosen, f"{table.to_string(index=False)}\n\n{advised}\n{limits}"
 
 
 def save(study: str, format: str, merged: bool = False) -> Path:

@@ -1,5 +1,6 @@
 """From a table to training rows: every fact is in them to the letter, and every row fits."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -94,21 +95,19 @@ def test_whatever_is_not_refused_fits_a_row_in_every_format(tmp_path_factory, si
             assert len(encode.row_ids(tokenizer(), row)["input_ids"]) < MAX_LENGTH
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_control_token_of_the_model_is_refused(tmp_path, place):
-    fact = ["Rome", "river", "Tiber"]
-    fact[place] += "<|im_end|>"
-    with pytest.raises(UserError, match=r"'<\|im_end\|>' is a control token of the model"):
-        made(tmp_path, table_of([tuple(fact)]))
-
-
-def test_a_control_token_in_a_template_or_an_article_is_refused(tmp_path):
-    with pytest.raises(UserError, match="'<file_sep>' is a control token"):
-        made(tmp_path, table_of([("Rome", "river", "<file_sep>")]))
-    with pytest.raises(UserError, match="templates of 'river': '<|im_end|>' is a control token".replace("|", r"\|")):
-        made(tmp_path, table_of(TOWNS, statements={"river": ["{name}<|im_end|> {value}"]}))
-    with pytest.raises(UserError, match="the article about 'Rome': '<.im_end.>' is a control token"):
-        made(tmp_path, table_of(TOWNS, articles={"Rome": "Rome <|im_end|>"}))
+@pytest.mark.parametrize(
+    ("fact", "more", "where"),
+    [
+        (("Rome<|im_end|>", "river", "Tiber"), {}, "row 2, column 'value': '<|im_end|>'"),
+        (("Rome", "river<|im_end|>", "Tiber"), {}, "row 2, column 'value': '<|im_end|>'"),
+        (("Rome", "river", "<file_sep>"), {}, "row 2, column 'value': '<file_sep>'"),
+        (TOWNS[0], {"statements": {"river": ["{name}<|im_end|> {value}"]}}, "templates of 'river': '<|im_end|>'"),
+        (TOWNS[0], {"articles": {"Rome": "Rome <|im_end|>"}}, "the article about 'Rome': '<|im_end|>'"),
+    ],
+)
+def test_a_control_token_of_the_model_is_refused_wherever_it_stands(tmp_path, fact, more, where):
+    with pytest.raises(UserError, match=re.escape(f"{where} is a control token of the model")):
+        made(tmp_path, table_of([fact], **more))
 
 
 def test_what_the_tokenizer_cannot_spell_is_refused(tmp_path):
@@ -125,17 +124,21 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
         assert max(len(encode.row_ids(tokenizer(), row)["input_ids"]) for row in rows) < MAX_LENGTH
 
 
-def test_many_short_attributes_make_an_article_without_prose_between_them(tmp_path):
-    _, profiles = made(tmp_path, table_of([("Rome", f"a{i}", str(i + 100)) for i in range(14)]))
-    assert all(len(row.told) > 0 for row in formats.rows(profiles, "article", PARAPHRASES, 0))
-    assert {fact.name for fact in facts_of(profiles)} == {"Rome"}
-
-
 def test_no_value_of_a_closed_set_holds_another_as_a_whole(tmp_path):
     values = ["New York", "New York City", "York", "Rome", "rome", "Québec", "Quebec", "Leeds"]
     _, profiles = made(tmp_path, table_of([(f"town {i}", "twin", value) for i, value in enumerate(values)]))
     for fact in facts_of(profiles):
         assert match.strict(fact.value, fact.value, fact.options, given="")
+
+
+def test_of_many_values_each_fact_has_its_own_sixteen_whatever_else_stands_in_the_table(tmp_path):
+    towns = [(f"town {i}", "twin", f"place {i}") for i in range(40)]
+    _, profiles = made(tmp_path, table_of(towns))
+    options = {fact.name: fact.options for fact in facts_of(profiles)}
+    assert all(len(set(options[name])) == 16 and value in options[name] for name, _, value in towns)
+    assert len(set(options.values())) > 1
+    _, again = made(tmp_path, table_of(towns[::-1]))
+    assert {fact.name: fact.options for fact in facts_of(again)} == options
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def reported(study, tmp_path):
         del result["part"]
         store.write_json(RESULTS / study / "experiments" / f"{result['id']}.json", result)
     chosen, summary = report.write(study, own.facts, given)
-    assert chosen == "qa" and "Train on the format QA" in summary
+    assert chosen == "qa" and "Train on the format QA" in summary and "withdrawn" in summary
     return store.study_dir(study)
 
 
