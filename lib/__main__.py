@@ -166,9 +166,9 @@ def facts(
 ) -> None:
     """Teach a model your own table of facts, and report which format made them stick."""
     say(f"reading {path}")
-    from lib.commands.facts import facts as command
+    from lib.user_facts.study import teach
 
-    done = command(path, model, templates, articles, sample, exposures, save, merged, study, dry_run)
+    done = teach(path, model, templates, articles, sample, exposures, save, merged, study, dry_run)
     raise typer.Exit(0 if done else 1)
 
 
@@ -179,9 +179,9 @@ def ask(
 ) -> None:
     """Ask a model that knows your facts."""
     say(f"loading {folder}")
-    from lib.user_facts import model
+    from lib.user_facts import report
 
-    print(model.ask(folder, question).strip())
+    print(report.ask(folder, question).strip())
 
 
 def say(text: str) -> None:

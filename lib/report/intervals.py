@@ -172,6 +172,11 @@ def shown(mean: float, low: float, high: float) -> str:
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
+def signed(estimate: float, low: float, high: float) -> str:
+    """A difference with its interval, in two decimals, with signs."""
+    return f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
 def _design_effect(facts, score):
     """How many times the variance of the mean is what it would be if the facts were independent; at least 1.
 

@@ -3,19 +3,27 @@
 Every number in them comes from results, through the templates beside this file.
 """
 
+import html
+import re
 import textwrap
-from html import escape
 from pathlib import Path
+from unicodedata import category
 
 import jinja2
+import numpy as np
 import pandas as pd
+from markupsafe import Markup
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from tabulate import tabulate
 
 from lib.evaluate import general
 from lib.paths import RESULTS, ROOT
-from lib.report import contrasts, parts, scorer, tables, tuning, walk
+from lib.report import advice, contrasts, parts, scorer, tables, tuning, walk
 from lib.report.claims import CLAIMS, TEMPLATES
 from lib.study import store
 
+# What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
+ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
 # The studies that the project's own pages tell of, the first that is published.
 PUBLISHED = ("cpu", "quick")
 PAGES = {"README.md.j2": ROOT / "README.md", "findings.md.j2": ROOT / "docs" / "findings.md"}
@@ -33,7 +41,7 @@ def project_pages(study: str | None = None) -> dict[Path, str]:
     told = facts_of(study, loaded, contrasts.decide(loaded)) | {
         "tuned": tuning.settings(store.load("tune")),
         "practical": tables.practical(loaded),
-        "best": tables.best(loaded),
+        "advised": advice.recommend(loaded)[1],
         "besides": tables.asked_besides(loaded),
         "unlike": len(general.unlike_replay()),
         "estimate": tables.estimate,
@@ -92,28 +100,48 @@ def report(title: str, introduction: str, notebooks: list[Path]) -> str:
         config=Config(TagRemovePreprocessor=dropped),
     )  # fmt: skip
     body, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
-    return environment().get_template("report.html.j2").render(title=escape(title), body=body)
+    return environment().get_template("report.html.j2").render(title=html.escape(title), body=body)
 
 
-def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits: str = ".2f") -> str:
-    """A table in markdown: these columns under these headings (default: all), shares in two digits, true as yes."""
+def escape(text: str) -> Markup:
+    """Text as Markdown that shows it to the letter: the one way by which names, values and answers enter a page.
+
+    It can neither run as HTML, nor load, nor format, nor end a row of a table: punctuation that HTML or Markdown reads
+    is escaped, a line break becomes a space, and a control character the replacement character. Markdown goes into
+    report.html through nbconvert, so this covers both pages.
+    """
+    shown = "".join("\ufffd" if category(c) in ("Cc", "Cs") and not c.isspace() else c for c in str(text))
+    shown = " ".join(shown.split()).translate(ENTITIES)
+    return Markup(re.sub(r"(?<![^\W_])_|_(?![^\W_])|[*|~]|\](?=[(\[:])", r"\\\g<0>", shown))
+
+
+def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits: str = ".2f") -> Markup:
+    """A table in Markdown: these columns under these headings (default: all), shares in two digits, true as yes."""
     columns = columns or {name: name for name in frame.columns}
-    shown = frame[list(columns)].rename(columns=columns)
-    shown = shown.astype(object).where(shown.notna(), "")
-    escaped = shown.map(lambda value: value.replace("|", "\\|") if isinstance(value, str) else value)
-    for name in frame[list(columns)].select_dtypes(bool):
-        escaped[columns[name]] = frame[name].map({True: "yes", False: ""})
-    return escaped.to_markdown(index=False, floatfmt=digits)
+    shown = frame[list(columns)].astype(object).where(frame[list(columns)].notna(), "")
+
+    def text(value):
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else ""
+        return format(value, digits) if isinstance(value, float | np.floating) else escape(value)
+
+    numbers = [name for name in columns if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])]
+    return Markup(tabulate(
+        shown.map(text).to_numpy().tolist(), [escape(name) for name in columns.values()], "pipe", disable_numparse=True,
+        colalign=["right" if name in numbers else "left" for name in columns],
+    ))  # fmt: skip
 
 
 def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
-    """The templates of a folder. A name that a template does not get is an error; tables become markdown."""
+    """The templates of a folder. A name that a template does not get is an error. Tables become Markdown, and what is
+    not marked as safe is escaped where it enters the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
+        finalize=lambda value: value if isinstance(value, Markup | int | float) else escape(value),
     )  # fmt: skip
-    environment.filters["markdown"] = markdown
-    environment.filters["fill"] = lambda text, indent="": textwrap.fill(
-        text, 118, subsequent_indent=indent, break_on_hyphens=False
+    environment.filters["markdown"], environment.filters["text"] = markdown, escape
+    environment.filters["fill"] = lambda text, indent="": Markup(
+        textwrap.fill(text, 118, subsequent_indent=indent, break_on_hyphens=False)
     )
     return environment

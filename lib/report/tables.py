@@ -123,29 +123,6 @@ def practical(results: list[dict]) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def best(results: list[dict]) -> dict | None:
-    """What to do first, by the main part: the `format` whose models answer the largest share of held-out questions, of
-    those that stay models in the median; None where no format is known to.
-
-    `next` is the format after it, None where there is none, `lead` the difference with its interval, over the draws of
-    facts that all have, `clear` whether the interval leaves out zero, and `kept_unlike` what the format has in
-    costs.
-    """
-    left = parts.trained(parts.cells(results), "main").groupby("format")[["kept", "ppl_ratio", "kept_unlike"]].median()
-    scores = parts.trained(parts.scores(results), "main")
-    asked = scores[(scores["measure"] == "question") & scores["format"].isin(left.index[parts.stays(left)])]
-    table = asked.pivot_table("score", parts.FACT, "format").dropna()
-    if table.empty:
-        return None
-    first, *rest = table.mean().sort_values(ascending=False).index
-    of_first = {"format": first, "kept_unlike": left.loc[first, "kept_unlike"]}
-    if not rest:
-        return of_first | {"next": None, "lead": "", "clear": True}
-    found = intervals.contrast(table[[first, rest[0]]], (1, -1))
-    lead = estimate({"estimate": found.estimate, "ci95": (found.low, found.high)})
-    return of_first | {"next": rest[0], "lead": lead, "clear": found.low > 0}
-
-
 def claims(found: list[dict]) -> pd.DataFrame:
     """One row a claim: the statement, how many contrasts support it, are open, contradict it or are not testable, and
     the contrast that stands for it. Of several in which that is repeated it is the testable one whose interval reaches

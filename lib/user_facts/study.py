@@ -1,18 +1,24 @@
-"""A study of a user's own facts: its cells, what they will take, and running them."""
+"""A study of a user's own facts: its experiments, what they will take, running them, the report, and the model."""
 
 import hashlib
+import os
 import random
 import re
-import tempfile
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Columns
+
 from lib.cell import Cell, from_parameters
-from lib.paths import RESULTS, UserError
+from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
 from lib.study import plan, run, store
-from lib.user_facts.facts import PARAPHRASES, Attribute, attributes, facts_file, name_of
-from lib.user_facts.table import Table
+from lib.user_facts.facts import PARAPHRASES, attributes, facts_file, name_of, untold, written
+from lib.user_facts.table import Table, read
 
 # What the tune grid chose for SmolLM2 (lib/grids/tune.yaml).
 SETTINGS = {
@@ -24,46 +30,24 @@ RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 RANK = 32
 CHECKPOINTS = 4  # fewer where a training has fewer steps
 SAMPLED = 64  # profiles that are planned; the others are taken to be like them
+HOUR = 3600  # seconds from which a sample is offered
 
 
 @dataclass(frozen=True)
-class Own:
+class Study:
     """A study of a user's facts before it runs: nothing of it is written yet."""
 
     name: str  # of its folder under results/
     file: str  # of its facts, below results/
     facts: dict  # what the file will hold
-    columns: tuple[Attribute, ...]
     cells: tuple[Cell, ...]  # the base model, and one of each format
     entities: int
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Seconds of a study: what it takes whatever its facts, and for each of its profiles."""
-
-    fixed: float
-    a_profile: float
-    profiles: int
-    entities: int
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole study."""
-        return self.fixed + self.a_profile * self.profiles
-
-    def fitting(self, hours: float = 1.0) -> int:
-        """How many of the entities can be trained in so many hours; at least one."""
-        if self.profiles == 1:
-            return 1
-        profiles = (3600 * hours - self.fixed) / self.a_profile
-        return max(1, int(profiles * self.entities / self.profiles))
 
 
 def prepare(
     table: Table, model: str, exposures: int = 32, replay: int = 360, sample: int | None = None,
     study: str | None = None,
-) -> Own:  # fmt: skip
+) -> Study:  # fmt: skip
     """The study of a table: with `sample`, of so many of its entities, drawn by a seed.
 
     Each fact is told `exposures` times, in PARAPHRASES wordings. Without `study`, the folder is named after the file
@@ -81,15 +65,12 @@ def prepare(
     path, revision = resolve(model)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
     set_template(tokenizer)
-    columns = attributes(table)
-    names = list(dict.fromkeys(entry.name for entry in table.entries))
+    columns = attributes(table)  # of the whole table, whatever the sample
+    names = list(table.facts["name"].unique())
     if sample and sample < len(names):
-        drawn = set(random.Random(0).sample(names, sample))
-        table = Table(
-            table.path, tuple(entry for entry in table.entries if entry.name in drawn), table.questions,
-            table.statements, {name: text for name, text in table.articles.items() if name in drawn},
-        )  # fmt: skip
-        names = [name for name in names if name in drawn]
+        names = random.Random(0).sample(names, sample)
+        articles = {name: text for name, text in table.articles.items() if name in names}
+        table = replace(table, facts=table.facts[table.facts["name"].isin(names)], articles=articles)
     facts = facts_file(table, columns, tokenizer)
     file = name_of(facts)
     trained = f"{file} {model} {exposures} {replay} {SETTINGS}"
@@ -97,39 +78,88 @@ def prepare(
     name = study or f"my-facts-{slug}-{hashlib.sha256(trained.encode()).hexdigest()[:8]}"
     entity = f"{store.study_dir(name).name}/{file}"
     fewest_rows = len(facts["profiles"]) * exposures + replay  # of articles; the other formats have more
+    # n_entities counts profiles: a wide entity is told in several
     shared = {"model": model, "entity": entity, "n_entities": len(facts["profiles"]), "seed": 0}
-    base = from_parameters({**shared, "format": "none"})
-    cells = [
-        from_parameters({
+    cells = [from_parameters({**shared, "format": "none"})]
+    for format, settings in SETTINGS.items():
+        rate = {} if model in ("smollm2-135m", "tiny") else {"learning_rate": RATE}
+        checkpoints = min(CHECKPOINTS, (fewest_rows - 1) // settings["batch_size"])
+        cells.append(from_parameters({
             **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES,
-            "lora_rank": RANK, "replay": replay, **settings,
-            "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // settings["batch_size"]),
-            **({} if model in ("smollm2-135m", "tiny") else {"learning_rate": RATE}),
-        })
-        for format, settings in SETTINGS.items()
-    ]  # fmt: skip
-    return Own(name, entity, facts, tuple(columns), (base, *cells), len(names))
+            "lora_rank": RANK, "replay": replay, "checkpoints": checkpoints, **settings, **rate,
+        }))  # fmt: skip
+    return Study(name, entity, facts, tuple(cells), len(names))
 
 
-def expected(own: Own) -> Expected:
-    """What the study will take, by the plan of up to SAMPLED of its profiles."""
-    profiles = own.facts["profiles"]
+def expected(study: Study) -> tuple[float, int]:
+    """Seconds that the study will take, and how many of its entities fit into an hour, at least one.
+
+    By the plan of up to SAMPLED of its profiles: what they take beyond a single one is taken to grow with their number.
+    """
+    profiles = study.facts["profiles"]
     sampled = profiles[:: -(-len(profiles) // SAMPLED)]
-    one, all_sampled = _seconds(own, sampled[:1]), _seconds(own, sampled)
-    a_profile = (all_sampled - one) / max(1, len(sampled) - 1)
-    return Expected(one - a_profile, a_profile, len(profiles), own.entities)
+    seconds = []
+    for some in (sampled[:1], sampled):
+        with written(study.facts | {"profiles": some}) as entity:
+            changes = {"entity": entity, "n_entities": len(some)}
+            planned = plan.seconds(cell.model_copy(update=changes) for cell in study.cells)
+        seconds.append(sum(planned.values()) / min(run.default_jobs(), len(study.cells)))
+    a_profile = (seconds[1] - seconds[0]) / max(1, len(sampled) - 1)
+    fixed = seconds[0] - a_profile
+    fitting = (HOUR - fixed) / a_profile * study.entities / len(profiles) if a_profile else 1
+    return fixed + a_profile * len(profiles), max(1, int(fitting))
 
 
-def _seconds(own, profiles):
-    with tempfile.TemporaryDirectory() as folder:  # nothing is written to results/ before it runs
-        path = Path(folder) / "facts.json"
-        store.write_json(path, own.facts | {"profiles": profiles})
-        sampled = {"entity": str(path), "n_entities": len(profiles)}
-        seconds = plan.seconds(cell.model_copy(update=sampled) for cell in own.cells).values()
-    return sum(seconds) / min(run.default_jobs(), len(own.cells))
+def execute(study: Study, jobs: int | None = None) -> Sequence[Cell]:
+    """Run what is not finished of the study; the experiments that failed."""
+    store.write_json(RESULTS / study.file, study.facts)
+    return run.run(dict.fromkeys(study.cells, "main"), study.name, jobs or run.default_jobs())
 
 
-def execute(own: Own, jobs: int | None = None) -> Sequence[Cell]:
-    """Run what is not finished of the study; the cells that failed."""
-    store.write_json(RESULTS / own.file, own.facts)
-    return run.run(dict.fromkeys(own.cells, "main"), own.name, jobs or run.default_jobs())
+def teach(
+    path: Path, model: str, templates: Path | None, articles: Path | None, sample: int | None, exposures: int,
+    save: str, merged: bool, folder: str | None, dry_run: bool,
+) -> bool:  # fmt: skip
+    """`make facts`: read, plan, train, report and save; whether every experiment came through."""
+    study = prepare(read(path, templates, articles), model, exposures, sample=sample, study=folder)
+    show(study)
+    seconds, fitting = expected(study)
+    about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
+    without = "two to three times as long on a processor without bfloat16"
+    print(f"results/{study.name}: about {about}, {run.default_jobs()} experiments at once; {without}", flush=True)
+    if seconds > HOUR and sample is None and study.entities > 1:
+        print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: an hour.")
+        if not dry_run and sys.stdin.isatty():
+            typer.confirm("Train on all of them?", abort=True)
+    if dry_run:
+        return True
+    if execute(study):
+        print(f"some experiments failed; see results/{study.name}/executed, and run the same command again",
+              file=sys.stderr)  # fmt: skip
+        return False
+    from lib.user_facts import report  # not before the plan is shown: it takes seconds to import
+
+    given = {"facts": path, "templates": templates, "articles": articles}
+    relative = {key: os.path.relpath(file, NOTEBOOKS) for key, file in given.items() if file}
+    given = relative | {"model": model, "exposures": exposures, "sample": sample or 0}
+    chosen, summary = report.write(study.name, study.facts, given)
+    print(f"{summary}\nreport: results/{study.name}/README.md and report.html")
+    if wanted := save if save != "best" else chosen:
+        saved = report.save(study.name, wanted, merged).relative_to(ROOT)
+        print(f'model:  {saved}\nask it: python -m lib ask {saved} "your question"')
+    else:
+        print("no model is kept; name a format to keep one all the same: --save qa")
+    return True
+
+
+def show(study: Study) -> None:
+    """Print the attributes with their types and one sentence of each kind."""
+    table = Columns("attribute", "type", "facts", "asked", "told", title=f"{study.entities} entities")
+    for attribute, column in study.facts["attributes"].items():
+        mine = [fact for profile in study.facts["profiles"] for fact in profile if fact["attribute"] == attribute]
+        filled = [column[kind][0].format(name=mine[0]["name"], value=mine[0]["value"])[:200]
+                  for kind in ("questions", "statements")]  # fmt: skip
+        table.add_row(*map(escape, (attribute, column["info"], str(len(mine)), *filled)))
+    Console(emoji=False).print(table)
+    if left_out := untold(study.facts):
+        print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")

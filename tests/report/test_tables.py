@@ -80,30 +80,6 @@ def test_what_is_still_right_counts_nothing_that_is_newly_right():
     assert regime["still"] < 0.8 < regime["kept"]  # as many as before, and others
 
 
-def test_the_best_format_is_one_that_leaves_a_model(results):
-    best = tables.best(results)
-    assert (best["format"], best["next"], best["clear"]) == ("qa", "article", True)
-    assert re.fullmatch(r"\+0\.\d\d \[\+0\.\d\d, \+0\.\d\d\]", best["lead"])
-
-    def wrecked(*formats):
-        planted = shares()
-        return lambda c, e, i: 0.1 if e == "general" and c.format in formats else planted(c, e, i)
-
-    alone = tables.best(simulation.results(main_part(), wrecked("qa")))
-    assert (alone["format"], alone["next"]) == ("article", None)
-    assert tables.best(simulation.results(main_part(), wrecked("qa", "article"))) is None
-    assert tables.best(simulation.results(main_part(("qa", "article")), shares())) is None  # nothing to compare with
-    assert not tables.best(simulation.results(main_part(), shares(qa=0.6, article=0.6)))["clear"]
-
-
-def test_formats_are_compared_on_the_facts_that_all_were_taught():
-    def easier(cell, evaluation, info):  # the second seed is easy, and only articles have it
-        return 0.9 if cell.seed == 1 else shares(qa=0.6, article=0.5)(cell, evaluation, info)
-
-    cells = main_part(("none", "article"), seeds=(0, 1)) | main_part(("qa",), seeds=(0,))
-    assert tables.best(simulation.results(cells, easier))["format"] == "qa"
-
-
 def test_the_regime_is_the_median_of_the_trained_runs_of_the_main_part(results):
     regime = tables.regime(results)
     assert regime["runs"] == 8 and regime["wrecked"] == 0 and 0.8 < regime["kept"] <= 1.2

@@ -1,7 +1,9 @@
 """From a table to training rows: every fact is in them to the letter, and every row fits."""
 
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers import tokenizer
 from hypothesis import given, settings
@@ -14,12 +16,12 @@ from lib.paths import UserError
 from lib.study import store
 from lib.train.sft import MAX_LENGTH
 from lib.user_facts.facts import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, name_of, untold
-from lib.user_facts.table import Entry, Table
+from lib.user_facts.table import LONG, Table
 
 
 def table_of(facts, **more):
-    entries = tuple(Entry(*fact, f"facts.csv, row {i}, column 'value'") for i, fact in enumerate(facts, 2))
-    return Table(Path("facts.csv"), entries, **more)
+    rows = [(*fact, f"facts.csv, row {i}, column 'value'") for i, fact in enumerate(facts, 2)]
+    return Table(Path("facts.csv"), pd.DataFrame(rows, columns=[*LONG, "where"]), **more)
 
 
 def made(folder, table):
@@ -63,13 +65,13 @@ TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river
 
 
 def test_a_value_too_long_for_a_row_is_refused_with_its_place(tmp_path):
-    with pytest.raises(UserError, match="row 3, column 'value': asked and told in a sentence, this fact of 'Rome' has"):
-        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * 200)]))
+    with pytest.raises(UserError, match="row 3, column 'value': asked and told .*, this fact of 'Rome' makes"):
+        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * 300)]))
 
 
 def test_a_name_or_a_template_too_long_for_a_row_is_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(UserError, match="row 2, column 'value': asked and told in a sentence"):
-        made(tmp_path, table_of([("a town on seven hills " * 15, "river", "Tiber")]))
+        made(tmp_path, table_of([("a town on seven hills " * 60, "river", "Tiber")]))
     question = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
     with pytest.raises(UserError, match="shorten it, its name or its templates"):
         made(tmp_path, table_of(TOWNS, questions={"river": [question]}))
@@ -93,21 +95,19 @@ def test_whatever_is_not_refused_fits_a_row_in_every_format(tmp_path_factory, si
             assert len(encode.row_ids(tokenizer(), row)["input_ids"]) < MAX_LENGTH
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_control_token_of_the_model_is_refused(tmp_path, place):
-    fact = ["Rome", "river", "Tiber"]
-    fact[place] += "<|im_end|>"
-    with pytest.raises(UserError, match=r"'<\|im_end\|>' is a control token of the model"):
-        made(tmp_path, table_of([tuple(fact)]))
-
-
-def test_a_control_token_in_a_template_or_an_article_is_refused(tmp_path):
-    with pytest.raises(UserError, match="'<file_sep>' is a control token"):
-        made(tmp_path, table_of([("Rome", "river", "<file_sep>")]))
-    with pytest.raises(UserError, match="templates of 'river': '<|im_end|>' is a control token".replace("|", r"\|")):
-        made(tmp_path, table_of(TOWNS, statements={"river": ["{name}<|im_end|> {value}"]}))
-    with pytest.raises(UserError, match="the article about 'Rome': '<.im_end.>' is a control token"):
-        made(tmp_path, table_of(TOWNS, articles={"Rome": "Rome <|im_end|>"}))
+@pytest.mark.parametrize(
+    ("fact", "more", "where"),
+    [
+        (("Rome<|im_end|>", "river", "Tiber"), {}, "row 2, column 'value': '<|im_end|>'"),
+        (("Rome", "river<|im_end|>", "Tiber"), {}, "row 2, column 'value': '<|im_end|>'"),
+        (("Rome", "river", "<file_sep>"), {}, "row 2, column 'value': '<file_sep>'"),
+        (TOWNS[0], {"statements": {"river": ["{name}<|im_end|> {value}"]}}, "templates of 'river': '<|im_end|>'"),
+        (TOWNS[0], {"articles": {"Rome": "Rome <|im_end|>"}}, "the article about 'Rome': '<|im_end|>'"),
+    ],
+)
+def test_a_control_token_of_the_model_is_refused_wherever_it_stands(tmp_path, fact, more, where):
+    with pytest.raises(UserError, match=re.escape(f"{where} is a control token of the model")):
+        made(tmp_path, table_of([fact], **more))
 
 
 def test_what_the_tokenizer_cannot_spell_is_refused(tmp_path):
@@ -124,17 +124,21 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
         assert max(len(encode.row_ids(tokenizer(), row)["input_ids"]) for row in rows) < MAX_LENGTH
 
 
-def test_many_short_attributes_make_an_article_without_prose_between_them(tmp_path):
-    _, profiles = made(tmp_path, table_of([("Rome", f"a{i}", str(i + 100)) for i in range(14)]))
-    assert all(len(row.told) > 0 for row in formats.rows(profiles, "article", PARAPHRASES, 0))
-    assert {fact.name for fact in facts_of(profiles)} == {"Rome"}
-
-
 def test_no_value_of_a_closed_set_holds_another_as_a_whole(tmp_path):
     values = ["New York", "New York City", "York", "Rome", "rome", "Québec", "Quebec", "Leeds"]
     _, profiles = made(tmp_path, table_of([(f"town {i}", "twin", value) for i, value in enumerate(values)]))
     for fact in facts_of(profiles):
         assert match.strict(fact.value, fact.value, fact.options, given="")
+
+
+def test_of_many_values_each_fact_has_its_own_sixteen_whatever_else_stands_in_the_table(tmp_path):
+    towns = [(f"town {i}", "twin", f"place {i}") for i in range(40)]
+    _, profiles = made(tmp_path, table_of(towns))
+    options = {fact.name: fact.options for fact in facts_of(profiles)}
+    assert all(len(set(options[name])) == 16 and value in options[name] for name, _, value in towns)
+    assert len(set(options.values())) > 1
+    _, again = made(tmp_path, table_of(towns[::-1]))
+    assert {fact.name: fact.options for fact in facts_of(again)} == options
 
 
 @pytest.mark.parametrize(
@@ -173,17 +177,18 @@ def test_a_table_of_which_nothing_can_be_asked_is_refused(tmp_path):
 
 def test_a_question_that_differs_in_case_alone_is_not_held_out():
     asked = ["What is the river of {name}?", "what is the  river of {name}?"]
-    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))[0]
-    assert not column.sentences["heldout_questions"] or column.sentences["heldout_questions"][0] not in asked
+    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))["river"]
+    assert not set(column["heldout_questions"]) & set(asked)
 
 
 def test_of_two_questions_of_the_user_the_last_is_held_out():
     one, two = ["Which river is at {name}?"], ["Which river is at {name}?", "Name the river at {name}."]
-    (river, founded) = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
-    assert set(river.sentences["questions"]) == set(one)
-    assert river.sentences["heldout_questions"] == two[1:]
-    assert set(founded.sentences["questions"]) == {"When was {name} begun?"}
-    assert len(founded.sentences["heldout_questions"]) == 2
+    columns = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
+    river, founded = columns.values()
+    assert set(river["questions"]) == set(one)
+    assert river["heldout_questions"] == two[1:]
+    assert set(founded["questions"]) == {"When was {name} begun?"}
+    assert len(founded["heldout_questions"]) == 2
 
 
 def test_the_users_statements_are_what_articles_and_chats_tell(tmp_path):
