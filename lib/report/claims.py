@@ -111,9 +111,7 @@ def row(spec: dict, setting: str, table: pd.DataFrame, frames: Frames) -> dict |
     }  # fmt: skip
 
 
-def why_not(
-    spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], table: pd.DataFrame, frames: Frames
-) -> str:
+def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], table: pd.DataFrame, frames: Frames) -> str:
     """Why these arms cannot decide the contrast, by what it needs; "" where they can. `table` has the scores of its
     setting."""
     checks: dict[str, Callable[[], str]] = {
