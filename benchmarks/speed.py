@@ -31,9 +31,9 @@ from lib.evaluate import ask, generate
 from lib.paths import CACHE, RESULTS, ROOT
 from lib.study import steps, store
 from lib.study.grid import load_grid
-from lib.study.manifest import cpu_name, git_commit
+from lib.study.store import cpu_name, git_commit
 from lib.study.notebook import execute
-from lib.study.processes import ALLOCATOR, cores
+from lib.study.run import ALLOCATOR, cores
 from lib.train import bundled
 
 if sys.argv[1:2] not in (["plain_trl"], ["plain_trl_our_template"]):  # they import Unsloth, which changes TRL

@@ -44,7 +44,9 @@ def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd
     return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "facts", "runs"])
 
 
-def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | None = None) -> Interval:
+def contrast(
+    table: pd.DataFrame, signs: Sequence[int], statistic: Callable | None = None, apart: bool = False
+) -> Interval:
     """The signed sum of the means of a table's columns, with a 95 % percentile bootstrap interval.
 
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
@@ -52,7 +54,9 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
     not covered. Where fewer than FEW facts differ between two arms, the interval leaves zero out only if an exact sign
     test does (two-sided, 5 %). Where all facts agree, or none differs between the arms, the exact bound on the share
     that could disagree (the rule of three) takes the place of an interval of no width.
-    `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
+    `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns). `apart`: the arms are of
+    different models. Of one whose facts all agree the share that could disagree is drawn (the posterior of none in n,
+    of a uniform prior): a bootstrap would take it for certain.
     """
     combine = statistic or (lambda means: means @ np.array(signs))
     means = table.mean().to_numpy()[None]
@@ -65,7 +69,13 @@ def contrast(table: pd.DataFrame, signs: Sequence[int], statistic: Callable | No
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
         low = min(float(low), estimate)  # corrected for chance, a score may be below 0
         return Interval(estimate, low, float(high), **size)
-    low, high = np.quantile(combine(resampled_means(table)), [0.025, 0.975])
+    drawn = resampled_means(table)
+    for i, column in enumerate(table if apart else ()):
+        values = table[column].dropna()
+        if np.ptp(values) == 0:
+            agree = np.random.default_rng(i).beta(len(values) + 1, 1, RESAMPLES)
+            drawn[:, i] = agree * values.iloc[0] + (1 - agree) * (values.iloc[0] < 0.5)
+    low, high = np.quantile(combine(drawn), [0.025, 0.975])
     if whole and len(signs) == 2:
         differing = np.sign(table @ np.array(signs)).loc[lambda sign: sign != 0]
         if len(differing) < FEW and binomtest(int((differing > 0).sum()), max(1, len(differing))).pvalue > 0.05:
@@ -150,7 +160,7 @@ def crossing(exposures: np.ndarray, means: np.ndarray, share: float) -> np.ndarr
 def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
     """Exposures at which a group of cells reaches a share of a measure, with a bootstrap interval; inf: not reached.
 
-    `curve` has the rows of lib.report.parts.curves of cells with the same checkpoints.
+    `curve` has the rows of lib.report.scores.curves of cells with the same checkpoints.
     """
     curve = curve.astype({measure: float})
     wide = curve.pivot_table(index=[*RUN, "info", "fact"], columns="exposures", values=measure).dropna()

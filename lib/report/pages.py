@@ -1,11 +1,14 @@
-"""Generated pages: README.md and report.html of a results folder, and the project's own README and findings.
-
-Every number in them comes from results, through the templates beside this file.
-"""
+"""What a study says: its figures, tables and pages, and the generated blocks of the project's own pages."""
 
 import html
+import json
+import os
 import re
+import shutil
+import tempfile
 import textwrap
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unicodedata import category
 
@@ -17,69 +20,193 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
 
 from lib.evaluate import general
-from lib.paths import RESULTS, ROOT
-from lib.report import advice, contrasts, parts, scorer, tables, tuning, walk
-from lib.report.claims import CLAIMS, TEMPLATES
+from lib.paths import LIB, RESULTS, ROOT, UserError
+from lib.report import advice, claims, scores, tables
 from lib.study import store
+from lib.study.notebook import execute
 
+TEMPLATES = LIB / "report" / "templates"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")  # by hand, with blocks that are filled
+PUBLISHED = "cpu"  # the study that they tell of
+BLOCK = re.compile(r"(<!-- fill (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
-# The studies that the project's own pages tell of, the first that is published.
-PUBLISHED = ("cpu", "quick")
-PAGES = {"README.md.j2": ROOT / "README.md", "findings.md.j2": ROOT / "docs" / "findings.md"}
+COSTS = ["format", "replay", "general", "kept", "kept_median", "kept_unlike", "ppl_ratio", "tokens a fact", "runs",
+         "of"]  # fmt: skip
+TUNED = ["format", "n_entities", "exposures", "replay", "learning_rate", "shown", "words", "numbers", "recall", "kept",
+         "ppl_ratio", "runs", "chosen"]  # fmt: skip
+HEADINGS = {"n_entities": "entities", "learning_rate": "rate", "shown": "held-out question", "info": "facts",
+            "ppl_ratio": "perplexity ratio", "kept_median": "kept, median run", "kept_unlike": "kept, unlike replay",
+            "plain": "claim", "says": "the paper", "held-out question, 50%": "half known after"}  # fmt: skip
 
 
-def results_page(told: dict) -> str:
-    """README.md of a results folder, from facts_of and the names of its `figures`."""
-    return environment().get_template("results.md.j2").render(told)
+def draw(study: str) -> None:
+    """Write claims, tables, figures, executed notebooks and pages of a study, from its result files alone.
+
+    Everything is made in a folder beside, and takes the place of what was there when all of it is done; README.md comes
+    last. Until then the study counts as stale, so that one that was interrupted is drawn again.
+    """
+    loaded, folder = store.load(study), store.study_dir(study)
+    if (folder / "README.md").exists():
+        os.utime(folder / "README.md", ns=(0, 0))
+    with store.writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as scratch:
+        new = Path(scratch)
+        _write(study, loaded, new)
+        for name in ("figures", "notebooks"):
+            _swap(new / name, folder / name)
+        for path in sorted(new.glob("*.*"), key=lambda path: path.name == "README.md"):
+            os.replace(path, folder / path.name)
 
 
-def project_pages(study: str | None = None) -> dict[Path, str]:
-    """README.md and docs/findings.md of the project, from a study: by default the first that is published."""
-    study = study or next(name for name in PUBLISHED if (RESULTS / name / "claims.json").exists())
-    loaded = store.load(study)
-    told = facts_of(study, loaded, contrasts.decide(loaded)) | {
-        "tuned": tuning.settings(store.load("tune")),
-        "practical": tables.practical(loaded),
-        "advised": advice.recommend(loaded)[1],
-        "besides": tables.asked_besides(loaded),
-        "unlike": len(general.unlike_replay()),
-        "estimate": tables.estimate,
-        "walk": walk.table(walk.stations(loaded)),
-        "quick_trained": sum(result["training"] is not None for result in store.load("quick")),
+def _write(study, loaded, new):
+    """All files of a study's pages, into the folder `new`."""
+    frames = scores.frames(loaded)
+    notebooks = figure_notebooks(frames)
+    for name in ("figures", "notebooks"):
+        (new / name).mkdir()
+    parameters = {"study": study, "save": str(new / "figures")}
+    with ThreadPoolExecutor(2) as pool:  # kernels are processes; meanwhile the tables are computed here
+        drawn = [pool.submit(execute, name, new / "notebooks" / f"{name}.ipynb", parameters) for name in notebooks]
+        rows = claims.decide(frames)
+        store.write_json(new / "claims.json", rows)
+        csv = {"experiments": frames.cells, "formats": tables.formats(frames), "claims": pd.DataFrame(rows),
+               "tuned": tables.tuned(frames) if "fig_tuning" in notebooks else pd.DataFrame()}  # fmt: skip
+        for name, table in csv.items():
+            if len(table):
+                store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+        if rows:  # it reads claims.json
+            notebooks.append("fig_claims")
+            drawn.append(pool.submit(execute, "fig_claims", new / "notebooks" / "fig_claims.ipynb", parameters))
+        for executed in drawn:
+            executed.result()
+    for path in (new / "notebooks").glob("*.ipynb"):
+        path.write_text(path.read_text().replace(str(new / "figures"), f"results/{study}/figures"))
+    page = study_page(study, loaded, frames, csv, {path.stem for path in (new / "figures").glob("*.png")})
+    executed = [new / "notebooks" / f"{name}.ipynb" for name in notebooks]
+    store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], executed))
+    store.write_text(new / "README.md", page)
+
+
+def _swap(new, old):
+    """Put a folder in the place of another; what only the old one has and no figure notebook makes stays."""
+    for path in old.glob("*") if old.name == "notebooks" else ():
+        if not path.name.startswith("fig_"):
+            shutil.copy2(path, new / path.name)
+    with tempfile.TemporaryDirectory(dir=new.parent) as gone:
+        if old.exists():
+            os.replace(old, Path(gone) / old.name)
+        os.replace(new, old)
+
+
+def is_current(study: str) -> bool:
+    """Whether draw has been through since the last result: README.md is what it writes last."""
+    folder = store.study_dir(study)
+    drawn = folder / "README.md"
+    newest = max(path.stat().st_mtime_ns for path in (folder / "experiments").glob("*.json"))
+    return drawn.exists() and drawn.stat().st_mtime_ns > newest
+
+
+def figure_notebooks(frames: scores.Frames) -> list[str]:
+    """The figure notebooks that these results can feed, in the order of reading; fig_claims comes with the claims."""
+    main = scores.trained(frames.cells, "main")
+    feeds = {
+        "fig_curves": (main["checkpoints"] > 0).any(),
+        "fig_formats": len(main) > 0,
+        "fig_frontier": len(main) > 0 and frames.cells["kept"].notna().any(),
+        "fig_reasoning": (frames.scores["measure"] == "reasoning_in_context").any(),
+        "fig_controls": frames.cells["part"].isin(claims.VARIED).any(),
+        "fig_walk": len(claims.walk(frames)) > 0,
+        "fig_tuning": (frames.cells["part"] == "tune").any(),
     }
-    return {path: environment().get_template(name).render(told) for name, path in PAGES.items()}
+    return [notebook for notebook, fed in feeds.items() if fed]
 
 
-def facts_of(study: str, loaded: list[dict], found: list[dict]) -> dict:
-    """What templates tell of a study: tables, claims, regime, machine and cost."""
-    cells = parts.cells(loaded)
+def study_page(study: str, loaded: list[dict], frames: scores.Frames, csv: Mapping, figures: set[str]) -> str:
+    """README.md of a results folder."""
     manifests = [result["manifest"] for result in loaded]
-    versions = manifests[0]["versions"]
-    return {
-        "study": study,
-        "claims": tables.claims(found),
-        "contrasts": found,
-        "statements": CLAIMS,
-        "formats": tables.formats(loaded),
-        "exposures": tables.exposures(loaded),
-        "costs": tables.costs(loaded),
-        "regime": tables.regime(loaded),
-        "base": cells[cells["format"] == "none"][["general", "perplexity"]].median().to_dict(),
-        "tuning": tuning.settings(loaded) if (cells["part"] == "tune").any() else None,
-        "scorer": scorer.errors(study, loaded),
-        "cells": cells,
-        "planned": len(store.parts(study)),
-        "models": sorted(set(cells["model"])),
-        "process_hours": cells["seconds"].sum() / 3600,
-        "machines": sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread a cell)" for m in manifests}),
-        "commits": sorted({m["git_commit"] or "unknown" for m in manifests}),
-        "versions": ", ".join(f"{name} {number}" for name, number in versions.items() if number),
-    }
+    return environment().get_template("results.md.j2").render(
+        study=study, claims=tables.claims(json.loads(csv["claims"].to_json(orient="records"))), csv=csv,
+        regime=tables.regime(frames), read=reading(study, frames), statements=claims.CLAIMS, figures=figures,
+        finished=len(loaded), planned=len(store.parts(study)), models=sorted(set(frames.cells["model"])), costs=COSTS,
+        hours=frames.cells["seconds"].sum() / 3600, tuned=TUNED,
+        machines=sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread each)" for m in manifests}),
+        commits=sorted({m["git_commit"] or "unknown" for m in manifests}),
+        versions=", ".join(f"{name} {number}" for name, number in manifests[0]["versions"].items() if number),
+    )  # fmt: skip
+
+
+def reading(study: str, frames: scores.Frames) -> pd.DataFrame | None:
+    """How often the scorer errs by read.csv, see tables.judged; None where nothing was read."""
+    path = store.study_dir(study) / "read.csv"
+    return tables.judged(pd.read_csv(path, dtype=str, keep_default_na=False), frames) if path.exists() else None
+
+
+def summary(study: str) -> str:
+    """A short account of a drawn study for the terminal, from its files."""
+    folder, shown = store.study_dir(study), []
+    for name, columns in (("formats", ["format", "replay", "info", *tables.MEASURES.values()]), ("tuned", TUNED)):
+        if (path := folder / f"{name}.csv").exists():
+            table = pd.read_csv(path, keep_default_na=False)
+            shown.append(table[[c for c in columns if c in table]].rename(columns=HEADINGS).to_string(index=False))
+    said = tables.claims(json.loads((folder / "claims.json").read_text()))
+    shown.append("\n".join(f"{row.claim}  {row.verdict:12}  {row.says}" for row in said.itertuples()))
+    place = folder.relative_to(ROOT)
+    return "\n\n".join([*filter(None, shown), f"report: {place / 'README.md'} and {place / 'report.html'}"])
+
+
+def project_pages() -> dict[Path, str]:
+    """README.md and docs/findings.md with their blocks filled from the published results."""
+    folder = RESULTS / PUBLISHED
+    loaded = store.load(PUBLISHED)
+    frames = scores.frames(scores.comparable(loaded))
+    rows = json.loads((folder / "claims.json").read_text())
+    formats, regime, walk = tables.formats(frames), tables.regime(frames), claims.walk(frames)
+    practical = tables.formats(frames, ["main"], ["format"])
+    base = practical["format"] == "none"
+    practical = practical.assign(format=practical["format"].map(scores.SHORT))
+    read = reading(PUBLISHED, frames)
+    blocks = {
+        "advice": textwrap.fill(f"**{advice.recommend(loaded)[1]}**", 118),
+        "practical": markdown(practical[~base], [
+            "format", "info", "held-out question", "held-out completion", "held-out question, 50%", "kept",
+            "tokens a fact", "runs",
+        ]),
+        "claims": markdown(tables.claims(rows), ["plain", "says", "here", "verdict"]),
+        "walk": markdown(walk, {"station": "station", "shown": "share", "step": "step", "facts": "n", "runs": "runs"}),
+        "costs": markdown(formats[formats["info"] == "words"], COSTS),
+        "exposures": markdown(formats[formats["format"] != "none"], [
+            "format", "replay", "info", *(name for name in formats if name.endswith("%")),
+        ]),
+        "besides": markdown(practical, ["format", "info", "reverse", "in context"]),
+        "read": markdown(read) if read is not None else "Nobody has read the answers of this study yet.",
+        "tuned": markdown(tables.tuned(scores.frames(store.load("tune"))), TUNED, ".3g"),
+        "unlike": f"Of the {len(general.unlike_replay())} questions that are unlike any of replay, the median model "
+                  f"keeps {regime['kept_unlike']:.2f}.",
+        "regime": environment().from_string("{% include 'regime.j2' %}").render(regime=regime),
+        **{claim: _contrasts([row for row in rows if row["claim"] == claim]) for claim in claims.CLAIMS},
+    }  # fmt: skip
+    return {path: fill_blocks(path.read_text(), blocks) for path in PAGES}
+
+
+def _contrasts(rows):
+    """The contrasts of a claim that can be tested as a table, and how many cannot."""
+    tested = [{"contrast": tables.named_in_full(row), "estimate": tables.estimate(row), "verdict": row["verdict"],
+               "n": row["facts"], "runs": row["runs"]} for row in rows if row["verdict"] != "not testable"]  # fmt: skip
+    table = markdown(pd.DataFrame(tested)) if tested else ""
+    left = len(rows) - len(tested)
+    return "\n\n".join(filter(None, (table, f"Not testable: {left} of {len(rows)} contrasts." if left else "")))
+
+
+def fill_blocks(text: str, blocks: Mapping[str, str]) -> str:
+    """A page with what stands between each `<!-- fill NAME -->` and `<!-- end -->` replaced by that block. Raises
+    UserError for a name that there is not."""
+    if unknown := {name for _, name, _, _ in BLOCK.findall(text)} - set(blocks):
+        raise UserError(f"no such block: {', '.join(sorted(unknown))}; there are {', '.join(blocks)}")
+    return BLOCK.sub(lambda match: f"{match[1]}{blocks[match[2]].strip()}\n{match[4]}", text)
 
 
 def report(title: str, introduction: str, notebooks: list[Path]) -> str:
-    """HTML of the introduction, which is markdown, and of these executed notebooks in order, without their code.
+    """HTML of the introduction, which is Markdown, and of these executed notebooks in order, without their code.
 
     One page, complete in itself and readable on a phone. Cells of parameters, and those tagged remove-cell, are left
     out. A figure's alternative text is its notebook's heading.
@@ -90,17 +217,17 @@ def report(title: str, introduction: str, notebooks: list[Path]) -> str:
 
     cells = [nbformat.v4.new_markdown_cell(introduction, id="introduction")]
     for path in notebooks:
-        of_notebook = nbformat.read(path, as_version=4).cells
-        for cell in of_notebook:
-            cell.metadata["alt"] = of_notebook[0].source.splitlines()[0].lstrip("# ")
-        cells += of_notebook
+        notebook = nbformat.read(path, as_version=4).cells
+        for cell in notebook:
+            cell.metadata["alt"] = notebook[0].source.splitlines()[0].lstrip("# ")
+        cells += notebook
     dropped = {"enabled": True, "remove_cell_tags": ["remove-cell", "parameters", "injected-parameters"]}
     exporter = HTMLExporter(
         template_name="basic", exclude_input=True, exclude_output_prompt=True, anchor_link_text="",
         config=Config(TagRemovePreprocessor=dropped),
     )  # fmt: skip
     body, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
-    return environment().get_template("report.html.j2").render(title=html.escape(title), body=body)
+    return environment().get_template("report.html.j2").render(title=Markup(html.escape(title)), body=Markup(body))
 
 
 def escape(text: str) -> Markup:
@@ -115,20 +242,24 @@ def escape(text: str) -> Markup:
     return Markup(re.sub(r"(?<![^\W_])_|_(?![^\W_])|[*|~]|\](?=[(\[:])", r"\\\g<0>", shown))
 
 
-def markdown(frame: pd.DataFrame, columns: dict[str, str] | None = None, digits: str = ".2f") -> Markup:
-    """A table in Markdown: these columns under these headings (default: all), shares in two digits, true as yes."""
-    columns = columns or {name: name for name in frame.columns}
-    shown = frame[list(columns)].astype(object).where(frame[list(columns)].notna(), "")
+def markdown(frame: pd.DataFrame, columns: dict[str, str] | list[str] | None = None, digits: str = ".2f") -> Markup:
+    """A table in Markdown: these columns, under these headings (default: all, under HEADINGS), shares in two digits,
+    true as yes. Columns that the table has not are left out."""
+    named = columns if isinstance(columns, dict) else {name: HEADINGS.get(name, name) for name in columns or frame}
+    named = {name: heading for name, heading in named.items() if name in frame}
+    if not named:
+        return Markup("")
 
     def text(value):
         if isinstance(value, bool | np.bool_):
             return "yes" if value else ""
         return format(value, digits) if isinstance(value, float | np.floating) else escape(value)
 
-    numbers = [name for name in columns if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])]
+    shown = frame[list(named)].astype(object).where(frame[list(named)].notna(), "").map(text)
+    numbers = [name for name in named if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])]
     return Markup(tabulate(
-        shown.map(text).to_numpy().tolist(), [escape(name) for name in columns.values()], "pipe", disable_numparse=True,
-        colalign=["right" if name in numbers else "left" for name in columns],
+        shown.to_numpy().tolist(), list(map(escape, named.values())), "pipe", disable_numparse=True,
+        colalign=["right" if name in numbers else "left" for name in named] if len(frame) else None,
     ))  # fmt: skip
 
 
@@ -140,8 +271,5 @@ def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
         lstrip_blocks=True, keep_trailing_newline=True,
         finalize=lambda value: value if isinstance(value, Markup | int | float) else escape(value),
     )  # fmt: skip
-    environment.filters["markdown"], environment.filters["text"] = markdown, escape
-    environment.filters["fill"] = lambda text, indent="": Markup(
-        textwrap.fill(text, 118, subsequent_indent=indent, break_on_hyphens=False)
-    )
+    environment.filters["markdown"] = markdown
     return environment

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib.study import store
-
 # Colour and marker of each format; the lightness of the colours differs as well.
 FORMATS = {
     "article": ("#c2510a", "o"), "qa": ("#08306b", "s"), "chat": ("#92c5de", "^"),
@@ -28,21 +26,20 @@ def theme() -> None:
     )  # fmt: skip
 
 
-def save(figure, study: str, name: str) -> Path:
-    """Write the figure as PNG and SVG under results/<study>/figures and return the PNG's path.
+def save(figure, folder: str | Path | bool, name: str) -> None:
+    """Write the figure as PNG and SVG into this folder; False: not at all.
 
     No date goes into the files, so that the same results give the same bytes.
     """
-    folder = store.study_dir(study) / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder:
+        return
     # the solver of the layout differs in the last digits from run to run, and names inside an SVG are hashes of them
     figure.canvas.draw()
     figure.set_layout_engine("none")
     for ax in figure.axes:
         ax.set_position([round(value, 4) for value in ax.get_position().bounds])
-    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-    return folder / f"{name}.png"
+    figure.savefig(Path(folder) / f"{name}.svg", metadata={"Date": None})
+    figure.savefig(Path(folder) / f"{name}.png", metadata={"Software": None})
 
 
 def shares(table: pd.DataFrame, x: str, label: str):

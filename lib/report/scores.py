@@ -1,0 +1,177 @@
+"""Results as tidy tables: one row an item, a point of a curve, an experiment, or a score of a fact."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from lib.data import tones
+from lib.evaluate import general
+
+FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the experiments that share it
+KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked
+SHORT = {"article": "article", "qa": "QA", "chat": "chat", "blanks": "blanks", "worked": "worked examples",
+         "mixed": "mixed", "none": "base model"}  # fmt: skip
+
+
+class Frames(NamedTuple):
+    """The tables of a study, each made once. `scores` has one row per experiment, fact and measure: the mean `score`
+    over its questions.
+
+    Measures are the evaluations (strict); `choice` (the closed set where what was trained has the value come next,
+    corrected for chance); `area of recall` and `area of question`, the mean along training, 1 for a fact that is known
+    from the first checkpoint on; and `style`, whether a classifier tells which tone's model wrote a response. A
+    two-fact problem is a fact of its own, with `kind` and with `known`: does the model answer both facts alone?
+    """
+
+    items: pd.DataFrame
+    curves: pd.DataFrame
+    cells: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def frames(results: list[dict]) -> Frames:
+    """Every table of these results."""
+    answered, along = items(results), curves(results)
+    chosen = answered[answered["eval"].isin(["question", "completion"])]
+    measured = [
+        answered[answered["eval"] != "style"].rename(columns={"eval": "measure", "strict": "score"}),
+        chosen.rename(columns={"corrected": "score"}).assign(measure="choice"),
+        *(along.rename(columns={name: "score"}).assign(measure=f"area of {name}", kind="", known=False)
+          for name in ("recall", "question") if len(along)),
+    ]  # fmt: skip
+    keys = ["id", "info", "fact", "measure", "kind", "known"]
+    table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in measured]).dropna(subset=["score"])
+    table = _with_parameters(table.groupby(keys, as_index=False)["score"].mean(), results)
+    return Frames(answered, along, cells(results), pd.concat([table, _styles(answered)[table.columns]]))
+
+
+def items(results: list[dict]) -> pd.DataFrame:
+    """One row per answered question: the experiment's parameters, its id and part, and the item's fields.
+
+    `corrected` is the closed-set score corrected for chance: 0 for guessing, 1 for knowing. The `fact` of a two-fact
+    problem is both facts with a plus between them; it is `known` where the same model answers the first held-out
+    question about each.
+    """
+    rows = [{"other": "", "kind": "", **item, "id": result["id"]} for result in results for item in result["items"]]
+    table = pd.DataFrame(rows).fillna({"other": "", "kind": ""})
+    table = table.astype({"strict": "boolean", "lenient": "boolean", "choice": "boolean", "chance": float})
+    asked = table[table["eval"] == "question"].drop_duplicates(["id", "fact"])
+    answers = set(zip(asked.loc[asked["strict"], "id"], asked.loc[asked["strict"], "fact"], strict=True))
+    known = [{(row.id, row.fact), (row.id, row.other)} <= answers for row in table.itertuples()]
+    two = table["other"] != ""
+    choice = table["choice"].astype("Float64").astype(float)
+    table = table.assign(
+        corrected=(choice - table["chance"]) / (1 - table["chance"]),
+        known=known,
+        fact=table["fact"].where(~two, table["fact"] + "+" + table["other"]),
+    )
+    return _with_parameters(table, results)
+
+
+def curves(results: list[dict]) -> pd.DataFrame:
+    """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and recall and question.
+
+    `question` is the first held-out wording. Empty if no experiment has checkpoints.
+    """
+    frames = []
+    for result in results:
+        training, facts = result["training"], result["facts"]
+        if not training or not training["curve"]:
+            continue
+        first = {}
+        for item in result["items"]:
+            first.setdefault((item["eval"], item["fact"]), item["strict"])
+        # what no row tells to the letter cannot be recalled
+        last = {name: [first.get((name, fact), False) for fact in facts["ids"]] for name in ("recall", "question")}
+        points = [{name: [c == "1" for c in at[name]] for name in last} for at in training["curve"]] + [last]
+        # evenly spaced but for less than a step, which differs between runs: counted so, curves have points in common
+        end = result["cell"]["paraphrases"] * training["epochs"]
+        frames += [{"id": result["id"], "fact": fact, "info": info, "exposures": end * i / len(points),
+                    "recall": recall, "question": question}
+                   for i, known in enumerate(points, 1)
+                   for fact, info, recall, question in zip(facts["ids"], facts["info"], known["recall"],
+                                                           known["question"], strict=True)]  # fmt: skip
+    return _with_parameters(pd.DataFrame(frames), results) if frames else pd.DataFrame()
+
+
+def cells(results: list[dict]) -> pd.DataFrame:
+    """One row per experiment: parameters, facts, cost, and what is left of other knowledge.
+
+    `general` is the share of general questions answered, `kept` what that is of the base model's share, `kept_unlike`
+    the same of the questions that are unlike any of replay, `ppl_ratio` the perplexity over the base model's. One that
+    keeps less than KEPT or has more than PERPLEXITY times the perplexity is `wrecked`. They are missing where the study
+    has no base model.
+    """
+    rows = []
+    for result in results:
+        training, left = result["training"] or {}, result["evals"]["general"]
+        unlike = [item["strict"] for item in result["items"]
+                  if item["eval"] == "general" and item["question"] in general.unlike_replay()]  # fmt: skip
+        rows.append({
+            **_parameters(result), "facts": len(result["facts"]["ids"]),
+            "dropped_known": result["facts"]["dropped_known"],
+            **{key: training.get(key) for key in ("tokens", "replay_tokens", "steps", "tokens_per_second")},
+            "training_seconds": training.get("seconds", 0.0),
+            "evaluation_seconds": training.get("evaluation_seconds", 0.0),
+            **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
+            "general": left["strict"], "unlike": sum(unlike) / len(unlike) if unlike else None,
+            "perplexity": left["perplexity"],
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    like = ["model", "dtype"]  # the base model answers a few questions otherwise in another type of number
+    base = table[table["format"] == "none"].groupby(like)[["general", "unlike", "perplexity"]].median()
+    before = table[like].join(base, on=like)
+    for kept, share in (("kept", "general"), ("kept_unlike", "unlike"), ("ppl_ratio", "perplexity")):
+        table[kept] = table[share] / before[share]
+    return table.assign(wrecked=table["kept"].notna() & ~stays(table))
+
+
+def stays(left):
+    """Of a table with `kept` and `ppl_ratio`, or of one row of it: is the model still a model? False where there is no
+    base model to compare with."""
+    return (left["kept"] >= KEPT) & (left["ppl_ratio"] <= PERPLEXITY)
+
+
+def comparable(results: list[dict]) -> list[dict]:
+    """These results without the trained runs of the main part on draws of facts that not all of its formats have: in
+    a study that is not finished, formats would be compared on other facts."""
+
+    def draw(result):
+        return tuple(result["cell"][name] for name in ("model", "entity", "seed"))
+
+    draws = {}
+    for result in results:
+        if result["part"] == "main" and result["cell"]["format"] != "none":
+            draws.setdefault(result["cell"]["format"], set()).add(draw(result))
+    common = set.intersection(*draws.values()) if draws else set()
+    return [result for result in results
+            if result["part"] != "main" or result["cell"]["format"] == "none" or draw(result) in common]  # fmt: skip
+
+
+def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:
+    """Of any of these tables the rows of trained models in these parts of the study."""
+    return table[table["part"].isin(parts) & (table["format"] != "none")]
+
+
+def _styles(items):
+    """Attribution of every response of the tones' models, corrected for chance.
+
+    Models that differ in nothing but the tone are told apart among themselves. Every model is a draw of its own, hence
+    its number as `seed`, and it shares no fact with the persona, hence `tone` as `entity`.
+    """
+    asked = items[(items["part"] == "tone") & (items["eval"] == "style")].assign(measure="style", score=0.0)
+    parts = [asked[:0]]
+    for _, alike in asked.groupby(["seed", "learning_rate"]):
+        k = alike["tone"].nunique()
+        if k == asked["tone"].nunique() > 1:  # a seed that lacks tones would be an easier task
+            parts.append(alike.assign(score=(tones.attribution(alike).astype(float) - 1 / k) / (1 - 1 / k)))
+    found = pd.concat(parts)
+    return found.assign(entity="tone", seed=pd.factorize(found["id"], sort=True)[0])
+
+
+def _with_parameters(table, results):
+    return table.merge(pd.DataFrame(map(_parameters, results)), on="id")
+
+
+def _parameters(result):
+    return {**result["cell"], "id": result["id"], "part": result["part"], "dtype": result["manifest"]["dtype"]}
