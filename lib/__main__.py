@@ -53,7 +53,7 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
     """Run the cells that are not finished, then draw what is out of date, and summarize. Exit code 1: cells failed."""
     say(f"reading {grid} and checking its cells")
     from lib.study import processes, ray, run, store
-    from lib.train.model import check_hub
+    from lib.train.weights import check_hub
 
     of_studies = studies(grid, study)
     for cells in of_studies.values():

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from lib.evaluate import general
+from lib.data import general
 from lib.paths import RESULTS, ROOT
 from lib.report import contrasts, parts, scorer, tables, tuning, walk
 from lib.report.claims import CLAIMS, TEMPLATES

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lib.evaluate import general
+from lib.data import general
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the cells that share it
 KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked

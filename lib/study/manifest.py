@@ -14,7 +14,7 @@ import psutil
 
 from lib.data.facts import Fact, sha256
 from lib.paths import ROOT
-from lib.train.model import sha256 as model_sha256
+from lib.train.weights import sha256 as model_sha256
 
 PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
 

@@ -10,11 +10,11 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from lib.cell import Cell
+from lib.data import of_cell
 from lib.data.encode import count_tokens
-from lib.data.facts import facts_of, take
-from lib.evaluate import general
+from lib.data.facts import facts_of, take, texts
 from lib.paths import RESULTS, UserError
-from lib.study import steps, store
+from lib.study import store
 
 # Of a GPU that has not been measured, all of it guesses on the slow side. The rate: less than a tenth of what an H100's
 # data sheet promises in bfloat16, a fifth of an A100's. Besides, what small models wait for on any card: a cell to
@@ -58,9 +58,9 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
     """
     from transformers import PreTrainedTokenizerFast
 
-    from lib.train import bundled
+    from lib.train import weights
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(bundled.folder("smollm2-135m"))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(weights.resolve("smollm2-135m")[0])
     speeds = {model: measured(model) for model in {cell.model for cell in cells}}
     sizes, rows = {}, []
     for cell in cells:
@@ -69,7 +69,7 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
             sizes[same] = _size(same, tokenizer)
         tokens, steps_, asked = sizes[same]
         speed = speeds[cell.model] or DEFAULT
-        on_gpu = not speeds[cell.model] and cell.model not in bundled.MAKERS
+        on_gpu = not speeds[cell.model] and cell.model not in weights.MAKERS
         if on_gpu and parameters(cell.model):
             expected = gpu_seconds(cell, tokens, steps_, asked)
         else:
@@ -81,14 +81,14 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
 
 def _size(cell, tokenizer):
     """Training tokens, steps and questions of a cell: counted of up to SIZED profiles, and scaled to all of them."""
-    profiles = take(steps.candidates(cell), cell.n_entities)
+    profiles = take(of_cell.candidates(cell), cell.n_entities)
     scale = len(profiles) / min(len(profiles), SIZED)
     profiles = profiles[:SIZED]
-    asked = round(scale * len(steps.questions_for(cell, profiles))) + len(general.data()["questions"])
+    asked = round(scale * len(of_cell.questions_for(cell, profiles))) + len(texts("general")["questions"])
     if cell.format == "none":
         return 0, 0, asked
-    rows = steps.training_rows(cell, profiles)
-    epochs = steps.epochs(cell, tokenizer, profiles, rows)
+    rows = of_cell.training_rows(cell, profiles)
+    epochs = of_cell.epochs(cell, tokenizer, profiles, rows)
     tokens = scale * epochs * count_tokens(tokenizer, rows) + cell.replay * TOKENS_A_REPLAY_ROW
     taken = math.ceil((scale * epochs * len(rows) + cell.replay) / cell.batch_size)
     return tokens, taken, asked + round(scale * cell.checkpoints * len(facts_of(profiles)))

@@ -7,12 +7,14 @@ from contextlib import closing
 from filelock import FileLock, Timeout
 
 from lib.cell import Cell
+from lib.data import of_cell
 from lib.data.facts import take
+from lib.data.general import replay_prompts
 from lib.paths import UserError
-from lib.study import plan, processes, steps, store
+from lib.study import plan, processes, store
 from lib.study.manifest import git_commit
 from lib.study.progress import Progress
-from lib.train import model, replay
+from lib.train import weights
 
 
 def check(cells: list[Cell]) -> None:
@@ -21,7 +23,7 @@ def check(cells: list[Cell]) -> None:
     for cell in cells:
         same = cell.model_copy(update={"model": ""})  # facts and rows do not depend on it
         try:
-            model.check(cell.model)
+            weights.check(cell.model)
             if same not in checked:
                 _check_rows(cell)
         except UserError as error:
@@ -30,14 +32,14 @@ def check(cells: list[Cell]) -> None:
 
 
 def _check_rows(cell):
-    chosen = take(steps.candidates(cell), cell.n_entities)
+    chosen = take(of_cell.candidates(cell), cell.n_entities)
     if cell.format != "none":
-        rows = len(steps.training_rows(cell, chosen)) * cell.epochs + cell.replay
+        rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
         if cell.checkpoints >= -(-rows // cell.batch_size):
             raise UserError(f"checkpoints is {cell.checkpoints}, more than the cell has steps")
-    if cell.replay > len(replay.prompts()):
-        raise UserError(f"replay is {cell.replay}, but there are {len(replay.prompts())} prompts")
-    asked = {question.eval for question in steps.questions_for(cell, chosen)}
+    if cell.replay > len(replay_prompts()):
+        raise UserError(f"replay is {cell.replay}, but there are {len(replay_prompts())} prompts")
+    asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
     if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
         raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from lib.data.facts import templates
+from lib.data.facts import texts
 from lib.report import pages, parts, plots
 from lib.study import store
 from lib.user_facts import advice
@@ -25,7 +25,7 @@ def write(study: str) -> tuple[str | None, str]:
     chosen, said = advice.recommend(asked[asked["format"] != "none"], cells)
     best = chosen or _most(asked)
     accuracy, costs, missed = advice.accuracy_table(asked), advice.cost_table(loaded), advice.not_learned(loaded, best)
-    facts = templates(loaded[0]["cell"]["entity"])
+    facts = texts(loaded[0]["cell"]["entity"])
     plots.theme()
     figure = accuracy_figure(asked)
     plots.save(figure, study, "accuracy")
