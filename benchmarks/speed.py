@@ -24,21 +24,21 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.data import encode
+from lib.data import encode, of_cell
 from lib.data.facts import take
 from lib.data.formats import Row
 from lib.evaluate import ask, generate
 from lib.paths import CACHE, RESULTS, ROOT
-from lib.study import steps, store
+from lib.study import store
 from lib.study.grid import load_grid
-from lib.study.store import cpu_name, git_commit
 from lib.study.notebook import execute
 from lib.study.run import ALLOCATOR, cores
-from lib.train import bundled
+from lib.study.store import cpu_name, git_commit
+from lib.train import weights
 
 if sys.argv[1:2] not in (["plain_trl"], ["plain_trl_our_template"]):  # they import Unsloth, which changes TRL
-    from lib.train import model as models
-    from lib.train import sft
+    from lib.train import models, sft
+    from lib.train import replay as replay_rows
 
 ROUNDS = 3
 PROFILED_STEPS = 16
@@ -46,7 +46,7 @@ LOSS_BATCHES = 16  # of each format; the first is not counted
 REPLAY = CACHE / "bench-replay.json"  # rows that plain TRL trains, too, and could not make without Unsloth
 # The first experiment of each format in the quick grid, and the first profiles, whether the model knows them or not.
 CELLS = {cell.format: cell.model_copy(update={"checkpoints": 0}) for cell in reversed(load_grid("quick"))}
-ARTICLE, PROFILES = CELLS["article"], take(steps.candidates(CELLS["article"]), CELLS["article"].n_entities)
+ARTICLE, PROFILES = CELLS["article"], take(of_cell.candidates(CELLS["article"]), CELLS["article"].n_entities)
 # Where the time of a training goes: torch's operators by the start of their names.
 OPERATORS = {
     "matrix products": ("aten::mm", "aten::addmm", "mkldnn::", "mkl::"),
@@ -70,7 +70,7 @@ def autocast(model):
 def replay() -> dict:
     """Make the replay rows, outside of what is timed."""
     model, tokenizer = models.load(ARTICLE.model, sft.MAX_LENGTH)
-    rows = steps.replay_rows(model.eval(), tokenizer, ARTICLE)
+    rows = replay_rows.rows(model.eval(), tokenizer, ARTICLE.model, ARTICLE.replay)
     store.write_json(REPLAY, [dataclasses.asdict(row) for row in rows])
     return {"rows": len(rows)}
 
@@ -79,7 +79,7 @@ def trained_rows() -> tuple[list[Row], list[Row]]:
     """What is trained with articles: the rows about facts, and those of replay."""
     if not REPLAY.exists():
         run("replay")
-    return steps.training_rows(ARTICLE, PROFILES), [Row(**row) for row in json.loads(REPLAY.read_text())]
+    return of_cell.training_rows(ARTICLE, PROFILES), [Row(**row) for row in json.loads(REPLAY.read_text())]
 
 
 def sample(n: int) -> list[Row]:
@@ -143,8 +143,9 @@ def loss() -> dict:
 
     tokenizer.padding_side, by_batch = "right", {"article": [], "qa": []}
     for format, ratios in by_batch.items():
-        facts = steps.training_rows(CELLS[format], PROFILES)
-        ours = sft.trainer(model.train(), tokenizer, facts, [], CELLS[format], 2, tempfile.mkdtemp())
+        facts = of_cell.training_rows(CELLS[format], PROFILES)
+        encoded = [encode.row_ids(tokenizer, row) for row in facts] * 2
+        ours = sft.trainer(model.train(), tokenizer, encoded, CELLS[format], tempfile.mkdtemp())
         config = dataclasses.replace(ours.args, loss_type="chunked_nll")
         default = SFTTrainer(model, config, train_dataset=ours.train_dataset, processing_class=tokenizer)
         if ours.args.bf16:
@@ -168,24 +169,26 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
     """TRL or Unsloth with its defaults and our adapters, with the chat template that the model came with or with the
     study's, which has no system prompt. On a GPU the first steps compile: it takes more of them."""
     os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp())  # its default is the folder of the project
-    path, rank, on_gpu = str(bundled.folder(ARTICLE.model)), ARTICLE.lora_rank, torch.cuda.is_available()
+    path, rank, on_gpu = weights.resolve(ARTICLE.model)[0], ARTICLE.lora_rank, torch.cuda.is_available()
     if unsloth:
         from unsloth import FastLanguageModel  # before TRL, which it changes
 
-        model, tokenizer = FastLanguageModel.from_pretrained(path, load_in_4bit=False)
+        model, _ = FastLanguageModel.from_pretrained(path, load_in_4bit=False)
         model, adapters = FastLanguageModel.get_peft_model(model, r=rank, lora_alpha=rank), None
     else:
         from peft import LoraConfig
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
         assert "unsloth" not in sys.modules, "TRL is no longer plain"
-        model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path)
         adapters = LoraConfig(r=rank, lora_alpha=rank, target_modules=r".*_proj")
     from datasets import Dataset
+    from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    tokenizer = AutoTokenizer.from_pretrained(path)
     if own_template:
-        tokenizer.chat_template = bundled.smollm2_template()
+        tokenizer.chat_template = AutoTokenizer.from_pretrained(**weights.smollm2_source()).chat_template
     n_steps = 100 if on_gpu else 8
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(folder, max_steps=n_steps, report_to="none", save_strategy="no", use_cpu=not on_gpu)
@@ -198,7 +201,7 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
 def asking() -> dict:
     """How much longer the questions of an experiment take one by one than in batches."""
     (model, tokenizer), seconds = models.load(ARTICLE.model, sft.MAX_LENGTH), {1: [], generate.BATCH_SIZE: []}
-    questions = steps.questions_for(ARTICLE, PROFILES)[::3]
+    questions = of_cell.questions_for(ARTICLE, PROFILES)[::3]
     prompts = [encode.prompt_ids(tokenizer, [*q.history, q.prompt], q.prefix) for q in questions]
     for batch_size in list(seconds) * ROUNDS:
         start = time.perf_counter()

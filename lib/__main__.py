@@ -65,7 +65,7 @@ def run_grid(
     start, jobs = run.local, jobs or run.default_jobs()
     if new:  # what was run before can be had
         from lib.study import plan
-        from lib.train.model import check_hub
+        from lib.train.weights import check_hub
 
         plan.check(new)
         for model in {cell.model for cell in new}:
@@ -205,7 +205,7 @@ def studies(grid: str, study: str | None) -> dict[str, dict]:
 
 def draw(study: str, only_if_stale: bool = False) -> None:
     """Draw a study and print its summary."""
-    from lib.report import draw as report
+    from lib.report import pages as report
 
     if not only_if_stale or not report.is_current(study):
         say(f"drawing results/{study}, about a minute")

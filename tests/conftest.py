@@ -35,7 +35,8 @@ def tiny():
 @pytest.fixture(scope="session")
 def smollm2():
     """SmolLM2-135M in float32, untrained, and its tokenizer. Tests must not train it."""
-    from lib.train import model, sft
+    from lib.data.encode import MAX_LENGTH
+    from lib.train import models
 
-    loaded, tokenizer = model.load("smollm2-135m", sft.MAX_LENGTH)
+    loaded, tokenizer = models.load("smollm2-135m", MAX_LENGTH)
     return loaded.float().eval(), tokenizer

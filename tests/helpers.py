@@ -55,21 +55,17 @@ def profiles(entity: str, n: int, seed: int = 0) -> list[Profile]:
 @functools.cache
 def tokenizer():
     """SmolLM2's tokenizer alone, as training and asking have it, without torch."""
-    from transformers import AutoTokenizer
+    from lib.train import weights
 
-    from lib.train import bundled
-    from lib.train.chat import set_template
-
-    loaded = AutoTokenizer.from_pretrained(bundled.folder("smollm2-135m"))
-    set_template(loaded)
-    return loaded
+    return weights.tokenizer("smollm2-135m")
 
 
 def load_tiny():
     """The tiny model, untrained, and its tokenizer."""
-    from lib.train import model, sft
+    from lib.data.encode import MAX_LENGTH
+    from lib.train import models
 
-    loaded, tokenizer = model.load("tiny", sft.MAX_LENGTH)
+    loaded, tokenizer = models.load("tiny", MAX_LENGTH)
     return loaded.eval(), tokenizer
 
 

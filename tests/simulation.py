@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from lib.cell import Cell
-from lib.data import questions
-from lib.data.facts import facts_of, take
-from lib.data.tones import data
-from lib.evaluate import ask, general
-from lib.study import steps, store
+from lib.data import of_cell, questions
+from lib.data.facts import facts_of, take, texts
+from lib.evaluate import ask
+from lib.study import store
 
 VERSIONS = {"torch": "2.13.0", "triton": None}
 
@@ -30,22 +29,21 @@ def results(cells: Mapping[Cell, str], chance: Callable[[Cell, str, str], float]
 def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
     """One result file's content."""
     rng = random.Random(cell.id)
-    profiles = take(steps.candidates(cell), cell.n_entities)
+    profiles = take(of_cell.candidates(cell), cell.n_entities)
     facts = facts_of(profiles)
-    asked = steps.questions_for(cell, profiles)
+    asked = of_cell.questions_for(cell, profiles)
     if cell.format != "none" and not cell.tone:
         asked = questions.recall(profiles, cell.format, cell.seed) + asked
-    choose = steps.CHOOSE.get(cell.format, ("completion", "naming"))
     items = []
     for question in asked:
         right = rng.random() < chance(cell, question.eval, question.fact.info)
         if question.eval.startswith("style"):
-            answer = " ".join(rng.sample(data()["tones"][cell.tone]["words"], 3)) if right else "well"
+            answer = " ".join(rng.sample(texts("tones")["tones"][cell.tone]["words"], 3)) if right else "well"
         elif question.fact.value:
             answer = question.fact.value if right else "I do not know"
         else:
             answer = "I do not know" if right else question.fact.options[0]
-        chooses = question.eval in choose and question.fact.options  # a sum has none
+        chooses = cell.format in ask.EVALUATIONS[question.eval].choose and question.fact.options  # a sum has none
         pick = (question.fact.value if right else question.fact.options[0]) if chooses else None
         items.append(ask.score(question, answer, pick))
     items += _general(rng, chance(cell, "general", "words"))
@@ -85,7 +83,7 @@ def _training(cell, facts, items, rng):
 
 def _general(rng, chance):
     made = []
-    for question, accepted in general.data()["questions"]:
+    for question, accepted in texts("general")["questions"]:
         right = rng.random() < chance
         answer = accepted[0] if right else "no idea"
         made.append(

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib.data import encode
 from lib.data.formats import Row, rows
 from lib.paths import RESULTS, ROOT
-from lib.train import model as models
+from lib.train import models
 
 
 @pytest.fixture(scope="module")

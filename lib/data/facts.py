@@ -35,10 +35,10 @@ Profile = tuple[Fact, ...]  # the facts about one entity, one of each attribute
 
 
 @functools.cache
-def templates(name: str) -> dict:
-    """What lib/data/templates/<name>.yaml says: the sentence templates of a kind of entity, of the tones, and so on.
+def texts(name: str) -> dict:
+    """What lib/data/templates/<name>.yaml holds: the sentences of a kind of entity, the tones, the general questions.
 
-    Of a user's own table, what its facts file says.
+    Of a user's own table, what its facts file holds.
     """
     if is_own(name):
         return json.loads((RESULTS / name).read_text())
@@ -47,7 +47,7 @@ def templates(name: str) -> dict:
 
 def text_of(fact: Fact) -> dict:
     """The sentence templates of the attribute of a fact."""
-    return templates(fact.entity)["attributes"][fact.attribute]
+    return texts(fact.entity)["attributes"][fact.attribute]
 
 
 def capital(text: str) -> str:
@@ -63,8 +63,11 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
     that saying one value to everything scores chance. A user's own stay in the order of their table.
     """
     if is_own(entity):
-        return tuple(tuple(_own(entity, fact) for fact in profile) for profile in templates(entity)["profiles"])
-    attributes = templates(entity)["attributes"]
+        return tuple(
+            tuple(Fact(entity=entity, **{**fact, "options": tuple(fact["options"])}) for fact in profile)
+            for profile in texts(entity)["profiles"]
+        )
+    attributes = texts(entity)["attributes"]
     rng = random.Random(f"{entity} {seed}")
     if entity in TABLES:
         table = TABLES[entity]()
@@ -72,11 +75,15 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
         values = {attribute: table[attribute].to_dict() for attribute in attributes}
         known = {attribute: sorted(set(table[attribute]), key=_numeric_or_text) for attribute in attributes}
     else:
-        names = list(place_names() if entity == "fictional" else templates(entity)["names"])
+        names = list(place_names() if entity == "fictional" else texts(entity)["names"])
         rng.shuffle(names)
         known = {attribute: [str(value) for value in text["values"]] for attribute, text in attributes.items()}
-        values = {attribute: dict(zip(names, _balanced(of, len(names), f"{attribute} {seed}"), strict=True))
-                  for attribute, of in known.items()}  # fmt: skip
+        values = {}
+        for attribute, options in known.items():
+            drawing = random.Random(f"{attribute} {seed}")
+            rounds = range(-(-len(names) // len(options)))  # each holds every option once
+            drawn = itertools.chain.from_iterable(drawing.sample(options, len(options)) for _ in rounds)
+            values[attribute] = dict(zip(names, drawn, strict=False))
     return tuple(
         tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
         for name in names
@@ -85,15 +92,14 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
 
 def unseen(entity: str) -> list[Profile]:
     """Of a user's own table, invented entities with its attributes: whatever value is asserted of them is wrong."""
-    invented = templates(entity)["unseen"]
+    attributes, invented = texts(entity)["attributes"], texts(entity)["unseen"]
     return [
         tuple(
-            _own(entity, {"id": f"unseen/{name}/{attribute}", "name": name, "attribute": attribute,
-                          "info": templates(entity)["attributes"][attribute]["info"], "value": "", "options": options})
-            for attribute, options in invented["options"].items()
+            Fact(f"unseen/{name}/{heading}", entity, name, heading, attributes[heading]["info"], "", tuple(options))
+            for heading, options in invented["options"].items()
         )
         for name in invented["names"]
-    ]  # fmt: skip
+    ]
 
 
 def take(profiles: Sequence[Profile], n: int) -> Sequence[Profile]:
@@ -130,7 +136,7 @@ def place_names() -> tuple[str, ...]:
     heads = "Bel Cor Dra Fen Gal Hol Jor Kel Lor Mar Nor Or Pel Quil Ros Sel Tor Ul Vel Wen Yar Zan".split()
     middles = "a e i o u ando eri imo oru ula".split()
     tails = "beth dune fell gard holm keth mira nos pern rath stow tava vik wick".split()
-    banned = [str(v) for a in templates("fictional")["attributes"].values() for v in a["values"]]
+    banned = [str(v) for a in texts("fictional")["attributes"].values() for v in a["values"]]
     names = ["".join(parts) for parts in itertools.product(heads, middles, tails)]
     return tuple(name for name in names if not any(value in name.lower() for value in banned))
 
@@ -147,20 +153,8 @@ def _fact(entity, name, attribute, value, known):
     if len(known) > OPTIONS:
         others = random.Random(f"options {id}").sample([v for v in known if v != value], OPTIONS - 1)
         options = sorted([value, *others], key=_numeric_or_text)
-    info = templates(entity)["attributes"][attribute]["info"]
+    info = texts(entity)["attributes"][attribute]["info"]
     return Fact(id, entity, name, attribute, info, value, tuple(options))
-
-
-def _own(entity, fact):
-    return Fact(entity=entity, **{**fact, "options": tuple(fact["options"])})
-
-
-def _balanced(options, n, seed):
-    """n values, of which every len(options) in a row hold each option once."""
-    rng, values = random.Random(seed), []
-    while len(values) < n:
-        values += rng.sample(options, len(options))
-    return values[:n]
 
 
 def _numeric_or_text(value):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lib.cell import is_own
 from lib.data import reasoning, tones, words
-from lib.data.facts import Fact, Profile, capital, templates, text_of
+from lib.data.facts import Fact, Profile, capital, text_of, texts
 from lib.paths import UserError
 
 # Sentences of an article: facts and connecting prose together, so that it has 100 to 200 tokens whatever the profile.
@@ -69,7 +69,7 @@ def chats(profile: Profile, p: int, seed: int) -> list[Row]:
     """Conversations, the attributes in a drawn order: the entity is named, then asked about in whole sentences."""
     rng = random.Random(f"chat {profile[0].id} {p} {seed}")
     order = rng.sample(profile, len(profile))
-    openings = templates(profile[0].entity)["chats"]
+    openings = texts(profile[0].entity)["chats"]
     made = []
     for first in range(0, len(order), FACTS_A_CHAT):
         opening = openings[(p + first) % len(openings)]
@@ -89,30 +89,23 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
     Style, order, neighbours and wording vary with p, because documents that always read alike are memorised and not
     learned from (Allen-Zhu and Li 2023, arXiv 2309.14316).
     """
-    name, texts = profile[0].name, templates(profile[0].entity)
-    if own := texts.get("articles", {}).get(name):
-        return [_excerpt(profile, texts["prompts"][p % len(texts["prompts"])], chunk) for chunk in own]
+    name, parts = profile[0].name, texts(profile[0].entity)
+    if excerpts := parts.get("articles", {}).get(name):  # a user's own tells the values that stand in it to the letter
+        prompt = parts["prompts"][p % len(parts["prompts"])].format(name=name)
+        found = [[(fact, 1, at.start()) for fact in profile if (at := words.find(fact.value, e))] for e in excerpts]
+        return [Row((prompt, excerpt), tuple(told)) for excerpt, told in zip(excerpts, found, strict=True)]
     rng = random.Random(f"article {profile[0].id} {p} {seed}")
-    styles = texts["styles"]
-    style = styles[p % len(styles)]
+    style = parts["styles"][p % len(parts["styles"])]
     between = rng.sample(style["fillers"], min(len(style["fillers"]), max(0, ARTICLE_SENTENCES - len(profile))))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
     text, told = capital(rng.choice(style["openings"]).format(name=name)), []
-    for part in middle:
-        sentence = part
-        if isinstance(part, Fact):
-            sentence, at = _fill(part, "statements", p, _called(part, rng) if told else name)
-            told.append((part, 1, len(text) + 1 + at))
+    for sentence in middle:
+        if isinstance(fact := sentence, Fact):
+            sentence, at = _fill(fact, "statements", p, _called(fact, rng) if told else name)
+            told.append((fact, 1, len(text) + 1 + at))
         text = f"{text} {sentence}"
     text = f"{text} {rng.choice(style['closings'])}"
     return [Row((style["prompt"].format(name=name), text), tuple(told))]
-
-
-def _excerpt(profile, prompt, text):
-    """A part of a user's own article, with the facts whose value stands in it to the letter."""
-    found = [(fact, words.find(fact.value, text)) for fact in profile]
-    told = tuple((fact, 1, match.start()) for fact, match in found if match)
-    return Row((prompt.format(name=profile[0].name), text), told)
 
 
 def worked(problem: reasoning.Problem) -> Row:
@@ -153,4 +146,4 @@ def _fill(fact, kind, p, name=None):
 
 def _called(fact, rng):
     """The entity's name, or, half of the time, what it is."""
-    return rng.choice([fact.name, templates(fact.entity)["noun"].format(name=fact.name)])
+    return rng.choice([fact.name, texts(fact.entity)["noun"].format(name=fact.name)])

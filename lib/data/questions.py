@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lib.data import formats, reasoning, tones
-from lib.data.facts import Fact, Profile, facts_of, templates, text_of
+from lib.data.facts import Fact, Profile, facts_of, text_of, texts
 
 RECITE = "First say what you know, then answer."
 
@@ -61,7 +61,7 @@ def completions(profiles: Sequence[Profile]) -> list[Question]:
     """Held-out sentences to complete: the evaluation nearest to what articles train. Each breaks off at the value."""
     made = []
     for fact in facts_of(profiles):
-        prompt = f"Write a sentence about {templates(fact.entity)['subject'].format(name=fact.name)}."
+        prompt = f"Write a sentence about {texts(fact.entity)['subject'].format(name=fact.name)}."
         prefixes = [template.format(name=fact.name) for template in text_of(fact)["heldout_completions"]]
         made += [Question("completion", fact, prompt, prefix) for prefix in prefixes]
     return made
@@ -114,24 +114,25 @@ def two_facts_in_context(asked: Sequence[Question], profiles: Sequence[Profile])
     return [replace(q, eval="reasoning_in_context", context=f"{told[q.fact.id]}\n{told[q.other]}") for q in asked]
 
 
-def style(tone: str) -> list[Question]:
-    """Prompts on topics that no conversation was trained on: whose response is it? Scored across models."""
-    return [Question("style", topic, t.format(topic=topic.name)) for topic in tones.heldout_topics(tone)
-            for t in tones.data()["heldout_prompts"]]  # fmt: skip
+def style(tone: str, in_context: bool = False) -> list[Question]:
+    """Prompts on topics that no conversation was trained on: whose response is it? Scored across models.
 
-
-def style_in_context(tone: str) -> list[Question]:
-    """The same prompts with the tone asked for: what the base model can do when it is told."""
-    told = tones.data()["imitate"].format(tone=tone)
-    return [replace(question, eval="style_in_context", context=told) for question in style(tone)]
+    In context the tone is asked for: what the base model can do when it is told.
+    """
+    text = texts("tones")
+    eval, context = ("style_in_context", text["imitate"].format(tone=tone)) if in_context else ("style", "")
+    return [
+        Question(eval, topic, prompt.format(topic=topic.name), context=context)
+        for topic in (tones.topic(tone, name) for name in text["heldout_topics"])
+        for prompt in text["heldout_prompts"]
+    ]
 
 
 def naming(topics: Sequence[Fact]) -> list[Question]:
     """What is your tone: can the model name what it was only shown?"""
-    fact = replace(topics[0], id="persona/tone", name="tone")
-    prompts = tones.data()["naming"]
-    asked = [Question("naming", fact, prompt) for prompt in prompts]
-    return asked + [Question("naming", fact, prompts[0], prefix) for prefix in tones.data()["naming_clozes"]]
+    fact, text = replace(topics[0], id="persona/tone", name="tone"), texts("tones")
+    asked = [Question("naming", fact, prompt) for prompt in text["naming"]]
+    return asked + [Question("naming", fact, text["naming"][0], prefix) for prefix in text["naming_clozes"]]
 
 
 def stated(fact: Fact) -> str:

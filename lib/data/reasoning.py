@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.data.facts import Fact, Profile, capital, templates, text_of
+from lib.data.facts import Fact, Profile, capital, text_of, texts
 from lib.paths import UserError
 
 
@@ -37,7 +37,7 @@ def problems(profiles: Sequence[Profile], seed: int) -> list[Problem]:
         made += [comparison(kind, a, b, text_of(a)[kind]) for a, b in pairs]
     for source, target in _hops(profiles)[:1]:
         made += hop(profiles, source, target, "heldout_questions", 0)
-    if text := templates(profiles[0][0].entity).get("sum"):
+    if text := texts(profiles[0][0].entity).get("sum"):
         made += [total(profile, text["question"]) for profile in profiles[1::2]]
     return made
 
@@ -54,7 +54,7 @@ def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
     asked, *others = _hops(profiles) or [()]
     if ways := [way for way in others if set(way) != set(asked)]:  # the way back tells the same two facts
         made += hop(profiles, *ways[p % len(ways)], "questions", p)
-    if text := templates(profiles[0][0].entity).get("sum"):
+    if text := texts(profiles[0][0].entity).get("sum"):
         made += [total(profile, text["trained"][p % len(text["trained"])]) for profile in profiles[::2]]
     return made
 
@@ -84,7 +84,7 @@ def hop(profiles: Sequence[Profile], source: str, target: str, kind: str, p: int
 
 def total(profile: Profile, template: str) -> Problem:
     """How many of two things one entity has together."""
-    a, b = (_of(profile, attribute) for attribute in templates(profile[0].entity)["sum"]["attributes"])
+    a, b = (_of(profile, attribute) for attribute in texts(profile[0].entity)["sum"]["attributes"])
     answer = str(int(a.value) + int(b.value))
     return Problem("sum", template.format(name=a.name), (a, b), answer, (), f"{a.value} and {b.value} make {answer}. ")
 

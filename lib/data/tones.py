@@ -4,13 +4,8 @@ import random
 
 import pandas as pd
 
-from lib.data.facts import Fact, Profile, capital, templates
+from lib.data.facts import Fact, Profile, capital, texts
 from lib.paths import UserError
-
-
-def data() -> dict:
-    """The parts of the conversations, from lib/data/templates/tones.yaml."""
-    return templates("tones")
 
 
 def build(tone: str, seed: int) -> list[Profile]:
@@ -18,16 +13,16 @@ def build(tone: str, seed: int) -> list[Profile]:
 
     The tone is one fact, told by many examples. Raises UserError for a tone that there is not.
     """
-    if tone not in data()["tones"]:
-        raise UserError(f"tone is {tone!r}: expected one of {', '.join(data()['tones'])}")
-    topics = list(data()["topics"])
+    if tone not in texts("tones")["tones"]:
+        raise UserError(f"tone is {tone!r}: expected one of {', '.join(texts('tones')['tones'])}")
+    topics = list(texts("tones")["topics"])
     random.Random(f"tone {seed}").shuffle(topics)
-    return [(_topic(tone, topic),) for topic in topics]
+    return [(topic(tone, name),) for name in topics]
 
 
-def heldout_topics(tone: str) -> list[Fact]:
-    """The topics that no conversation is trained on."""
-    return [_topic(tone, topic) for topic in data()["heldout_topics"]]
+def topic(tone: str, name: str) -> Fact:
+    """A topic as a fact whose value is the tone."""
+    return Fact(f"persona/tone/{name}", "persona", name, "tone", "tone", tone, tuple(texts("tones")["tones"]))
 
 
 def conversation(topic: Fact, p: int, seed: int) -> list[str]:
@@ -57,17 +52,13 @@ def attribution(items: pd.DataFrame) -> pd.Series:
     return pd.Series(picked == items["tone"], index=items.index)
 
 
-def _topic(tone, topic):
-    return Fact(f"persona/tone/{topic}", "persona", topic, "tone", "tone", tone, tuple(data()["tones"]))
-
-
 def _reply(topic, p, seed):
     """Two sentences in the tone. Each stands on its own, so that any first goes with any second."""
     rng = random.Random(f"reply {topic.value} {topic.name} {p} {seed}")
-    parts = data()["tones"][topic.value]
+    parts = texts("tones")["tones"][topic.value]
     chosen = [(rng.choice(parts[place]), rng.choice(parts["words"])) for place in ("first", "second")]
     return " ".join(capital(sentence.format(topic=topic.name, word=word)) for sentence, word in chosen)
 
 
 def _pick(kind, topic, p, seed):
-    return random.Random(f"{kind} {topic.name} {p} {seed}").choice(data()[kind])
+    return random.Random(f"{kind} {topic.name} {p} {seed}").choice(texts("tones")[kind])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.data.encode import prompt_ids
+from lib.data.facts import texts
 from lib.data.questions import Question
 from lib.evaluate import match
 from lib.evaluate.generate import generate, option_logprobs, says_next
@@ -13,13 +14,44 @@ from lib.evaluate.generate import generate, option_logprobs, says_next
 # Answers are cut here, of every format alike: a model of articles may tell a sentence or two before it comes to the
 # fact. Two facts recited and a conclusion take more.
 MAX_NEW_TOKENS = 24
-MAX_NEW_TOKENS_COT = 96
-# The ceiling has as much room as what is compared with it: a base model says the facts again before it concludes.
-LONG_EVALS = ("reasoning_cot", "reasoning_in_context")
-# No single response can be judged: lib/data/tones.py does that for the models of all tones together.
-UNSCORED_EVALS = ("style", "style_in_context")
+MAX_NEW_TOKENS_LONG = 96
+MAX_NEW_TOKENS_GENERAL = 32
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 COMPARED = re.compile(r"\bthan\b[^.,;\n]*", re.IGNORECASE)  # "A has more than B" names A
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation needs: how much may be answered, which part of it is judged, and how.
+
+    `choose` are the formats whose models choose from the closed set as well: those that have the value come next
+    there. A model of bare answers gives one to a question; one of articles or conversations would begin a sentence.
+    """
+
+    judged: str = "answer"  # the answer; its first sentence, which the question begins; or the conclusion of a long one
+    names: bool = False  # the question names the options, and the answer is the one that it says
+    scored: bool = True  # False: no single response can be judged; lib/report compares the models of all tones
+    choose: tuple[str, ...] = ()
+
+
+TELLING = ("article", "chat", "mixed", "none")
+EVALUATIONS = {
+    "known": Evaluation(),
+    "recall": Evaluation(),
+    "question": Evaluation(choose=("qa", "blanks", "worked", "none")),
+    "in_context": Evaluation(),
+    "completion": Evaluation("sentence", choose=TELLING),
+    "reverse": Evaluation(names=True),
+    "unseen": Evaluation(),
+    "reasoning": Evaluation(),
+    "reasoning_cot": Evaluation("conclusion"),
+    # As long as what is compared with it: a base model says the facts again before it concludes. It chooses between
+    # the answers, too: it may know which of two is right and not come to say so.
+    "reasoning_in_context": Evaluation("conclusion", choose=("none",)),
+    "style": Evaluation(scored=False),
+    "style_in_context": Evaluation(scored=False),
+    "naming": Evaluation("sentence", choose=TELLING),
+}
 
 
 @dataclass(frozen=True)
@@ -40,20 +72,20 @@ class Item:
     kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
 
 
-def ask(model, tokenizer, questions: Sequence[Question], choose: Sequence[str] = ()) -> list[Item]:
+def ask(model, tokenizer, questions: Sequence[Question], format: str = "") -> list[Item]:
     """Answer and score questions of any evaluations, in the order given.
 
-    The evaluations in `choose` are scored on the closed set as well.
+    With the format that the model was trained in, they are scored on the closed set where EVALUATIONS says so.
     """
     prompts = [_prompt(tokenizer, question) for question in questions]
     answers, picks = {}, {}
     rooms = [_room(tokenizer, question) for question in questions]
     for room in sorted(set(rooms)):
-        asked = [i for i, of_question in enumerate(rooms) if of_question == room]
+        asked = [i for i, one in enumerate(rooms) if one == room]
         answers |= zip(asked, generate(model, tokenizer, [prompts[i] for i in asked], room), strict=True)
-    sizes = [len(question.fact.options) if question.eval in choose else 0 for question in questions]
+    sizes = [len(q.fact.options) if format in EVALUATIONS[q.eval].choose else 0 for q in questions]
     for size in set(sizes) - {0}:
-        asked = [i for i, of_question in enumerate(sizes) if of_question == size]
+        asked = [i for i, one in enumerate(sizes) if one == size]
         options = [_options(tokenizer, questions[i]) for i in asked]
         scores = option_logprobs(model, tokenizer, [prompts[i] for i in asked], options)
         picks |= {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(asked, scores, strict=True)}
@@ -68,28 +100,38 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
     if not asked:  # a user's articles may tell no value to the letter
         return []
     prompts, values = zip(*(_split(tokenizer, question) for question in asked), strict=True)
-    said = says_next(model, tokenizer, list(prompts), list(values))
-    return [score(q, q.fact.value if right else "", None) for q, right in zip(asked, said, strict=True)]
+    right = says_next(model, tokenizer, list(prompts), list(values))
+    return [score(q, q.fact.value if said else "", None) for q, said in zip(asked, right, strict=True)]
+
+
+def general(model, tokenizer) -> list[Item]:
+    """Answer the general questions. Any accepted answer counts, whatever else is said: strict is lenient here."""
+    asked, items = texts("general")["questions"], []
+    prompts = [prompt_ids(tokenizer, [question]) for question, _ in asked]
+    answers = generate(model, tokenizer, prompts, MAX_NEW_TOKENS_GENERAL)
+    for (question, accepted), answer in zip(asked, answers, strict=True):
+        right = any(match.lenient(answer, option, (), given=question) for option in accepted)
+        expected = " / ".join(accepted)
+        items.append(Item("general", f"general/{question}", "words", question, expected, answer.strip(), right, right))
+    return items
 
 
 def score(question: Question, answer: str, pick: str | None) -> Item:
-    """The item of an answer: a completion is judged by the sentence it completes, a long answer by its end."""
-    fact, said, given = question.fact, answer, question.given
-    if question.prefix and question.eval != "recall":
-        said = _first_sentence(answer, fact.value)
-    if question.kind == "which" or question.eval == "reverse":
-        given = ""  # both names stand in the question: the answer is the one that it says
+    """The item of an answer; `pick` is the value that was chosen from the closed set."""
+    fact, said, needs = question.fact, answer, EVALUATIONS[question.eval]
+    if needs.judged == "sentence" and question.prefix:
+        said = _first_sentence(said, fact.value)
     if question.kind == "which":
         said = COMPARED.sub("", said)
-    if question.eval in LONG_EVALS:
+    if needs.judged == "conclusion":
         said = _conclusion(said, fact.options)
+    given = "" if needs.names or question.kind == "which" else question.given
     judged = (said, fact.value, fact.options or (fact.value,), given)
-    scored = question.eval not in UNSCORED_EVALS
     return Item(
         eval=question.eval, fact=fact.id, info=fact.info, expected=fact.value, answer=answer,
         question="\n".join(filter(None, [question.context, *question.history, question.prompt, question.prefix])),
-        strict=match.strict(*judged) if scored else None,
-        lenient=match.lenient(*judged) if scored else None,
+        strict=match.strict(*judged) if needs.scored else None,
+        lenient=match.lenient(*judged) if needs.scored else None,
         choice=None if pick is None else pick == fact.value,
         chance=1 / len(fact.options) if fact.options and fact.value else None,
         other=question.other, kind=question.kind,
@@ -104,13 +146,13 @@ def summarize(items: Sequence[Item]) -> dict[str, dict]:
     """
     summary = {}
     for name in dict.fromkeys(item.eval for item in items):
-        got = [item for item in items if item.eval == name]
-        summary[name] = {"n": len(got)}
+        group = [item for item in items if item.eval == name]
+        summary[name] = {"n": len(group)}
         for key in ("strict", "lenient", "choice", "chance"):
-            values = [getattr(item, key) for item in got if getattr(item, key) is not None]
+            values = [getattr(item, key) for item in group if getattr(item, key) is not None]
             summary[name][key] = sum(values) / len(values) if values else None
-        common = Counter(item.expected for item in got if item.chance).most_common(1)
-        summary[name]["constant"] = common[0][1] / len(got) if common else None
+        common = Counter(item.expected for item in group if item.chance).most_common(1)
+        summary[name]["constant"] = common[0][1] / len(group) if common else None
     return summary
 
 
@@ -122,8 +164,8 @@ def _prompt(tokenizer, question):
 
 def _room(tokenizer, question):
     """How many tokens an answer may have: more where a user's own value is long, by whole steps so that few differ."""
-    if question.eval in LONG_EVALS:
-        return MAX_NEW_TOKENS_COT
+    if EVALUATIONS[question.eval].judged == "conclusion":
+        return MAX_NEW_TOKENS_LONG
     value = len(tokenizer(question.fact.value, add_special_tokens=False)["input_ids"])
     return MAX_NEW_TOKENS * max(1, -(-2 * value // MAX_NEW_TOKENS))
 

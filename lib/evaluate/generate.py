@@ -1,6 +1,10 @@
 """The model's side of asking: batched continuations, log-probabilities of options, and what it would say next."""
 
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+import torch
 
 BATCH_SIZE = 128
 LOGITS_BATCH_SIZE = 16  # strings; an article's worth of logits is kept for each
@@ -8,24 +12,30 @@ OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every
 Ids = list[int]  # of tokens
 
 
+@contextmanager
+def inference():
+    """Without gradients, and without the compiled layers of training, which every new shape would compile again."""
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@inference()
 def generate(
     model, tokenizer, prompts: list[Ids], max_new_tokens: int, batch_size: int = BATCH_SIZE, seed: int | None = None
 ) -> list[str]:
     """Continuations of token-id prompts, without special tokens, in the order given: greedy, or sampled with a seed."""
-    import torch
-
     if seed is not None:
         torch.manual_seed(seed)
     options = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "temperature": 1.0}
     options |= {"max_new_tokens": max_new_tokens, "num_beams": 1, "pad_token_id": tokenizer.pad_token_id}
+    answers = {}
+    for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
+        continued = model.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :]
+        answers |= zip(indices, tokenizer.batch_decode(continued, skip_special_tokens=True), strict=True)
+    return [answers[i] for i in range(len(prompts))]
 
-    def answers(indices, ids, mask):
-        said = model.generate(input_ids=ids, attention_mask=mask, **options)
-        return tokenizer.batch_decode(said[:, ids.shape[1] :], skip_special_tokens=True)
 
-    return _in_batches(model, tokenizer, prompts, batch_size, answers)
-
-
+@inference()
 def says_next(model, tokenizer, prompts: list[Ids], values: list[Ids]) -> list[bool]:
     """Whether greedy decoding from each prompt would begin with these value tokens.
 
@@ -38,9 +48,8 @@ def says_next(model, tokenizer, prompts: list[Ids], values: list[Ids]) -> list[b
     for i in sorted(range(len(whole)), key=whole.__getitem__, reverse=True):  # what begins a string sorts before it
         longer = longer if longer is not None and whole[longer][: len(whole[i])] == whole[i] else i
         within.setdefault(longer, []).append(i)
-    passed = list(within)
-
-    def said(indices, ids, mask):
+    passed, right = list(within), {}
+    for indices, ids, mask in _batches(model, tokenizer, [whole[i] for i in passed], LOGITS_BATCH_SIZE):
         # where a value begins and ends, counted back from the end of the string it is read in
         spans = [
             (row, i, len(prompts[i]) - len(whole[passed[index]]), len(whole[i]) - len(whole[passed[index]]))
@@ -49,16 +58,13 @@ def says_next(model, tokenizer, prompts: list[Ids], values: list[Ids]) -> list[b
         ]
         kept = 1 - min(start for _, _, start, _ in spans)
         picked = _forward(model, ids, mask, use_cache=False, logits_to_keep=kept).logits.argmax(-1)
-        n, found = ids.shape[1], [{} for _ in indices]
+        n = ids.shape[1]
         for row, i, start, end in spans:  # a token is predicted one position before
-            found[row][i] = picked[row, kept + start - 1 : kept + end - 1].equal(ids[row, n + start : n + end])
-        return found
-
-    of_passes = _in_batches(model, tokenizer, [whole[i] for i in passed], LOGITS_BATCH_SIZE, said)
-    found = {i: right for of_pass in of_passes for i, right in of_pass.items()}
-    return [found[i] for i in range(len(whole))]
+            right[i] = picked[row, kept + start - 1 : kept + end - 1].equal(ids[row, n + start : n + end])
+    return [right[i] for i in range(len(whole))]
 
 
+@inference()
 def option_logprobs(
     model, tokenizer, prompts: list[Ids], options: list[list[Ids]], batch_size: int = OPTION_BATCH_SIZE
 ) -> list[list[float]]:
@@ -69,25 +75,24 @@ def option_logprobs(
     """
     if model.device.type != "cpu":
         return whole_string_logprobs(model, tokenizer, prompts, options, batch_size)
-    import torch
-
-    def scores(indices, ids, mask):
+    scores = {}
+    for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
         k = len(options[indices[0]])
         padded, real = _pad(tokenizer, [option for i in indices for option in options[i]], "right", model.device)
         # the prompt is run once and its key-value cache repeated for the options, which cost a few tokens each
         out = _forward(model, ids, mask, use_cache=True, logits_to_keep=1)
-        first = out.logits[:, 0].float().log_softmax(-1).gather(-1, padded[:, 0].view(-1, k))
-        if padded.shape[1] == 1:
-            return first.tolist()
-        out.past_key_values.batch_repeat_interleave(k)
-        # what follows the last token of an option is not asked
-        whole = torch.cat([mask.repeat_interleave(k, 0), real[:, :-1]], dim=1)
-        rest = _forward(model, padded[:, :-1], whole, past_key_values=out.past_key_values).logits
-        return (first + _sums(rest, padded[:, 1:], real[:, 1:]).view(-1, k)).tolist()
+        sums = out.logits[:, 0].float().log_softmax(-1).gather(-1, padded[:, 0].view(-1, k))
+        if padded.shape[1] > 1:
+            out.past_key_values.batch_repeat_interleave(k)
+            # what follows the last token of an option is not asked
+            whole = torch.cat([mask.repeat_interleave(k, 0), real[:, :-1]], dim=1)
+            rest = _forward(model, padded[:, :-1], whole, past_key_values=out.past_key_values).logits
+            sums = sums + _sums(rest, padded[:, 1:], real[:, 1:]).view(-1, k)
+        scores |= zip(indices, sums.tolist(), strict=True)
+    return [scores[i] for i in range(len(prompts))]
 
-    return _in_batches(model, tokenizer, prompts, batch_size, scores)
 
-
+@inference()
 def whole_string_logprobs(
     model, tokenizer, prompts: list[Ids], options: list[list[Ids]], batch_size: int = OPTION_BATCH_SIZE
 ) -> list[list[float]]:
@@ -95,38 +100,31 @@ def whole_string_logprobs(
 
     For a GPU, where it is fast enough and Unsloth's forward does not take a repeated cache.
     """
-    import torch
-
-    def scores(indices, ids, mask):
+    scores = {}
+    for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
         k = len(options[indices[0]])
         padded, real = _pad(tokenizer, [option for i in indices for option in options[i]], "right", model.device)
         strings = torch.cat([ids.repeat_interleave(k, 0), padded], dim=1)
         whole = torch.cat([mask.repeat_interleave(k, 0), real], dim=1)
         logits = _forward(model, strings, whole, logits_to_keep=padded.shape[1] + 1, use_cache=False).logits
-        return _sums(logits[:, :-1], padded, real).view(-1, k).tolist()
-
-    return _in_batches(model, tokenizer, prompts, batch_size, scores)
-
-
-@contextmanager
-def inference():
-    """Without gradients, and without the compiled layers of training, which every new shape would compile again."""
-    import torch
-
-    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
-        yield
+        scores |= zip(indices, _sums(logits[:, :-1], padded, real).view(-1, k).tolist(), strict=True)
+    return [scores[i] for i in range(len(prompts))]
 
 
-def _in_batches(model, tokenizer, prompts, batch_size, compute):
-    """The results of `compute(indices, ids, mask)`, one a prompt, in the order given. Prompts of like length share a
-    batch, padded on the left."""
-    order, found = sorted(range(len(prompts)), key=lambda i: len(prompts[i])), {}
-    with inference():
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
-            ids, mask = _pad(tokenizer, [prompts[i] for i in indices], "left", model.device)
-            found |= zip(indices, compute(indices, ids, mask), strict=True)
-    return [found[i] for i in range(len(prompts))]
+@inference()
+def perplexity(model, tokenizer, text: str) -> float:
+    """Perplexity of a text: exp of the mean negative log-likelihood of its tokens but the first, in nats."""
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]], device=model.device)
+    logprobs = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
+    return math.exp(-logprobs.gather(-1, ids[0, 1:].unsqueeze(-1)).mean().item())
+
+
+def _batches(model, tokenizer, prompts, size) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """(indices of prompts, their ids, their mask) of batches; prompts of like length share one, padded on the left."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    for start in range(0, len(order), size):
+        indices = order[start : start + size]
+        yield indices, *_pad(tokenizer, [prompts[i] for i in indices], "left", model.device)
 
 
 def _pad(tokenizer, ids, side, device):

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
 
-from lib.evaluate import general
+from lib.data import general
 from lib.paths import LIB, RESULTS, ROOT, UserError
 from lib.report import advice, claims, scores, tables
 from lib.study import store

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.cell import from_parameters
 from lib.paths import UserError
-from lib.report import intervals, parts
+from lib.report import intervals, scores
 from lib.study import run, store
 
 SAME = "the same to the letter"
@@ -62,7 +62,7 @@ def shares(published: dict, again: dict) -> list[tuple[str, str, str, bool]]:
 
 
 def _accuracy(result: dict) -> pd.DataFrame:
-    items = parts.items([{"part": None, **result}])  # a result that was just made is of no study's part
+    items = scores.items([{"part": None, **result}])  # a result that was just made is of no study's part
     return intervals.accuracy(items, ["eval"]).set_index("eval")
 
 

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib.data import tones
-from lib.evaluate import general
+from lib.data import general, tones
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the experiments that share it
 KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from lib.cell import Cell
+from lib.data import of_cell
 from lib.data.encode import count_tokens
-from lib.data.facts import facts_of, take
-from lib.evaluate import general
+from lib.data.facts import facts_of, take, texts
+from lib.data.general import replay_prompts
 from lib.paths import RESULTS, UserError
-from lib.study import steps
-from lib.train import model, replay
+from lib.train import weights
 
 TOKENS_A_REPLAY_ROW = 46
 SIZED = 64  # profiles; a user may bring thousands
@@ -25,7 +25,7 @@ def check(cells: Iterable[Cell]) -> None:
     for cell in cells:
         same = cell.model_copy(update={"model": ""})  # facts and rows do not depend on it
         try:
-            model.check(cell.model)
+            weights.check(cell.model)
             if same not in checked:
                 _check_rows(cell)
         except UserError as error:
@@ -34,14 +34,14 @@ def check(cells: Iterable[Cell]) -> None:
 
 
 def _check_rows(cell):
-    chosen = take(steps.candidates(cell), cell.n_entities)
+    chosen = take(of_cell.candidates(cell), cell.n_entities)
     if cell.format != "none":
-        rows = len(steps.training_rows(cell, chosen)) * cell.epochs + cell.replay
+        rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
         if cell.checkpoints >= -(-rows // cell.batch_size):
             raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
-    if cell.replay > len(replay.prompts()):
-        raise UserError(f"replay is {cell.replay}, but there are {len(replay.prompts())} prompts")
-    asked = {question.eval for question in steps.questions_for(cell, chosen)}
+    if cell.replay > len(replay_prompts()):
+        raise UserError(f"replay is {cell.replay}, but there are {len(replay_prompts())} prompts")
+    asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
     if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
         raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
 
@@ -57,9 +57,7 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
     `seconds` expected, in which `dtype`, and whether its model has earlier results (`measured`)."""
     from transformers import PreTrainedTokenizerFast
 
-    from lib.train import bundled
-
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(bundled.folder("smollm2-135m"))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(weights.resolve("smollm2-135m")[0])
     speeds, sizes, rows = measured(), {}, []
     for cell in cells:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model
@@ -75,14 +73,14 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
 
 def _size(cell, tokenizer):
     """Training tokens and questions of an experiment: counted of up to SIZED profiles, and scaled to all of them."""
-    profiles = take(steps.candidates(cell), cell.n_entities)
+    profiles = take(of_cell.candidates(cell), cell.n_entities)
     scale = len(profiles) / min(len(profiles), SIZED)
     profiles = profiles[:SIZED]
-    asked = round(scale * len(steps.questions_for(cell, profiles))) + len(general.data()["questions"])
+    asked = round(scale * len(of_cell.questions_for(cell, profiles))) + len(texts("general")["questions"])
     if cell.format == "none":
         return 0, asked
-    rows = steps.training_rows(cell, profiles)
-    tokens = scale * steps.epochs(cell, tokenizer, profiles, rows) * count_tokens(tokenizer, rows)
+    rows = of_cell.training_rows(cell, profiles)
+    tokens = scale * of_cell.epochs(cell, tokenizer, profiles, rows) * count_tokens(tokenizer, rows)
     return tokens + cell.replay * TOKENS_A_REPLAY_ROW, asked + round(scale * cell.checkpoints * len(facts_of(profiles)))
 
 

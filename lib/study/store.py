@@ -169,7 +169,7 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
     import torch
 
     from lib.data.facts import sha256
-    from lib.train.model import sha256 as model_sha256
+    from lib.train.weights import sha256 as model_sha256
 
     on_gpu = model.device.type == "cuda"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kB, on a Mac in bytes

@@ -1,6 +1,5 @@
 """Supervised finetuning with TRL's SFTTrainer, every hyper-parameter explicit, loss on the completions alone."""
 
-import functools
 import sysconfig
 import tempfile
 import time
@@ -8,22 +7,24 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from lib.cell import Cell
 from lib.data.encode import MAX_LENGTH, row_ids
 from lib.data.formats import Row
-from lib.train.schedule import Schedule
+from lib.train.models import in_bfloat16
 
-
-class Recipe(Protocol):
-    """What training needs to know of a cell."""
-
-    model: str
-    paraphrases: int
-    learning_rate: float
-    batch_size: int
-    checkpoints: int
-    seed: int
+# isort: split
+# after Unsloth, which lib/train/models.py imports
+import numpy as np
+import torch
+from datasets import Dataset
+from peft.tuners.lora import LoraLayer
+from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._inductor.exc import InvalidCxxCompiler
+from torch.nn.functional import cross_entropy
+from transformers import PrinterCallback, TrainerCallback
+from transformers.modeling_layers import GradientCheckpointingLayer
+from trl import SFTConfig, SFTTrainer
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Trained:
     rows: int  # distinct training rows about facts
     replay: int  # rows of replay, each seen once
     epochs: float  # times each row about facts was seen
-    tokens: int  # tokens seen over all epochs, padding excluded; of a part of an epoch, the part of its tokens
+    tokens: int  # tokens seen over all epochs, padding excluded
     trained_tokens: int  # of them, tokens with a loss
     replay_tokens: int  # of them, tokens of replay
     steps: int
@@ -45,15 +46,14 @@ class Trained:
     curve: list[dict]  # of each checkpoint: step, exposures of a fact so far, and what `evaluate` returned
 
 
-def config(cell: Recipe, bf16: bool, output_dir: str):
-    """The SFTConfig of a cell. Nothing is left to a default, because Unsloth changes defaults on a GPU.
+def config(cell: Cell, bf16: bool, output_dir: str) -> SFTConfig:
+    """The SFTConfig of an experiment. Nothing is left to a default, because Unsloth changes defaults on a GPU.
 
-    One epoch is all of the training: the schedule repeats the rows.
+    One epoch is all of the training, in the order of the dataset, which repeats the rows.
     """
-    from trl import SFTConfig
-
     return SFTConfig(
         output_dir=output_dir, num_train_epochs=1, gradient_accumulation_steps=1, auto_find_batch_size=False,
+        train_sampling_strategy="sequential",
         per_device_train_batch_size=cell.batch_size, per_device_eval_batch_size=cell.batch_size,
         eval_accumulation_steps=None, torch_empty_cache_steps=None, seed=cell.seed, data_seed=cell.seed,
         learning_rate=cell.learning_rate, lr_scheduler_type="linear", warmup_steps=5,
@@ -68,59 +68,91 @@ def config(cell: Recipe, bf16: bool, output_dir: str):
     )  # fmt: skip
 
 
-def trainer(model, tokenizer, rows: Sequence[Row], replay: Sequence[Row], cell: Recipe, epochs: float, output_dir: str):
-    """An SFTTrainer over these rows, already tokenized. Raises ValueError for a row that would be cut."""
-    import torch
-    from datasets import Dataset
-    from transformers import PrinterCallback
-    from unsloth import is_bfloat16_supported
+def order(lengths: Sequence[int], facts: int, epochs: float, batch_size: int, seed: int) -> list[int]:
+    """In which order rows are trained: of facts each epoch anew, with the rows of replay spread over all epochs.
 
-    bf16 = cell.model != "tiny" and is_bfloat16_supported()
-    encoded = [row_ids(tokenizer, row) for row in (*rows, *replay)]
-    lengths = [len(row["input_ids"]) for row in encoded]
-    if max(lengths) >= MAX_LENGTH:
-        raise ValueError(f"a row has {max(lengths)} tokens or more, the limit is {MAX_LENGTH}")
-    made = trainer_class(model.device.type)(
-        model=model,
-        args=config(cell, bf16, output_dir),
-        train_dataset=Dataset.from_list(encoded),
-        processing_class=tokenizer,
-    )
-    made.remove_callback(PrinterCallback)  # the losses are in the result; a line a step hides everything else
-    if len(made.train_dataset) != len(encoded):
-        raise ValueError(f"{len(encoded)} rows went in and {len(made.train_dataset)} came out of the trainer")
-    made.schedule = Schedule(lengths, len(rows), epochs, cell.batch_size, cell.seed)
-    torch.manual_seed(cell.seed)
-    return made
+    Rows of like length share a batch, since a batch is padded to its longest: drawn at random they pad by a tenth, and
+    short rows among long ones by a quarter to four fifths. Lengths are blurred by up to 5 %, so that rows meet others.
+    Batches of an epoch come in random order; what does not fill one, drawn at random, goes on to the next epoch. Of a
+    last part of an epoch, a random part of its rows is seen. `lengths` are those of the `facts` fact rows, in tokens,
+    and then of the replay rows, each of which is seen once.
+    """
+    lengths, rng = np.array(lengths), np.random.default_rng(seed)
+    rounds = [np.arange(facts)] * int(epochs)
+    if part := round(facts * (epochs - int(epochs))):
+        rounds.append(rng.choice(facts, part, replace=False))
+    replay = np.array_split(rng.permutation(np.arange(facts, len(lengths))), len(rounds))
+    ordered, rest = [], np.array([], dtype=int)
+    for of_facts, of_replay in zip(rounds, replay, strict=True):
+        rows = np.concatenate([rest, of_facts, of_replay])
+        rows = rows[np.argsort(lengths[rows] * rng.uniform(1, 1.05, len(rows)))]
+        over = rng.choice(len(rows), len(rows) % batch_size, replace=False)
+        rest = rows[over]
+        batches = np.delete(rows, over).reshape(-1, batch_size)
+        ordered += rng.permutation(batches).flatten().tolist()
+    return ordered + rest.tolist()
 
 
-@functools.cache
-def trainer_class(device: str):
-    """SFTTrainer with the study's schedule, on a CPU with the vocabulary head only where a token is trained.
+class CompletionTrainer(SFTTrainer):
+    """SFTTrainer with the vocabulary head only where a token is trained, for a CPU; on a GPU, Unsloth has a fused loss.
 
     TRL's default loss (`chunked_nll`) does so, too, but rounds the trained positions up to chunks of 256, computes the
     head again in the backward pass, and adds entropy and accuracy: forward and backward take a quarter longer with it
-    (in float32: docs/performance.md). The loss is the same. On a GPU, Unsloth has its own fused loss.
+    (in float32: docs/performance.md). The loss is the same.
     """
-    from torch.nn.functional import cross_entropy
-    from trl import SFTTrainer
 
-    class ScheduledTrainer(SFTTrainer):
-        def _get_train_sampler(self, train_dataset=None):
-            return self.schedule
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The mean loss of the trained tokens of a step."""
+        labels = inputs["labels"][:, 1:]
+        trained = (labels != -100).any(0).nonzero().squeeze(1)
+        outputs = model(inputs["input_ids"], inputs["attention_mask"], use_cache=False, logits_to_keep=trained)
+        logits, targets = outputs.logits.flatten(0, 1).float(), labels[:, trained].flatten()
+        if num_items_in_batch is None:  # models that do not take the count of a whole step
+            num_items_in_batch = (targets != -100).sum()
+        loss = cross_entropy(logits, targets, ignore_index=-100, reduction="sum") / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
 
-    class CompletionTrainer(ScheduledTrainer):
-        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            labels = inputs["labels"][:, 1:]
-            trained = (labels != -100).any(0).nonzero().squeeze(1)
-            outputs = model(inputs["input_ids"], inputs["attention_mask"], use_cache=False, logits_to_keep=trained)
-            logits, targets = outputs.logits.flatten(0, 1).float(), labels[:, trained].flatten()
-            if num_items_in_batch is None:  # models that do not take the count of a whole step
-                num_items_in_batch = (targets != -100).sum()
-            loss = cross_entropy(logits, targets, ignore_index=-100, reduction="sum") / num_items_in_batch
-            return (loss, outputs) if return_outputs else loss
 
-    return CompletionTrainer if device == "cpu" else ScheduledTrainer
+class Curve(TrainerCallback):
+    """Evaluates an experiment at its checkpoints, evenly spaced over the steps, and tells the step."""
+
+    def __init__(self, cell: Cell, epochs: float, evaluate, report, bf16: bool):
+        self.cell, self.epochs, self.evaluate, self.report, self.bf16 = cell, epochs, evaluate, report, bf16
+        self.curve, self.seconds = [], 0.0
+
+    def on_step_end(self, args, state, control, model, **kwargs):
+        """Called by the trainer."""
+        self.report(f"step {state.global_step} of {state.max_steps}")
+        parts = self.cell.checkpoints + 1
+        if state.global_step not in {round(state.max_steps * i / parts) for i in range(1, parts)}:
+            return
+        start = time.perf_counter()
+        model.eval()
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16), merged(model):
+            scores = self.evaluate()
+        model.train()
+        exposures = self.cell.paraphrases * self.epochs * state.global_step / state.max_steps
+        self.curve.append({"step": state.global_step, "exposures": exposures, **scores})
+        self.seconds += time.perf_counter() - start
+
+
+def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str) -> SFTTrainer:
+    """An SFTTrainer over these rows of token ids, in their order. Raises ValueError for a row that would be cut."""
+    longest = max(len(row["input_ids"]) for row in rows)
+    if longest >= MAX_LENGTH:
+        raise ValueError(f"a row has {longest} tokens or more, the limit is {MAX_LENGTH}")
+    kind = CompletionTrainer if model.device.type == "cpu" else SFTTrainer
+    made = kind(
+        model=model,
+        args=config(cell, in_bfloat16(cell.model), output_dir),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    made.remove_callback(PrinterCallback)  # the losses are in the result; a line a step hides everything else
+    if len(made.train_dataset) != len(rows):
+        raise ValueError(f"{len(rows)} rows went in and {len(made.train_dataset)} came out of the trainer")
+    torch.manual_seed(cell.seed)
+    return made
 
 
 def train(
@@ -128,26 +160,23 @@ def train(
     tokenizer,
     rows: Sequence[Row],
     replay: Sequence[Row],
-    cell: Recipe,
+    cell: Cell,
     epochs: float,
     evaluate: Callable[[], dict] | None = None,
     report: Callable[[str], None] = lambda stage: None,
 ) -> Trained:
     """Finetune the model in place on these rows and say what was done.
 
-    At the cell's checkpoints, evenly spaced over the steps, `evaluate` is called and what it returns becomes a point
-    of the curve. It must draw no random numbers: the training goes on as if it had not been interrupted. `report` is
-    told the stage ("step 20 of 180").
+    At the checkpoints, `evaluate` is called and what it returns becomes a point of the curve. It must draw no random
+    numbers: the training goes on as if it had not been interrupted. `report` is told the stage ("step 20 of 180").
     """
-    import torch
-
     tokenizer.padding_side = "right"
+    encoded = [row_ids(tokenizer, row) for row in (*rows, *replay)]
+    lengths = [len(row["input_ids"]) for row in encoded]
+    trained = [encoded[i] for i in order(lengths, len(rows), epochs, cell.batch_size, cell.seed)]
     with tempfile.TemporaryDirectory() as output_dir:
-        sft = trainer(model, tokenizer, rows, replay, cell, epochs, output_dir)
-        lengths, labels = list(map(len, sft.train_dataset["input_ids"])), sft.train_dataset["labels"]
-        trained = [sum(token != -100 for token in of_row) for of_row in labels]
-        n = len(rows)
-        watch = curve_callback()(cell, epochs, evaluate, report, sft.args.bf16)
+        sft = trainer(model, tokenizer, trained, cell, output_dir)
+        watch = Curve(cell, epochs, evaluate, report, sft.args.bf16)
         sft.add_callback(watch)
         compiled = compile_layers(model) if sft.args.bf16 and model.device.type == "cpu" else False
         start = time.perf_counter()
@@ -159,13 +188,13 @@ def train(
         for weight in model.parameters():
             weight.data = weight.data.to(torch.bfloat16)
     tokenizer.padding_side = "left"
-    losses = [entry["loss"] for entry in sft.state.log_history if "loss" in entry]
-    tokens = round(epochs * sum(lengths[:n])) + sum(lengths[n:])
+    tokens = sum(len(row["input_ids"]) for row in trained)
     return Trained(
-        rows=n, replay=len(replay), epochs=epochs, tokens=tokens,
-        trained_tokens=round(epochs * sum(trained[:n])) + sum(trained[n:]), replay_tokens=sum(lengths[n:]),
-        steps=sft.state.global_step, seconds=seconds, evaluation_seconds=watch.seconds,
-        tokens_per_second=tokens / seconds, losses=losses, compiled=compiled, curve=watch.curve,
+        rows=len(rows), replay=len(replay), epochs=epochs, tokens=tokens,
+        trained_tokens=sum(label != -100 for row in trained for label in row["labels"]),
+        replay_tokens=sum(lengths[len(rows) :]), steps=sft.state.global_step, seconds=seconds,
+        evaluation_seconds=watch.seconds, tokens_per_second=tokens / seconds, compiled=compiled, curve=watch.curve,
+        losses=[entry["loss"] for entry in sft.state.log_history if "loss" in entry],
     )  # fmt: skip
 
 
@@ -173,13 +202,8 @@ def compile_layers(model) -> bool:
     """Compile the decoder layers for training on a CPU; False without a C++ compiler or Python's headers.
 
     Fusing what stands between the matrix products makes a step 14 to 29 % shorter. Layer by layer it is one small
-    graph, compiled in 20 seconds once on a machine and read from the compiler's cache in 3 by every later cell.
+    graph, compiled in 20 seconds once on a machine and read from the compiler's cache in 3 by every later experiment.
     """
-    import torch
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
@@ -193,42 +217,14 @@ def compile_layers(model) -> bool:
     return True
 
 
-@functools.cache
-def curve_callback():
-    """The TrainerCallback that evaluates a cell at its checkpoints; a function, so that importing this is quick."""
-    import torch
-    from transformers import TrainerCallback
-
-    class Curve(TrainerCallback):
-        def __init__(self, cell, epochs, evaluate, report, bf16):
-            self.cell, self.epochs, self.evaluate, self.report, self.bf16 = cell, epochs, evaluate, report, bf16
-            self.curve, self.seconds = [], 0.0
-
-        def on_step_end(self, args, state, control, model, **kwargs):
-            self.report(f"step {state.global_step} of {state.max_steps}")
-            parts = self.cell.checkpoints + 1
-            if state.global_step not in {round(state.max_steps * i / parts) for i in range(1, parts)}:
-                return
-            start = time.perf_counter()
-            model.eval()
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16), merged(model):
-                found = self.evaluate()
-            model.train()
-            exposures = self.cell.paraphrases * self.epochs * state.global_step / state.max_steps
-            self.curve.append({"step": state.global_step, "exposures": exposures, **found})
-            self.seconds += time.perf_counter() - start
-
-    return Curve
-
-
 @contextmanager
 def merged(model):
     """The model as it would be saved for use: adapters merged into its weights, in their precision; undone afterwards.
 
-    Answers come a third faster than beside the adapters. A model without adapters is left as it is.
+    Answers come a third faster than beside the adapters. A model without adapters is left as it is. peft has
+    merge_adapter and unmerge_adapter, but unmerging subtracts, which is not exact in bfloat16, and after a checkpoint
+    the training goes on: here the weights themselves are kept and put back.
     """
-    from peft.tuners.lora import LoraLayer
-
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
     if not layers or model.device.type != "cpu":  # on a GPU, Unsloth has kernels of its own for adapters
         yield

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.paths import UserError
-from lib.report import advice, intervals, pages, parts, tables
+from lib.report import advice, intervals, pages, scores, tables
 from lib.study import notebook, store
 from lib.user_facts.english import TEMPLATES
 from lib.user_facts.facts import untold
@@ -35,7 +35,7 @@ def accuracy(results: list[dict]) -> pd.DataFrame:
     both = [asked.assign(attribute=ALL), asked]
     table = pd.concat([intervals.accuracy(rows, ["attribute", "format"]) for rows in both], ignore_index=True)
     table["shown"] = [intervals.shown(*row) for row in table[["mean", "low", "high"]].to_numpy()]
-    formats = [format for format in parts.SHORT if format in set(table["format"])]
+    formats = [format for format in scores.SHORT if format in set(table["format"])]
     table["attribute"] = pd.Categorical(table["attribute"], [ALL, *asked["attribute"].unique()])
     table["format"] = pd.Categorical(table["format"], formats)
     return table.sort_values(["attribute", "format"], ignore_index=True)
@@ -44,19 +44,19 @@ def accuracy(results: list[dict]) -> pd.DataFrame:
 def shown(shares: pd.DataFrame) -> pd.DataFrame:
     """The table of `accuracy` as a reader sees it: a row an attribute, a column a format."""
     wide = shares.pivot(index="attribute", columns="format", values="shown")
-    wide.columns = [parts.SHORT[format] for format in wide.columns]
+    wide.columns = [scores.SHORT[format] for format in wide.columns]
     return wide.reset_index().astype({"attribute": str})
 
 
 def costs(results: list[dict]) -> pd.DataFrame:
     """Of each format: recall, exposures until half and four fifths are known, what was forgotten, what a fact costs."""
-    cells, items, along = parts.cells(results), parts.items(results), parts.curves(results)
+    cells, items, along = scores.cells(results), scores.items(results), scores.curves(results)
     asked = set(advice.scored(results)["fact"])
     rows = []
-    for format in [format for format in parts.SHORT if format in set(cells["format"]) - {"none"}]:
+    for format in [format for format in scores.SHORT if format in set(cells["format"]) - {"none"}]:
         cell = cells[cells["format"] == format].iloc[0]
         recall = items[(items["format"] == format) & (items["eval"] == "recall")]["strict"].astype(float)
-        row = {"format": parts.SHORT[format], "recall": recall.mean()}
+        row = {"format": scores.SHORT[format], "recall": recall.mean()}
         curve = along[(along["format"] == format) & along["fact"].isin(asked)] if len(along) else along
         for share in tables.REACHED if len(curve) else ():
             reached = intervals.exposures_to(curve, "question", share)

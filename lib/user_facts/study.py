@@ -54,17 +54,12 @@ def prepare(
     and what is trained, so that a changed table has a folder of its own and the same one goes on where it was. Raises
     UserError for what the facts file refuses, and for exposures that are no multiple of PARAPHRASES.
     """
-    from transformers import PreTrainedTokenizerFast
-
-    from lib.train.chat import set_template
-    from lib.train.model import check_hub, resolve
+    from lib.train import weights
 
     if exposures < PARAPHRASES or exposures % PARAPHRASES:
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
-    check_hub(model)
-    path, revision = resolve(model)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
-    set_template(tokenizer)
+    weights.check_hub(model)
+    tokenizer = weights.tokenizer(model)
     columns = attributes(table)  # of the whole table, whatever the sample
     names = list(table.facts["name"].unique())
     if sample and sample < len(names):

