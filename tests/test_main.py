@@ -24,9 +24,9 @@ TRAINED = (
 def drawn(monkeypatch):
     """The studies that were drawn, in place of drawing them; each is current once it was."""
     names = []
-    monkeypatch.setattr("lib.report.draw.draw", names.append)
-    monkeypatch.setattr("lib.report.draw.is_current", lambda study: study in names)
-    monkeypatch.setattr("lib.report.draw.summary", lambda study: f"the summary of {study}")
+    monkeypatch.setattr("lib.report.pages.draw", names.append)
+    monkeypatch.setattr("lib.report.pages.is_current", lambda study: study in names)
+    monkeypatch.setattr("lib.report.pages.summary", lambda study: f"the summary of {study}")
     return names
 
 
