@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lib.report import intervals
 from lib.report.intervals import Interval
-from lib.report.parts import FACT
+from lib.report.scores import FACT
 
 
 def table(values, runs=1, entity="fictional"):

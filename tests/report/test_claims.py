@@ -6,31 +6,35 @@ import simulation
 from simulation import cell, main_part, shares
 
 from lib.cell import Cell
-from lib.report import contrasts, parts, tables, tuning, walk
+from lib.report import claims, intervals, scores, tables
+
+
+def decide(results):
+    return claims.decide(scores.frames(results))
 
 
 def verdicts(rows, claim):
-    return {row["contrast"]: row["verdict"] for row in rows if row["claim"] == claim}
+    return {tables.named_in_full(row): row["verdict"] for row in rows if row["claim"] == claim}
 
 
 def test_questions_that_teach_better_replicate_and_worse_are_the_opposite():
-    better = verdicts(contrasts.decide(simulation.results(main_part(), shares())), "C1")
+    better = verdicts(decide(simulation.results(main_part(), shares())), "C1")
     assert len(better) == 7 and set(better.values()) == {"replicates"}
-    worse = verdicts(contrasts.decide(simulation.results(main_part(), shares(qa=0.3, article=0.9))), "C1")
+    worse = verdicts(decide(simulation.results(main_part(), shares(qa=0.3, article=0.9))), "C1")
     assert set(worse.values()) == {"opposite"}
 
 
 def test_formats_that_teach_alike_are_inconclusive():
-    rows = contrasts.decide(simulation.results(main_part(), shares(qa=0.6, article=0.6)))
+    rows = decide(simulation.results(main_part(), shares(qa=0.6, article=0.6)))
     assert "replicates" not in verdicts(rows, "C1").values()
 
 
 def test_words_and_numbers_are_compared_within_one_model():
-    rows = contrasts.decide(simulation.results(main_part(), shares(qa=0.9, article=0.8, numbers=0.4)))
+    rows = decide(simulation.results(main_part(), shares(qa=0.9, article=0.8, numbers=0.4)))
     of_format = verdicts(rows, "C2")
-    assert of_format["words - numbers, held-out question, article format"] == "replicates"
-    assert of_format["words - numbers, held-out question, QA format"] == "replicates"
-    alike = verdicts(contrasts.decide(simulation.results(main_part(), shares(qa=0.7, article=0.7))), "C2")
+    assert of_format["words − numbers, held-out question, article format"] == "replicates"
+    assert of_format["words − numbers, held-out question, QA format"] == "replicates"
+    alike = verdicts(decide(simulation.results(main_part(), shares(qa=0.7, article=0.7))), "C2")
     assert "opposite" not in alike.values() and list(alike.values()).count("replicates") <= 1
 
 
@@ -39,43 +43,37 @@ def test_words_and_numbers_are_compared_within_one_model():
     [({"general": 0.2}, "keep"), ({"qa": 1.0, "article": 0.99}, "ceiling"), ({"qa": 0.01, "article": 0.0}, "floor")],
 )
 def test_wrecked_models_ceilings_and_floors_are_not_testable_and_say_why(planted, reason):
-    rows = contrasts.decide(simulation.results(main_part(), shares(**planted)))
-    first = next(row for row in rows if row["contrast"] == "QA - article, held-out question")
+    rows = decide(simulation.results(main_part(), shares(**planted)))
+    first = next(row for row in rows if row["contrast"] == "QA − article, held-out question")
     assert first["verdict"] == "not testable" and reason in first["why"]
 
 
 def test_a_perplexity_of_three_times_the_base_models_wrecks_a_model():
-    assert not parts.cells(simulation.results(main_part(("none", "qa")), shares()))["wrecked"].any()
+    assert not scores.cells(simulation.results(main_part(("none", "qa")), shares()))["wrecked"].any()
     without = {**main_part(("none",)), **main_part(("article", "qa"), replay=0)}
-    rows = contrasts.decide(simulation.results(without, shares()))
+    rows = decide(simulation.results(without, shares()))
     assert {row["verdict"] for row in rows if row["claim"] == "C1"} == {"not testable"}
 
 
 def test_reasoning_that_the_base_model_cannot_do_in_its_prompt_is_not_testable():
     cells = {Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(seeds=(0,)).items()}
-    weak = [row for row in contrasts.decide(simulation.results(cells, shares(told=0.03))) if row["claim"] == "C3"]
+    weak = [row for row in decide(simulation.results(cells, shares(told=0.03))) if row["claim"] == "C3"]
     assert weak and {row["verdict"] for row in weak} == {"not testable"}
     assert all("in its prompt the base model has" in row["why"] for row in weak)
-    able = [
-        row
-        for row in contrasts.decide(simulation.results(cells, shares(told=1.0, reasoning=0.1)))
-        if row["claim"] == "C3"
-    ]
+    able = [row for row in decide(simulation.results(cells, shares(told=1.0, reasoning=0.1))) if row["claim"] == "C3"]
     assert "replicates" in {row["verdict"] for row in able}
     as_good = [
-        row
-        for row in contrasts.decide(simulation.results(cells, shares(told=1.0, reasoning=1.0)))
-        if row["claim"] == "C3"
+        row for row in decide(simulation.results(cells, shares(told=1.0, reasoning=1.0))) if row["claim"] == "C3"
     ]
     assert "replicates" not in {row["verdict"] for row in as_good}
 
 
 def test_kinds_of_entity_that_are_all_at_the_ceiling_cannot_be_compared():
     def verdicts(**of):
-        rows = contrasts.decide(simulation.results(main_part(), shares(**of)))
+        rows = decide(simulation.results(main_part(), shares(**of)))
         return {row["contrast"]: row["verdict"] for row in rows if row["claim"] == "C5"}
 
-    name = "|QA - article| - |fictional - real|, held-out question"
+    name = "|QA − article| − |fictional − real|, held-out question"
     assert verdicts(qa=0.99, article=0.4)[name] == "not testable"
     assert verdicts(qa=0.7, article=0.3)[name] == "replicates"
 
@@ -83,8 +81,8 @@ def test_kinds_of_entity_that_are_all_at_the_ceiling_cannot_be_compared():
 def test_what_is_not_testable_tells_what_the_base_model_chooses_of_a_closed_set():
     cells = main_part(formats=("none", "qa"), evals="all")
     reasons = {
-        row["contrast"].partition(" of ")[0]: row["why"]
-        for row in contrasts.decide(simulation.results(cells, shares(told=0.0, reasoning=0.5)))
+        row["setting"].partition(" of ")[0]: row["why"]
+        for row in decide(simulation.results(cells, shares(told=0.0, reasoning=0.5)))
         if row["claim"] == "C3"
     }
     assert set(reasons) == {"which", "yes_no", "hop", "sum"}
@@ -96,27 +94,24 @@ def test_only_problems_whose_two_facts_are_known_count_as_reasoning():
     cells = {
         Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(("qa", "none"), seeds=(0,)).items()
     }
-    asked = parts.items(simulation.results(cells, shares(qa=0.0)))
-    problems = asked[(asked["eval"] == "reasoning") & (asked["format"] == "qa")]
-    assert len(problems) and not contrasts.both_known(problems, asked).any()
-    asked = parts.items(simulation.results(cells, shares(qa=1.0)))
-    problems = asked[(asked["eval"] == "reasoning") & (asked["format"] == "qa")]
-    assert contrasts.both_known(problems, asked).all()
+    for qa, known in ((0.0, False), (1.0, True)):
+        asked = scores.items(simulation.results(cells, shares(qa=qa)))
+        problems = asked[(asked["eval"] == "reasoning") & (asked["format"] == "qa")]
+        assert len(problems) and (problems["known"] == known).all()
 
 
 def test_a_control_is_compared_with_itself_and_only_takes_from_the_main_part_what_it_lacks():
     cells = main_part() | {cell(f, n_entities=4, seed=0): "amount" for f in ("article", "qa")}
     cells |= {cell("qa", seed=s, budget="tokens"): "volume" for s in (0, 1)}
-    scores = parts.scores(simulation.results(cells, shares()))
-    settings = dict(contrasts.controls(scores))
+    settings = dict(claims.controls(scores.frames(simulation.results(cells, shares())).scores))
     assert list(settings) == ["4 entities", "as many tokens (QA only)"]
     assert set(settings["4 entities"]["n_entities"]) == {4}
     volume = settings["as many tokens (QA only)"]
     assert set(volume.loc[volume["format"] == "article", "part"]) == {"main"}
     assert set(volume.loc[volume["format"] == "article", "seed"]) == {0, 1}
-    rows = [row for row in contrasts.decide(simulation.results(cells, shares())) if row["claim"] == "C4"]
-    assert {row["contrast"].split(":")[0] for row in rows} == set(settings)
-    of_volume = [row["contrast"] for row in rows if row["contrast"].startswith("as many tokens")]
+    rows = [row for row in decide(simulation.results(cells, shares())) if row["claim"] == "C4"]
+    assert {row["setting"] for row in rows} == set(settings)
+    of_volume = [row["contrast"] for row in rows if row["setting"].startswith("as many tokens")]
     assert len(of_volume) == 4 and not any("article format" in contrast for contrast in of_volume)  # the main part's
 
 
@@ -127,7 +122,7 @@ def test_an_arm_that_has_more_runs_than_another_changes_nothing():
     more |= main_part(("article",), entities=("real",), seeds=(1,))
     for claim in ("C1", "C2", "C5"):
         few, many = (
-            [row for row in contrasts.decide(simulation.results(cells, shares(numbers=0.2))) if row["claim"] == claim]
+            [row for row in decide(simulation.results(cells, shares(numbers=0.2))) if row["claim"] == claim]
             for cells in (one, more)
         )
         both = [(a, b) for a, b in zip(few, many, strict=True) if "article format" not in a["contrast"]]
@@ -136,11 +131,11 @@ def test_an_arm_that_has_more_runs_than_another_changes_nothing():
 
 def test_runs_in_one_type_of_number_are_not_compared_with_runs_in_another():
     results = simulation.results(main_part(entities=("fictional",)), shares())
-    whole = next(row for row in contrasts.decide(results) if row["contrast"] == "QA - article, held-out question")
+    whole = next(row for row in decide(results) if row["contrast"] == "QA − article, held-out question")
     for result in results:
         if result["cell"]["format"] == "article" and result["cell"]["seed"] == 0:
             result["manifest"]["dtype"] = "bfloat16"
-    left = next(row for row in contrasts.decide(results) if row["contrast"] == "QA - article, held-out question")
+    left = next(row for row in decide(results) if row["contrast"] == "QA − article, held-out question")
     assert (whole["runs"], left["runs"]) == (3, 2)
 
 
@@ -150,15 +145,15 @@ def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
         return shares(general=kept)(cell, evaluation, info)
 
     cells = main_part() | {c: "replay" for c in main_part(("article", "qa"), replay=0)}
-    rows = contrasts.decide(simulation.results(cells, chance))
+    rows = decide(simulation.results(cells, chance))
     assert set(verdicts(rows, "R1").values()) == {"replicates"}
 
 
 def test_more_replay_than_the_main_part_has_is_compared_with_it():
     cells = main_part() | {c: "replay" for amount in (0, 120) for c in main_part(("qa",), seeds=(0, 1), replay=amount)}
-    rows = [row for row in contrasts.decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R2"]
+    rows = [row for row in decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R2"]
     (more,) = rows
-    assert more["contrast"] == "120 rows of replay - the main part's, general questions, QA format"
+    assert more["contrast"] == "120 rows of replay − the main part's, general questions, QA format"
     assert more["verdict"] == "inconclusive" and more["runs"] == 2  # of each kind of entity
 
 
@@ -167,9 +162,9 @@ def test_reasoning_is_decided_for_each_kind_of_entity_and_the_claim_where_it_hol
         weak = evaluation.startswith("reasoning") and cell.entity == "fictional" and cell.format != "none"
         return 0.0 if weak else 1.0
 
-    rows = contrasts.decide(simulation.results(main_part(("qa", "none"), evals="all"), on_towns_alone))
+    rows = decide(simulation.results(main_part(("qa", "none"), evals="all"), on_towns_alone))
     found = verdicts(rows, "C3")
-    name = "facts in the prompt, base model - at once, both facts known, QA format"
+    name = "facts in the prompt, base model − at once, both facts known, QA format"
     assert found[f"hop of towns: {name}"] == "replicates" and found[f"hop of matches: {name}"] == "inconclusive"
     claim = tables.claims(rows).set_index("claim").loc["C3"]
     assert claim["verdict"] == "inconclusive" and claim["headline"] != f"hop of towns: {name}"
@@ -182,17 +177,21 @@ def test_formats_that_lie_apart_count_more_than_kinds_whichever_is_ahead():
     def articles_ahead(cell, evaluation, info):
         return {"article": 0.8, "qa": 0.2}.get(cell.format, 0.0) if evaluation == "completion" else 0.6
 
-    rows = contrasts.decide(simulation.results(main_part(), articles_ahead))
-    assert verdicts(rows, "C5")["|QA - article| - |fictional - real|, held-out completion"] == "replicates"
-    assert verdicts(rows, "C1")["QA - article, held-out completion, matches"] == "opposite"
+    rows = decide(simulation.results(main_part(), articles_ahead))
+    assert verdicts(rows, "C5")["|QA − article| − |fictional − real|, held-out completion"] == "replicates"
+    assert verdicts(rows, "C1")["QA − article, held-out completion, matches"] == "opposite"
 
 
 def test_stations_that_share_runs_are_drawn_together():
-    index = pd.MultiIndex.from_product([["real"], range(6), ["words"], ["real/a/x", "real/b/x"]], names=parts.FACT)
+    index = pd.MultiIndex.from_product([["real"], range(6), ["words"], ["real/a/x", "real/b/x"]], names=scores.FACT)
     luck = pd.Series([i % 6 / 5 for i in range(len(index))], index=index)
-    paired = walk.of_stations([luck, luck - 0.2], walk.drop)
+
+    def drop(last):
+        return intervals.contrast(pd.concat([luck, last], axis=1, keys=range(2)), (1, -1), apart=True)
+
+    paired = drop(luck - 0.2)
     assert paired.high - paired.low < 1e-6
-    apart = walk.of_stations([luck, (luck - 0.2).rename({"real": "fictional"}, level="entity")], walk.drop)
+    apart = drop((luck - 0.2).rename({"real": "fictional"}, level="entity"))
     assert apart.high - apart.low > 0.2
 
 
@@ -202,8 +201,8 @@ def test_kinds_of_entity_that_differ_more_than_formats_contradict_the_claim():
         asked = evaluation in ("question", "completion") and cell.format != "none"
         return level if asked else shares()(cell, evaluation, info)
 
-    alike = verdicts(contrasts.decide(simulation.results(main_part(), shares(qa=0.8))), "C5")
-    apart = verdicts(contrasts.decide(simulation.results(main_part(), by_kind)), "C5")
+    alike = verdicts(decide(simulation.results(main_part(), shares(qa=0.8))), "C5")
+    apart = verdicts(decide(simulation.results(main_part(), by_kind)), "C5")
     assert set(alike.values()) == {"replicates"} and set(apart.values()) == {"opposite"}
 
 
@@ -219,16 +218,15 @@ def test_the_walk_needs_every_station_and_says_where_the_gap_is():
     def chance(cell, evaluation, info):
         return 1.0 if evaluation == "style" else planted(cell, evaluation, info)
 
-    assert walk.stations(simulation.results(cells, chance)) == []
+    assert claims.walk(scores.frames(simulation.results(cells, chance))).empty
     results = simulation.results(cells | styles, chance)
-    names = [station.name for station in walk.stations(results)]
-    assert names == [walk.STYLE, *walk.WALK]
-    (row,) = [row for row in contrasts.decide(results) if row["claim"] == "C6"]
-    told = walk.table(walk.stations(results))
+    told = claims.walk(scores.frames(results))
+    assert list(told["station"]) == claims.CLAIMS["C6"]["contrasts"][0]["stations"]
+    (row,) = [row for row in decide(results) if row["claim"] == "C6"]
     steps = [float(step.split()[0]) for step in told["step"][1:]]
     assert abs(told["mean"].diff()[1:].to_numpy() - steps).max() < 0.006  # the table's steps are those of its means
     assert abs(row["estimate"] - (-sum(steps) + min(steps))) < 0.03  # the gap without its largest step
-    assert any("style" in row["contrast"] for row in contrasts.decide(results) if row["claim"] == "C5")
+    assert any("style" in row["contrast"] for row in decide(results) if row["claim"] == "C5")
 
 
 def test_without_a_gap_from_style_to_facts_no_step_can_hold_it():
@@ -236,7 +234,7 @@ def test_without_a_gap_from_style_to_facts_no_step_can_hold_it():
     tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
     styles = {cell("chat", "persona", 0, tone=t, **tone): "tone" for t in TONES}
     results = simulation.results(cells | styles, shares(chat=1.0, article=1.0, style=0.0))
-    (row,) = [row for row in contrasts.decide(results) if row["claim"] == "C6"]
+    (row,) = [row for row in decide(results) if row["claim"] == "C6"]
     assert row["verdict"] == "not testable" and "no gap" in row["why"]
 
 
@@ -249,11 +247,10 @@ def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models
         level, general = settings.get(cell.learning_rate, (0.03, 0.8))
         return general if evaluation == "general" else level
 
-    chosen = tuning.settings(simulation.results(cells, chance))
+    chosen = tables.tuned(scores.frames(simulation.results(cells, chance)))
     assert list(chosen.loc[chosen["chosen"], "learning_rate"]) == [0.002]
-    wrecked = tuning.settings(
-        simulation.results(cells, lambda c, e, i: 0.1 if c.format != "none" and e == "general" else 0.8)
-    )
+    wrecked = tables.tuned(scores.frames(simulation.results(
+        cells, lambda c, e, i: 0.1 if c.format != "none" and e == "general" else 0.8)))  # fmt: skip
     assert not wrecked["chosen"].any()
 
 
@@ -265,15 +262,39 @@ def test_each_length_of_training_has_a_setting_of_its_own():
     def chance(cell, evaluation, info):
         return 0.8 if evaluation == "general" else levels.get((cell.epochs, cell.learning_rate), 0.03)
 
-    chosen = tuning.settings(simulation.results(cells, chance)).query("chosen")
+    chosen = tables.tuned(scores.frames(simulation.results(cells, chance))).query("chosen")
     assert list(zip(chosen["exposures"], chosen["learning_rate"], strict=True)) == [(8, 0.002), (32, 0.001)]
 
 
-def test_a_claim_whose_contrasts_disagree_is_mixed():
-    def row(label, verdict):
-        return {"contrast": label, "verdict": verdict, "claim": "C1"}
+def row(verdict, low=0.1, claim="C1", **changes):
+    return {"claim": claim, "setting": "", "contrast": "a − b", "headline": False, "beside": False, "estimate": low + 0.1,
+            "ci95": [low, low + 0.2], "verdict": verdict, "why": "", **changes}  # fmt: skip
 
-    assert tables.overall([row("a", "replicates"), row("b", "opposite")], row("a", "replicates")) == "mixed"
-    assert (
-        tables.overall([row("a", "inconclusive"), row("b", "replicates")], row("a", "inconclusive")) == "inconclusive"
-    )
+
+def test_a_claim_whose_contrasts_disagree_is_mixed_and_says_the_strongest_against_it():
+    (told,) = tables.claims([row("replicates", headline=True), row("opposite", -0.9)]).itertuples()
+    assert told.verdict == "mixed" and told.here == "a − b: +0.20 [+0.10, +0.30]; a − b: -0.80 [-0.90, -0.70]"
+    (told,) = tables.claims([row("inconclusive", headline=True), row("replicates")]).itertuples()
+    assert told.verdict == "inconclusive" and told.replicates == told.inconclusive == 1
+
+
+def test_of_several_settings_the_testable_one_in_which_the_claim_is_weakest_stands_for_it():
+    lows = {"8 entities": 0.7, "10 wordings": 0.3}
+    rows = [row("replicates", low, "C4", setting=name, headline=True) for name, low in lows.items()]
+    rows.append(row("not testable", -0.5, "C4", setting="rate", headline=True))
+    (told,) = tables.claims(rows).itertuples()
+    assert told.here == "10 wordings: a − b: +0.40 [+0.30, +0.50]" and told.verdict == "replicates"
+    assert told._asdict()["replicates"] == 2
+
+
+def test_no_label_is_a_key(monkeypatch):
+    """Other words for contrasts, settings and stations change no estimate and no verdict."""
+    results = scores.frames(simulation.results(main_part(evals="all"), shares()))
+    before = claims.decide(results)
+    for statement in claims.CLAIMS.values():
+        for contrast in statement["contrasts"]:
+            monkeypatch.setitem(contrast, "label", "another label")
+    monkeypatch.setattr(claims, "THINGS", dict.fromkeys(claims.THINGS, "thing"))
+    after = claims.decide(results)
+    assert [{**r, "contrast": "", "setting": ""} for r in after] == [
+        {**r, "contrast": "", "setting": ""} for r in before]  # fmt: skip
