@@ -1,4 +1,4 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|read|facts|ask|bench|reproduce|gpu-check.
+"""The command line: python -m lib plan|run|status|figures|tour|pages|facts|ask|bench|reproduce|gpu-check.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
@@ -126,17 +126,6 @@ def pages() -> None:
 
 
 @app.command()
-def read(study: Annotated[str, typer.Argument(help="folder under results/")]) -> None:
-    """Draw answers for a reader to judge into results/<study>/read.csv: how often is the scorer wrong?"""
-    say(f"drawing answers of results/{study}")
-    from lib.report import scorer
-
-    drawn = scorer.draw(study)
-    print(f"{scorer.path(study)}: write 1 into the column `right` of an answer that is, and 0 of one that is not.")
-    print(f"docs/result-files.md says what counts. When all {drawn} are judged, draw the figures of {study} again.")
-
-
-@app.command()
 def bench(label: Annotated[str, typer.Argument(help="name of the file under results/bench")] = "my-machine") -> None:
     """Measure the speed beside plain TRL and Unsloth."""
     say("measuring the speed beside plain TRL and Unsloth, about half an hour; run nothing else meanwhile")
@@ -221,7 +210,7 @@ def studies(grid: str, study: str | None) -> dict[str, dict]:
 
 def draw(study: str, only_if_stale: bool = False) -> None:
     """Draw a study and print its summary."""
-    from lib.report import draw as report
+    from lib.report import pages as report
 
     if not only_if_stale or not report.is_current(study):
         say(f"drawing results/{study}, about a minute")
