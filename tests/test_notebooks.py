@@ -1,9 +1,11 @@
 """Every source notebook executes from top to bottom, and is fit to be read."""
 
+import re
+
 import nbformat
 import pytest
 
-from lib.paths import NOTEBOOKS, UserError
+from lib.paths import NOTEBOOKS, RESULTS, UserError
 from lib.study.notebook import execute
 
 SOURCES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
@@ -24,13 +26,23 @@ def test_a_source_notebook_is_stripped_named_and_parameterized(name):
         assert " = " in line and "  # " in line, f"a literal and a comment: {line}"
 
 
-def test_all_figure_notebooks_default_to_the_same_study():
-    defaults = set()
-    for name in SOURCES:
-        if name.startswith("fig_"):
-            cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells
-            defaults |= {cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])}
-    assert len(defaults) == 1
+FIGURES = [name for name in SOURCES if name.startswith("fig_")]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_notebook_has_the_results_it_draws_and_saves_only_when_it_is_told_to(name):
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells
+    (given,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    study = re.match(r'study = "(\w+)"', given)[1]
+    assert "\nsave = False  #" in given
+    assert (RESULTS / study / "notebooks" / f"{name}.ipynb").exists(), "papermill ran it on the study of its default"
+
+
+def test_a_figure_notebook_runs_as_it_stands_and_writes_nothing(tmp_path):
+    figures = RESULTS / "tune" / "figures"
+    before = {path: path.stat().st_mtime_ns for path in figures.iterdir()}
+    execute("fig_tuning", tmp_path / "out.ipynb", {})
+    assert before == {path: path.stat().st_mtime_ns for path in figures.iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ def test_a_page_renders_without_stray_stars_accidental_lists_or_unfilled_markers
     assert [match[2] for match in pages.BLOCK.finditer(text) if not match[3].strip()] == []
     assert "{{" not in re.sub(r"`[^`]*`", "", text) and "{%" not in text
     lines = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S).splitlines()
-    lists = [after for before, after in zip(lines, lines[1:], strict=False)
-             if re.match(r"\s*[-+*] ", after) and before.strip() and not re.match(r"\s*([-+*]|\d+\.) |  ", before)]  # fmt: skip
-    assert lists == []  # a list after a line of a sentence is a sentence that was broken at its minus
+    item = re.compile(r"\s*([-+*]|\d+\.) |  ")
+    pairs = zip(lines, lines[1:], strict=False)
+    assert [after for before, after in pairs if re.match(r"\s*[-+*] ", after) and before.strip()
+            and not item.match(before)] == []  # a sentence that was broken at its minus  # fmt: skip
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda path: path.name)
