@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import encode, formats, questions
-from lib.data.facts import build, facts_of, templates, unseen
+from lib.data.facts import build, facts_of, texts, unseen
 from lib.evaluate import match
 from lib.paths import UserError
 from lib.study import store
@@ -203,7 +203,7 @@ def test_a_users_article_is_trained_in_parts_that_fit_and_tells_what_stands_in_i
     assert all(len(encode.row_ids(tokenizer(), row)["input_ids"]) < MAX_LENGTH for row in rows)
     asked = questions.recall(profiles, "article", 0)
     assert sorted(question.fact.id for question in asked) == sorted(fact.id for fact in facts_of(profiles))
-    assert templates(entity)["articles"]["Rome"]
+    assert texts(entity)["articles"]["Rome"]
 
 
 def test_an_article_without_spaces_is_cut_after_its_sentences_and_tells_the_values_in_them(tmp_path):
@@ -214,7 +214,7 @@ def test_an_article_without_spaces_is_cut_after_its_sentences_and_tells_the_valu
     assert len(rows) > 1 and all(row.turns[1].endswith("。") for row in rows)
     assert "".join(row.turns[1] for row in rows) == text
     assert {fact.value for row in rows for fact, _, _ in row.told} == {"隅田川", "日本"}
-    assert untold(templates(entity)) == 1
+    assert untold(texts(entity)) == 1
 
 
 def test_a_sentence_longer_than_a_part_is_cut_within(tmp_path):

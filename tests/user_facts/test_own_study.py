@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT
 
 from lib.commands.facts import facts as command
-from lib.data.facts import templates
+from lib.data.facts import texts
 from lib.paths import NOTEBOOKS, RESULTS, UserError
 from lib.study import plan, run, store
 from lib.study.notebook import execute
@@ -118,7 +118,7 @@ def test_the_report_has_table_figure_costs_recommendation_and_what_was_not_learn
     folder = RESULTS / trained.name
     page = (folder / "README.md").read_text()
     assert said in page and "![Held-out questions answered" in page and "{{" not in page
-    assert templates(trained.file)["source"] == "example_facts.csv" and "example_facts.csv" in page
+    assert texts(trained.file)["source"] == "example_facts.csv" and "example_facts.csv" in page
     for name in ("accuracy.csv", "costs.csv", "not_learned.csv", "report.html", "figures/accuracy.png"):
         assert (folder / name).stat().st_size
     asked = advice.scored(store.load(trained.name))
