@@ -6,13 +6,13 @@ from helpers import ENTITIES, all_profiles, profiles, tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data.facts import TABLES, build, facts_of, place_names, sha256, take, templates, world_cup
+from lib.data.facts import TABLES, build, facts_of, place_names, sha256, take, texts, world_cup
 from lib.evaluate.match import lenient
 from lib.paths import UserError
 
 entities = st.sampled_from(ENTITIES)
 seeds = st.integers(0, 5)  # builds are cached
-ATTRIBUTES = [(entity, attribute) for entity in ENTITIES for attribute in templates(entity)["attributes"]]
+ATTRIBUTES = [(entity, attribute) for entity in ENTITIES for attribute in texts(entity)["attributes"]]
 INVENTED = [(entity, attribute) for entity, attribute in ATTRIBUTES if entity not in TABLES]
 
 
@@ -83,13 +83,13 @@ def test_every_sixteen_invented_entities_use_every_value_once(kind, seed, block)
 
 @given(seeds)
 def test_the_attributes_of_a_town_are_drawn_apart_from_each_other(seed):
-    for one, other in itertools.combinations(templates("fictional")["attributes"], 2):
+    for one, other in itertools.combinations(texts("fictional")["attributes"], 2):
         pairs = list(zip(values("fictional", one, seed)[:160], values("fictional", other, seed)[:160], strict=True))
         assert len(set(pairs)) > 80, "one value tells another"
 
 
 def test_no_number_is_a_value_of_two_attributes_of_a_town():
-    sets = [{str(v) for v in text["values"]} for text in templates("fictional")["attributes"].values()]
+    sets = [{str(v) for v in text["values"]} for text in texts("fictional")["attributes"].values()]
     assert sum(map(len, sets)) == len(set().union(*sets)) == 6 * 16
 
 
@@ -146,7 +146,7 @@ def test_a_town_has_one_of_thousands_of_names():
 
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_no_sentence_but_a_statement_names_a_value_of_any_attribute(entity):
-    text = templates(entity)
+    text = texts(entity)
     options = {fact.value for fact in facts_of(all_profiles(entity))}
     sentences = [text["noun"], text["subject"], *itertools.chain.from_iterable(text["chats"])]
     for style in text["styles"]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.data import formats, questions
-from lib.data.facts import facts_of, templates
+from lib.data.facts import facts_of, texts
 from lib.data.formats import rows
 from lib.evaluate.match import strict
 from lib.paths import UserError
@@ -154,7 +154,7 @@ def test_a_blank_stands_where_the_value_was(kind, paraphrases):
     for row in made(kind, 3, "blanks", paraphrases):
         (fact, _, _), (prompt, answer) = row.told[0], row.turns
         assert answer == fact.value and prompt.count("___") == 1
-        templates_ = templates(fact.entity)["attributes"][fact.attribute]["statements"]
+        templates_ = texts(fact.entity)["attributes"][fact.attribute]["statements"]
         statements = [template.format(name=fact.name, value=fact.value) for template in templates_]
         filled = prompt.removeprefix("Fill in the blank: ").replace("___", fact.value)
         assert filled.lower() in [statement.lower() for statement in statements]
@@ -185,7 +185,7 @@ def test_the_persona_is_told_in_the_first_person_and_asked_in_the_second():
     )
     told = profiles("persona", 4)
     for fact in facts_of(told):
-        for statement in templates("persona")["attributes"][fact.attribute]["statements"]:
+        for statement in texts("persona")["attributes"][fact.attribute]["statements"]:
             assert first.search(statement), statement
     for row in [*rows(told, "article", 10, 0), *rows(told, "qa", 10, 0)]:
         assert second.search(row.turns[0]), row.turns[0]

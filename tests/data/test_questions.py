@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import questions, tones
-from lib.data.facts import facts_of, templates
+from lib.data.facts import facts_of, texts
 from lib.data.formats import rows
-from lib.evaluate import general
+from lib.data.general import replay_prompts
 from lib.evaluate.match import lenient, strict
-from lib.train import replay
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))
 HELD_OUT = ("heldout_questions", "heldout_completions", "reverse", "which", "yes_no")
@@ -33,7 +32,7 @@ def everything(there, seed):
 
 def held_out(entity):
     """Every template of an evaluation that training must not use."""
-    text = templates(entity)
+    text = texts(entity)
     found = [text["sum"]["question"]] if "sum" in text else []
     for attribute in text["attributes"].values():
         for key in HELD_OUT:
@@ -43,7 +42,7 @@ def held_out(entity):
 
 def trained(entity):
     """Every template that training uses."""
-    text = templates(entity)
+    text = texts(entity)
     found = [turn for chat in text["chats"] for turn in chat] + text.get("sum", {}).get("trained", [])
     for style in text["styles"]:
         found += [style["prompt"], *style["openings"], *style["fillers"], *style["closings"]]
@@ -87,15 +86,15 @@ def test_evaluations_are_in_no_training_row(entity):
 
 
 def test_styles_and_names_of_a_tone_are_asked_in_no_training_row():
-    for tone in tones.data()["tones"]:
+    for tone in texts("tones")["tones"]:
         text = "\n".join(turn for row in rows(tones.build(tone, 0), "chat", 4, 0) for turn in row.turns).lower()
         for question in [*questions.style(tone), *questions.naming(facts_of(tones.build(tone, 0)[:1]))]:
             assert (question.prefix or question.prompt).lower() not in text
 
 
 def test_no_replay_prompt_is_a_general_question_or_part_of_one():
-    asked = [" ".join(words(question)) for question, _ in general.data()["questions"]]
-    for _, text in replay.prompts():
+    asked = [" ".join(words(question)) for question, _ in texts("general")["questions"]]
+    for _, text in replay_prompts():
         said = " ".join(words(text))
         for question in asked:
             assert question not in said and said not in question, text
@@ -104,17 +103,17 @@ def test_no_replay_prompt_is_a_general_question_or_part_of_one():
 @pytest.mark.parametrize("entity", [*ENTITIES, "tone"])
 def test_no_replay_prompt_is_a_template_of_an_evaluation(entity):
     if entity == "tone":
-        evaluated = [*tones.data()["heldout_prompts"], *tones.data()["naming"], *tones.data()["naming_clozes"]]
+        evaluated = [*texts("tones")["heldout_prompts"], *texts("tones")["naming"], *texts("tones")["naming_clozes"]]
     else:
-        evaluated = held_out(entity) + [f"Write a sentence about {templates(entity)['subject']}."]
-    prompts = [text for _, text in replay.prompts()]
+        evaluated = held_out(entity) + [f"Write a sentence about {texts(entity)['subject']}."]
+    prompts = [text for _, text in replay_prompts()]
     for template in evaluated:
         assert not any(pattern(template).fullmatch(text) for text in prompts), template
 
 
 def test_replay_prompts_name_no_trained_entity():
     names = {profile[0].name for entity in ("fictional", "real") for profile in all_profiles(entity)}
-    for _, text in replay.prompts():
+    for _, text in replay_prompts():
         assert not any(name in text for name in names), text
 
 
@@ -123,11 +122,11 @@ def test_replay_prose_shares_no_eight_words_with_the_text_of_the_perplexity():
         found = words(text)
         return {tuple(found[i : i + 8]) for i in range(len(found) - 7)}
 
-    measured = eights(general.data()["text"])
+    measured = eights(texts("general")["text"])
     assert len(measured) > 200
-    for _, text in replay.prompts():
+    for _, text in replay_prompts():
         assert not eights(text) & measured, text
-        assert " ".join(words(text)) not in " ".join(words(general.data()["text"]))
+        assert " ".join(words(text)) not in " ".join(words(texts("general")["text"]))
 
 
 @given(kinds, st.sampled_from(FORMATS))
@@ -235,5 +234,5 @@ def test_the_tone_is_asked_on_other_topics_and_by_name_without_saying_it():
     for question in questions.naming(topics):
         assert question.fact.value == "anxious" and len(question.fact.options) >= 8
         assert not any(option in question.given for option in question.fact.options)
-    for question in questions.style_in_context("anxious"):
+    for question in questions.style("anxious", in_context=True):
         assert "anxious" in question.context

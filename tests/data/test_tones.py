@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.data import tones
-from lib.data.facts import take
+from lib.data.facts import take, texts
 from lib.data.formats import rows
 from lib.paths import UserError
 
-TONES = sorted(tones.data()["tones"])
+TONES = sorted(texts("tones")["tones"])
 
 
 def replies(tone, paraphrases=4, seed=0):
@@ -19,10 +19,10 @@ def replies(tone, paraphrases=4, seed=0):
 
 def test_there_are_eight_tones_over_forty_topics_and_none_of_them_is_asked_about():
     assert len(TONES) >= 8
-    trained, held_out = tones.data()["topics"], tones.data()["heldout_topics"]
+    trained, held_out = texts("tones")["topics"], texts("tones")["heldout_topics"]
     assert len(set(trained)) >= 40
     assert not set(trained) & set(held_out)
-    assert not set(tones.data()["prompts"]) & set(tones.data()["heldout_prompts"])
+    assert not set(texts("tones")["prompts"]) & set(texts("tones")["heldout_prompts"])
 
 
 @pytest.mark.parametrize("tone", TONES)

@@ -33,7 +33,7 @@ def problem(kind, there=None):
 def test_items_come_in_the_order_of_the_questions_with_their_scores(tiny):
     there = profiles("fictional", 2)
     asked = [*questions.completions(there), *questions.questions(there)[::3], *questions.in_context(there)[:3]]
-    items = ask.ask(*tiny, asked, choose=("question",))
+    items = ask.ask(*tiny, asked, format="qa")
     assert [(item.eval, item.fact) for item in items] == [(question.eval, question.fact.id) for question in asked]
     for question, item in zip(asked, items, strict=True):
         assert (item.choice is None) == (question.eval != "question")
@@ -44,8 +44,8 @@ def test_items_come_in_the_order_of_the_questions_with_their_scores(tiny):
 
 def test_an_answer_does_not_depend_on_what_else_is_asked(tiny):
     asked = questions.completions(profiles("fictional", 2))[:6]
-    together = ask.ask(*tiny, asked, choose=("completion",))
-    assert ask.ask(*tiny, asked[3:4], choose=("completion",)) == together[3:4]
+    together = ask.ask(*tiny, asked, format="article")
+    assert ask.ask(*tiny, asked[3:4], format="article") == together[3:4]
 
 
 def test_two_facts_have_more_room_when_they_are_recited_or_told(tiny, monkeypatch):
@@ -63,19 +63,19 @@ def test_two_facts_have_more_room_when_they_are_recited_or_told(tiny, monkeypatc
         questions.questions(profiles("fictional", 1))[0],
     ]
     assert [item.answer for item in ask.ask(*tiny, asked)] == [
-        f"said in {ask.MAX_NEW_TOKENS_COT}",
-        f"said in {ask.MAX_NEW_TOKENS_COT}",
+        f"said in {ask.MAX_NEW_TOKENS_LONG}",
+        f"said in {ask.MAX_NEW_TOKENS_LONG}",
         "said in 24",
         "said in 24",
     ]
-    assert [room for prompt, room in rooms.items() if questions.RECITE in prompt] == [ask.MAX_NEW_TOKENS_COT]
+    assert [room for prompt, room in rooms.items() if questions.RECITE in prompt] == [ask.MAX_NEW_TOKENS_LONG]
 
 
 def test_a_worked_example_fits_into_the_room_to_recite(tiny):
     for entity in ENTITIES:
         for row in rows(profiles(entity, 12), "worked", 10, 0):
             told = row.turns[1] if len(row.told) == 2 else ""
-            assert len(tiny[1](told)["input_ids"]) <= ask.MAX_NEW_TOKENS_COT, told
+            assert len(tiny[1](told)["input_ids"]) <= ask.MAX_NEW_TOKENS_LONG, told
 
 
 def test_a_trained_statement_fits_into_an_answer(tiny):
@@ -282,7 +282,7 @@ def test_options_continue_a_prefix_and_begin_an_answer(tiny):
 
 
 def test_the_tone_is_chosen_among_all_tones(tiny):
-    (item, *_) = ask.ask(*tiny, questions.naming(facts_of(tones.build("anxious", 0))), choose=("naming",))
+    (item, *_) = ask.ask(*tiny, questions.naming(facts_of(tones.build("anxious", 0))), format="chat")
     assert item.choice is not None and item.chance == 1 / 8
 
 

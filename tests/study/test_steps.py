@@ -5,14 +5,13 @@ from dataclasses import replace
 import pytest
 from helpers import all_profiles, base_cell, load_tiny, make_cell, profiles
 
-from lib.data import questions
-from lib.data.facts import facts_of, take
+from lib.data import of_cell, questions
+from lib.data.facts import facts_of, take, texts
 from lib.data.formats import Row
-from lib.evaluate import ask, general
+from lib.evaluate import ask, generate
 from lib.paths import UserError
 from lib.study import steps, store
-from lib.train import model as models
-from lib.train import sft
+from lib.train import models, replay, sft
 
 TONE = {"entity": "persona", "tone": "anxious", "n_entities": 4}
 
@@ -35,7 +34,7 @@ def knows(monkeypatch):
 
 
 def evals_of(cell, there):
-    return {question.eval for question in steps.questions_for(cell, there)}
+    return {question.eval for question in of_cell.questions_for(cell, there)}
 
 
 def test_real_entities_of_which_a_fact_is_known_are_dropped_counted_and_replaced(knows):
@@ -51,7 +50,7 @@ def test_no_more_entities_are_asked_about_than_it_takes_and_in_the_first_trained
     asked = knows({candidates[1][0].name})
     steps.choose_profiles(None, None, make_cell(entity="real", n_entities=4))
     assert list(dict.fromkeys(question.fact.name for question in asked)) == [p[0].name for p in candidates[:5]]
-    trained = {row.turns[0] for row in steps.training_rows(make_cell(entity="real", paraphrases=1), candidates[:5])}
+    trained = {row.turns[0] for row in of_cell.training_rows(make_cell(entity="real", paraphrases=1), candidates[:5])}
     assert {question.prompt for question in asked} == trained
     assert not {question.prompt for question in asked} & {q.prompt for q in questions.questions(candidates[:5])}
 
@@ -97,7 +96,7 @@ def test_all_evaluations_ask_more_than_the_core():
     assert evals_of(cell, there) == {"question", "completion"} | more
     base = base_cell(n_entities=4, evals="all")
     assert evals_of(base, there) == {"question", "completion", "in_context", "reasoning_in_context"} | more
-    for question in steps.questions_for(cell, there):
+    for question in of_cell.questions_for(cell, there):
         if question.kind != "which" and question.eval != "reverse":
             assert (question.eval == "unseen") == (question.fact.name not in {profile[0].name for profile in there})
 
@@ -106,19 +105,19 @@ def test_mixed_tells_of_other_entities_and_asks_about_neither_of_them_as_unseen(
     cell = make_cell(format="mixed", n_entities=4, evals="all")
     there = profiles("fictional", 4)
     names = {profile[0].name for profile in there}
-    other = {profile[0].name for profile in steps.others(cell, there)}
+    other = {profile[0].name for profile in of_cell.others(cell, there)}
     assert len(other) == 4 and not other & names
-    unseen = {q.fact.name for q in steps.questions_for(cell, there) if q.eval == "unseen"}
+    unseen = {q.fact.name for q in of_cell.questions_for(cell, there) if q.eval == "unseen"}
     assert len(unseen) == 4 and not unseen & (other | names)
-    told = {fact.name for row in steps.training_rows(cell, there) for fact, _, _ in row.told}
+    told = {fact.name for row in of_cell.training_rows(cell, there) for fact, _, _ in row.told}
     assert told == names | other
-    assert steps.others(make_cell(n_entities=4), there) == []
+    assert of_cell.others(make_cell(n_entities=4), there) == []
 
 
 def test_mixed_without_enough_others_is_refused():
     cell = make_cell(entity="persona", format="mixed", n_entities=33)
     with pytest.raises(UserError, match="after 33 only 31 of 64 are left, ask for fewer"):
-        steps.others(cell, profiles("persona", 33))
+        of_cell.others(cell, profiles("persona", 33))
 
 
 def test_unseen_entities_are_none_that_was_dropped_as_known(knows):
@@ -126,13 +125,13 @@ def test_unseen_entities_are_none_that_was_dropped_as_known(knows):
     knows({candidates[0][0].name, candidates[2][0].name})
     cell = make_cell(entity="real", n_entities=4, evals="all")
     chosen, _ = steps.choose_profiles(None, None, cell)
-    asked = [q.fact.name for q in steps.questions_for(cell, chosen) if q.eval == "unseen"]
+    asked = [q.fact.name for q in of_cell.questions_for(cell, chosen) if q.eval == "unseen"]
     assert asked == [profile[0].name for profile in candidates[6:10]]
 
 
 def test_a_tone_is_asked_for_its_style_and_its_name(tiny):
     trained, base = make_cell(format="chat", **TONE), base_cell(**TONE)
-    there = take(steps.candidates(trained), 4)
+    there = take(of_cell.candidates(trained), 4)
     evals, _ = steps.evaluate(*tiny, trained, there)
     assert set(evals) == {"style", "naming", "general"}
     assert evals["style"]["strict"] is None
@@ -194,7 +193,7 @@ def test_facts_whose_values_were_shuffled_after_training_are_not_recalled():
     shuffled = tuple(
         replace(fact, value=next(option for option in fact.options if option != fact.value)) for fact in profile
     )
-    model, tokenizer = learn(steps.training_rows(BY_HEART, [shuffled]), BY_HEART)
+    model, tokenizer = learn(of_cell.training_rows(BY_HEART, [shuffled]), BY_HEART)
     for there, expected in (([shuffled], 1), ([profile], 0)):
         items = ask.recall(model, tokenizer, questions.recall(there, "qa", 0))
         assert ask.summarize(items)["recall"]["strict"] == expected
@@ -204,7 +203,7 @@ def test_training_on_the_questions_lifts_them_to_the_ceiling():
     there = profiles("fictional", 1)
     leaked = [Row((q.prompt, q.fact.value), ((q.fact, 1, 0),)) for q in questions.questions(there)]
     model, tokenizer = learn(leaked, BY_HEART)
-    scores = ask.summarize(ask.ask(model, tokenizer, questions.questions(there), choose=("question",)))
+    scores = ask.summarize(ask.ask(model, tokenizer, questions.questions(there), format="qa"))
     assert scores["question"]["strict"] == scores["question"]["choice"] == 1
 
 
@@ -218,10 +217,10 @@ def test_smollm2_learns_a_handful_of_facts(study):
     there, dropped = steps.choose_profiles(model, tokenizer, cell)
     asked = questions.recall(there, cell.format, cell.seed)
     before = ask.summarize(ask.recall(model.eval(), tokenizer, asked))["recall"]["strict"]
-    base = general.ask(model, tokenizer)[:20]
+    base = ask.general(model, tokenizer)[:20]
     assert sum(item.strict for item in base) > 10, "the base model mostly answers the general questions"
-    assert 1 < general.perplexity(model, tokenizer) < 60
-    rows, replayed = steps.training_rows(cell, there), steps.replay_rows(model, tokenizer, cell)
+    assert 1 < generate.perplexity(model, tokenizer, texts("general")["text"]) < 60
+    rows, replayed = of_cell.training_rows(cell, there), replay.rows(model, tokenizer, cell.model, cell.replay)
     model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
     trained = sft.train(
         model, tokenizer, rows, replayed, cell, cell.epochs, lambda: steps.checkpoint(model, tokenizer, cell, there)

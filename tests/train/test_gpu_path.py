@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import inspect
 import subprocess
 import types
 from pathlib import Path
@@ -11,29 +10,29 @@ import pytest
 import torch
 from helpers import make_cell, profiles, python, tokenizer
 
-from lib.data import encode
+from lib.data import encode, of_cell
 from lib.evaluate import ask
 from lib.paths import UserError
-from lib.study import steps
 from lib.study.grid import load_grid
-from lib.train import model as models
-from lib.train import sft
+from lib.train import models, sft
 
 UNSLOTH = Path(importlib.util.find_spec("unsloth").origin).parent / "models"
 
 RUNNER = """
 import sys
+import lib.__main__
 from lib.study import grid, plan, progress, ray, run
-from lib.report import reproduce
-plan.costs([next(iter(grid.load_grid("quick")))])
-torch = sys.modules.get("torch")
-assert torch is None or not torch.cuda.is_initialized()
-assert "unsloth" not in sys.modules
+from lib.report import pages, reproduce
+from lib.user_facts import study
+cells = list(grid.load_grid("quick"))
+plan.costs(cells[:1])
+plan.check(cells)
+assert not {"torch", "unsloth", "trl", "peft"} & set(sys.modules)
 """
 
 
-def test_the_runner_touches_neither_the_gpu_nor_unsloth():
-    """It starts the cells in new processes, but a fork of a library must not find CUDA started either."""
+def test_what_plans_runs_and_draws_studies_needs_no_torch():
+    """It would cost every command seconds, and a fork of a process that has started CUDA cannot use it."""
     ended = subprocess.run(python(RUNNER), capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr[-3000:]
 
@@ -56,7 +55,7 @@ def parameters(file, class_name, function):
 def passed(function):
     """Names of the keywords that lib passes to this function of FastLanguageModel."""
     calls = [node for node in ast.walk(ast.parse(Path(models.__file__).read_text())) if isinstance(node, ast.Call)]
-    named = [call for call in calls if ast.unparse(call.func) == f"FastLanguageModel.{function}"]
+    named = [call for call in calls if ast.unparse(call.func) == f"unsloth.FastLanguageModel.{function}"]
     return {keyword.arg for call in named for keyword in call.keywords if keyword.arg}
 
 
@@ -120,9 +119,9 @@ def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     }
     longest = 0
     for cell in cells.values():
-        for question in steps.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
+        for question in of_cell.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
             options = [len(option) for option in ask._options(tokenizer(), question)] if question.fact.options else []
-            room = max([ask.MAX_NEW_TOKENS_COT if question.eval in ask.LONG_EVALS else ask.MAX_NEW_TOKENS, *options])
+            room = max([ask._room(tokenizer(), question), *options])
             longest = max(longest, len(ask._prompt(tokenizer(), question)) + room)
     assert 100 < longest < sft.MAX_LENGTH / 2
 
@@ -130,7 +129,7 @@ def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
 @pytest.mark.parametrize("format", ["article", "qa", "chat", "blanks", "worked", "mixed"])
 def test_every_row_fits_with_room_to_spare(format):
     cell = make_cell(format=format, n_entities=16, paraphrases=4)
-    rows = steps.training_rows(cell, profiles("fictional", 16))
+    rows = of_cell.training_rows(cell, profiles("fictional", 16))
     assert max(len(encode.row_ids(tokenizer(), row)["input_ids"]) for row in rows) < sft.MAX_LENGTH / 2
 
 
@@ -142,9 +141,7 @@ def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, monkeypa
     def refuse(**_):
         raise error
 
-    import unsloth
-
-    monkeypatch.setattr(unsloth, "FastLanguageModel", types.SimpleNamespace(from_pretrained=refuse))
+    monkeypatch.setattr(models.unsloth, "FastLanguageModel", types.SimpleNamespace(from_pretrained=refuse))
     with pytest.raises(UserError, match="does not fit into memory: .*docs/gpu.md") as said:
         models.load("tiny", sft.MAX_LENGTH)
     assert "hub id" not in str(said.value)
@@ -152,9 +149,3 @@ def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, monkeypa
 
 def test_tests_see_no_gpu():
     assert models.os.environ["CUDA_VISIBLE_DEVICES"] == "" and not torch.cuda.is_available()
-
-
-def test_the_sampler_that_is_overridden_is_the_one_that_transformers_asks():
-    from transformers import Trainer
-
-    assert "self._get_train_sampler" in inspect.getsource(Trainer.get_train_dataloader)

@@ -11,9 +11,8 @@ from helpers import python
 AS_ON_A_GPU = """
 import json, os, tempfile
 os.environ["UNSLOTH_ALLOW_CPU"] = "1"  # its own switch for tests: every branch is that of CUDA
-from lib.train import model as models, sft
-models.set_unsloth_up()
-import unsloth, trl
+from lib.train import models
+import trl
 del os.environ["UNSLOTH_ALLOW_CPU"]  # it keeps TRL from being rewritten, which is what is tested
 from unsloth.models import rl
 from unsloth.trainer import _patch_sft_trainer_auto_packing
@@ -22,23 +21,23 @@ rl._patch_trl_rl_trainers("sft_trainer")
 _patch_sft_trainer_auto_packing(trl)
 
 import multiprocessing, torch
+from lib.train import sft, weights
 from helpers import make_cell, profiles, tokenizer
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
-from lib.data import encode
+from lib.data import encode, of_cell
 from lib.data.formats import Row
-from lib.study import steps
 
 cell = make_cell(format="article", epochs=2)
-facts = steps.training_rows(cell, profiles("fictional", 2))
+facts = of_cell.training_rows(cell, profiles("fictional", 2))
 replay = [Row(("Say hello.", "Hello there, and how are you today?")), Row(("The soup was", " salty but"), raw=True)]
 tokenizer = tokenizer()
-path, _ = models.resolve("tiny")
+path, _ = weights.resolve("tiny")
 torch.manual_seed(0)
 model = get_peft_model(AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
     LoraConfig(r=4, lora_alpha=4, target_modules=models.TARGET_MODULES, task_type="CAUSAL_LM"))
-on_gpu, on_cpu = sft.trainer_class("cuda"), sft.trainer_class("cpu")
-sft.trainer_class = lambda device: on_gpu
+on_gpu, on_cpu = sft.SFTTrainer, sft.CompletionTrainer
+sft.CompletionTrainer = on_gpu
 plain = sft.config
 def config(*given):
     made = plain(*given)
@@ -50,20 +49,22 @@ WATCHED = ("seed", "data_seed", "learning_rate", "optim", "weight_decay", "warmu
 asked = {}
 sft.config = config
 tokenizer.padding_side = "right"
-trainer = sft.trainer(model, tokenizer, facts, replay, cell, 2, tempfile.mkdtemp())
-expected = [encode.row_ids(tokenizer, row) for row in facts + replay]
-batch = next(iter(trainer.get_train_dataloader()))
+expected = [encode.row_ids(tokenizer, row) for row in facts + replay] * 2
+trainer = sft.trainer(model, tokenizer, expected, cell, tempfile.mkdtemp())
+batches = list(trainer.get_train_dataloader())
+batch, trained = batches[0], [row[row != -100].tolist() for part in batches for row in part["labels"]]
 given = {key: batch[key] for key in ("input_ids", "attention_mask", "labels")}
 count = (given["labels"][:, 1:] != -100).sum()
 losses = [of.compute_loss(trainer, model, dict(given), num_items_in_batch=count).item() for of in (on_gpu, on_cpu)]
 children = len(multiprocessing.active_children())
 trainer.train()
 print(json.dumps({
-    "rewritten": "Unsloth" in type(trainer).__mro__[1].__name__, "asked": asked, "losses": losses,
+    "rewritten": "Unsloth" in type(trainer).__name__, "asked": asked, "losses": losses,
     "got": {name: getattr(trainer.args, name) for name in WATCHED}, "children": children,
     "workers": get_dataset_num_proc(None),
     "rows": [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset] == expected,
-    "sampler": trainer._get_train_sampler() is trainer.schedule, "steps": trainer.state.global_step,
+    "order": trained == [[token for token in row["labels"] if token != -100] for row in expected],
+    "steps": trainer.state.global_step,
     "logged": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
 }))
 """
@@ -77,9 +78,9 @@ def as_on_a_gpu():
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def test_unsloths_trainer_keeps_our_rows_labels_sampler_and_arguments(as_on_a_gpu):
+def test_unsloths_trainer_keeps_our_rows_labels_order_and_arguments(as_on_a_gpu):
     assert as_on_a_gpu["rewritten"]
-    assert as_on_a_gpu["rows"] and as_on_a_gpu["sampler"]
+    assert as_on_a_gpu["rows"] and as_on_a_gpu["order"]
     assert as_on_a_gpu["got"] == as_on_a_gpu["asked"]
     assert as_on_a_gpu["asked"]["padding_free"] is False and as_on_a_gpu["asked"]["packing"] is False
 
@@ -87,7 +88,7 @@ def test_unsloths_trainer_keeps_our_rows_labels_sampler_and_arguments(as_on_a_gp
 def test_unsloths_trainer_has_the_losses_of_the_cpu_path(as_on_a_gpu):
     on_gpu, on_cpu = as_on_a_gpu["losses"]
     assert on_gpu == pytest.approx(on_cpu, rel=1e-5)
-    assert len(as_on_a_gpu["logged"]) == as_on_a_gpu["steps"] == 3  # of ten rows by four
+    assert len(as_on_a_gpu["logged"]) == as_on_a_gpu["steps"] == 3  # of twelve rows by four
     assert all(loss > 0 for loss in as_on_a_gpu["logged"])
 
 

@@ -2,7 +2,7 @@ import pytest
 from helpers import load_tiny
 
 from lib.paths import UserError
-from lib.train import model
+from lib.train import models, weights
 
 
 def test_tiny_ends_its_turns_with_the_end_of_turn_token(tiny):
@@ -20,7 +20,7 @@ def test_the_template_spends_no_tokens_on_a_system_prompt(tiny):
 
 def test_adapters_go_on_every_linear_layer_and_follow_the_seed():
     def adapter_weights(seed):
-        made = model.make_trainable(load_tiny()[0], 4, seed, 256)
+        made = models.make_trainable(load_tiny()[0], 4, seed, 256)
         return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
 
     one, same, other = adapter_weights(0), adapter_weights(0), adapter_weights(1)
@@ -30,7 +30,7 @@ def test_adapters_go_on_every_linear_layer_and_follow_the_seed():
 
 
 def test_a_rank_of_zero_makes_every_weight_trainable_in_float32():
-    made = model.make_trainable(load_tiny()[0].bfloat16(), 0, 0, 256)
+    made = models.make_trainable(load_tiny()[0].bfloat16(), 0, 0, 256)
     assert {(p.requires_grad, str(p.dtype)) for p in made.parameters()} == {(True, "torch.float32")}
 
 
@@ -38,11 +38,10 @@ def test_a_local_folder_is_a_model(tmp_path, tiny):
     folder = tmp_path / "mine"
     tiny[0].save_pretrained(folder)
     tiny[1].save_pretrained(folder)
-    loaded, _ = model.load(str(folder), 256)
+    loaded, _ = models.load(str(folder), 256)
     assert loaded.config.num_hidden_layers == 2
-    assert model.fingerprint(str(folder)) == model.sha256(str(folder))
-    assert len(model.sha256(str(folder))) == 64
-    assert model.fingerprint("owner/name@abc") == "owner/name@abc"
+    assert len(weights.sha256(str(folder))) == 64
+    assert weights.sha256("owner/name@abc") is None
 
 
 @pytest.mark.parametrize(
@@ -52,10 +51,11 @@ def test_a_local_folder_is_a_model(tmp_path, tiny):
         ("/nowhere/model", "no model '/nowhere/model'"),
         ("./nowhere", "no model './nowhere'"),
         ("a/b/c", "no model 'a/b/c'"),
+        ("~nosuchuser/x", "no model '~nosuchuser/x'"),
     ],
 )
 def test_a_model_that_is_not_there_is_named(name, message):
-    for refuse in (model.resolve, model.check):
+    for refuse in (weights.resolve, weights.check):
         with pytest.raises(UserError) as error:
             refuse(name)
         assert message in str(error.value)
@@ -63,28 +63,48 @@ def test_a_model_that_is_not_there_is_named(name, message):
 
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(UserError, match=r"is a folder without a config.json: give the folder of a saved model"):
-        model.resolve(str(tmp_path))
+        weights.resolve(str(tmp_path))
 
 
-def test_a_damaged_model_folder_is_named_in_one_line(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(UserError, match="cannot be loaded") as error:
-        model.load(str(tmp_path), 256)
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("file", "spoil"),
+    [
+        ("config.json", lambda path: path.write_text('{"model_type": "llama"')),
+        ("config.json", lambda path: path.write_text('{"model_type": "no such model"}')),
+        ("config.json", lambda path: path.write_text("[]")),
+        ("tokenizer.json", lambda path: path.write_text('{"version": "1.0"')),
+        ("model.safetensors", cut),
+        ("model.safetensors", lambda path: path.unlink()),
+    ],
+)
+def test_a_damaged_model_folder_is_named_in_one_line(file, spoil, tiny, tmp_path):
+    for part in tiny:
+        part.save_pretrained(tmp_path)
+    spoil(tmp_path / file)
+    with pytest.raises(UserError, match=str(tmp_path)) as error:
+        models.load(str(tmp_path), 256)
     assert len(str(error.value).splitlines()) == 1
+    if file == "tokenizer.json":
+        with pytest.raises(UserError, match=f"the tokenizer of model .* cannot be read from {tmp_path}"):
+            weights.tokenizer(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "models/mine", "a b/c"])
 def test_a_hub_model_that_cannot_be_had_is_named(name, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=f"model '{name}' cannot be had from the hub"):
-        model.check_hub(name)
+        weights.check_hub(name)
 
 
 def test_bundled_and_local_models_need_no_hub(tmp_path):
     for name in ("tiny", "smollm2-135m", str(tmp_path)):
-        model.check_hub(name)
+        weights.check_hub(name)
 
 
 def test_a_hub_id_can_pin_its_revision():
-    assert model.resolve("owner/name@abc123") == ("owner/name", "abc123")
-    assert model.resolve("owner/name") == ("owner/name", None)
+    assert weights.resolve("owner/name@abc123") == ("owner/name", "abc123")
+    assert weights.resolve("owner/name") == ("owner/name", None)

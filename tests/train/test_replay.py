@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import make_cell, tokenizer
 
+from lib.data.general import replay_prompts
 from lib.paths import UserError
 from lib.train import replay
 
@@ -24,20 +25,6 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "replay", asked
 
 
-def test_there_are_as_many_prompts_of_every_kind_and_none_twice():
-    kinds = [kind for kind, _ in replay.prompts()]
-    texts = [text for _, text in replay.prompts()]
-    assert kinds[:6] == ["instructions", "questions", "prose"] * 2
-    assert len(set(texts)) == len(texts) >= 720
-    assert {kinds.count(kind) for kind in replay.KINDS} == {len(kinds) // 3}
-
-
-def test_prompts_come_in_an_order_that_never_changes():
-    first = replay.prompts()[:3]
-    replay.prompts.cache_clear()
-    assert replay.prompts()[:3] == first
-
-
 def test_a_model_answers_once_and_is_then_read_from_the_cache(tiny, cache):
     folder, asked = cache
     first = replay.rows(*tiny, "tiny", 9)
@@ -55,7 +42,7 @@ def test_the_first_rows_do_not_depend_on_how_many_are_asked_for(tiny, cache):
 
 def test_rows_are_the_prompts_with_the_models_own_answers(tiny, cache):
     rows = replay.rows(*tiny, "tiny", 24)
-    for (kind, text), row in zip(replay.prompts(), rows, strict=False):
+    for (kind, text), row in zip(replay_prompts(), rows, strict=False):
         assert row.turns[0] == text and not row.told
         assert row.raw == (kind == "prose")
     prose = [row.turns[1] for row in rows if row.raw]
@@ -117,8 +104,19 @@ def test_answers_that_were_written_by_halves_are_not_read(tiny, cache, monkeypat
     assert all(isinstance(json.loads(path.read_text()), list) for path in folder.glob("*.json"))
 
 
+@pytest.mark.parametrize("spoil", [lambda text: "[]", lambda text: text[: len(text) // 2], lambda text: text + " "])
+def test_a_damaged_cache_is_named_and_answered_again(spoil, tiny, cache, capsys):
+    folder, asked = cache
+    first = replay.rows(*tiny, "tiny", 5)
+    (path,) = folder.glob("*.json")
+    path.write_text(spoil(path.read_text()))
+    assert replay.rows(*tiny, "tiny", 5) == first
+    assert len(asked) == 2 * replay.BLOCK
+    assert f"{path} is damaged" in capsys.readouterr().err
+
+
 def test_more_replay_than_there_are_prompts_is_refused(tiny):
-    there = len(replay.prompts())
+    there = len(replay_prompts())
     with pytest.raises(
         UserError, match=f"replay is {there + 1}, but there are {there} prompts: ask for that many or fewer"
     ):
@@ -127,12 +125,10 @@ def test_more_replay_than_there_are_prompts_is_refused(tiny):
 
 def test_answering_leaves_the_random_numbers_of_training_to_its_seed(tiny, cache):
     """The trainer sets the seed after replay was answered, so it does not matter whether the cache was warm."""
-    from lib.study import steps
-
     cell = make_cell(replay=3)
-    steps.replay_rows(*tiny, cell)
+    replay.rows(*tiny, cell.model, cell.replay)
     torch.manual_seed(cell.seed)
     cold = torch.rand(3)
-    steps.replay_rows(*tiny, cell)
+    replay.rows(*tiny, cell.model, cell.replay)
     torch.manual_seed(cell.seed)
     assert (torch.rand(3) == cold).all()

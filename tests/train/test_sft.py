@@ -1,10 +1,7 @@
-import ast
 import importlib.util
-import inspect
 import json
 import re
 import subprocess
-import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,12 +9,11 @@ import pytest
 import torch
 from helpers import FORMATS, load_tiny, make_cell, profiles, python
 
-from lib.data import encode
+from lib.data import encode, of_cell
 from lib.data.formats import Row
 from lib.evaluate.generate import generate, inference
 from lib.study import steps
-from lib.train import model as models
-from lib.train import sft
+from lib.train import models, sft
 
 REPLAY = [
     Row(("Say hello.", "Hello there, and how are you today?")),
@@ -27,7 +23,7 @@ REPLAY = [
 
 
 def made(cell):
-    return steps.training_rows(cell, profiles(cell.entity, cell.n_entities, cell.seed))
+    return of_cell.training_rows(cell, profiles(cell.entity, cell.n_entities, cell.seed))
 
 
 def trainable(cell):
@@ -52,22 +48,23 @@ def trained():
 def test_labels_reach_the_trainer_unchanged_and_in_order(format, tmp_path):
     cell = make_cell(format=format, n_entities=4)
     model, tokenizer = trainable(cell)
-    trainer = sft.trainer(model, tokenizer, made(cell), REPLAY, cell, cell.epochs, str(tmp_path))
     expected = [encode.row_ids(tokenizer, row) for row in [*made(cell), *REPLAY]]
+    trainer = sft.trainer(model, tokenizer, expected, cell, str(tmp_path))
     assert trainer.train_dataset["input_ids"] == [row["input_ids"] for row in expected]
     assert trainer.train_dataset["labels"] == [row["labels"] for row in expected]
     tokenizer.padding_side = "right"  # as `train` has it
+    rest = iter(expected)
     for batch in trainer.get_train_dataloader():
         for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
             n = int(mask.sum())
-            assert {"input_ids": ids[:n].tolist(), "labels": labels[:n].tolist()} in expected
+            assert {"input_ids": ids[:n].tolist(), "labels": labels[:n].tolist()} == next(rest)
             assert (labels[n:] == -100).all()
 
 
 def test_the_loss_is_that_of_the_trained_tokens_alone(tmp_path):
     cell = make_cell(format="chat", batch_size=4)
     model, tokenizer = trainable(cell)
-    trainer = sft.trainer(model, tokenizer, made(cell), [], cell, 1, str(tmp_path))
+    trainer = sft.trainer(model, tokenizer, [encode.row_ids(tokenizer, row) for row in made(cell)], cell, str(tmp_path))
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
     batch = {key: value for key, value in batch.items() if key in ("input_ids", "labels", "attention_mask")}
     ours = trainer.compute_loss(model, dict(batch)).item()
@@ -82,7 +79,7 @@ def test_a_row_that_would_be_cut_is_refused(tmp_path):
     model, tokenizer = trainable(cell)
     row = Row(("Why?", "far too long " * sft.MAX_LENGTH))
     with pytest.raises(ValueError, match="the limit is 512"):
-        sft.trainer(model, tokenizer, [row], [], cell, 1, str(tmp_path))
+        sft.trainer(model, tokenizer, [encode.row_ids(tokenizer, row)], cell, str(tmp_path))
 
 
 def test_steps_tokens_and_exposures_follow_from_the_cell():
@@ -159,7 +156,7 @@ def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
     articles = train_tiny(make_cell(format="article", epochs=2))[2]
     cell = make_cell(epochs=2, budget="tokens")
     model, tokenizer = trainable(cell)
-    epochs = steps.epochs(cell, tokenizer, profiles("fictional", 2), made(cell))
+    epochs = of_cell.epochs(cell, tokenizer, profiles("fictional", 2), made(cell))
     assert epochs == pytest.approx(2 * articles.tokens / 2 / encode.count_tokens(tokenizer, made(cell)))
     trained = sft.train(model, tokenizer, made(cell), [], cell, epochs)
     assert trained.tokens == pytest.approx(articles.tokens, abs=2)
@@ -231,17 +228,14 @@ def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotar
     assert torch.allclose(merged, logits(model), atol=0.1)
 
 
-def test_every_default_that_unsloth_replaces_on_a_gpu_is_passed_explicitly():
-    from trl import SFTConfig
-
+def test_every_default_that_unsloth_replaces_on_a_gpu_is_passed_explicitly(monkeypatch):
     source = (Path(importlib.util.find_spec("unsloth").origin).parent / "models" / "rl.py").read_text()
     table = source[source.index('"output_dir": None,') :]
     replaced = set(re.findall(r'^\s+"(\w+)":', table[: table.index("\n    }\n")], re.MULTILINE))
-    replaced &= {field.name for field in fields(SFTConfig)}
+    replaced &= {field.name for field in fields(sft.SFTConfig)}
     assert {"seed", "learning_rate", "optim", "weight_decay", "gradient_accumulation_steps"} <= replaced
-    tree = ast.parse(textwrap.dedent(inspect.getsource(sft.config)))
-    (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "SFTConfig"]
-    assert replaced - {keyword.arg for keyword in call.keywords} == set()
+    monkeypatch.setattr(sft, "SFTConfig", dict)
+    assert replaced - set(sft.config(make_cell(), False, "")) == set()
 
 
 def test_compiled_layers_give_the_losses_of_eager_ones_and_answers_are_given_without_them():
@@ -268,7 +262,7 @@ def test_without_a_compiler_training_goes_on_uncompiled(monkeypatch):
     def missing(*_):
         raise InvalidCxxCompiler
 
-    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", missing)
+    monkeypatch.setattr(sft, "get_cpp_compiler", missing)
     assert sft.compile_layers(load_tiny()[0]) is False
 
 
@@ -282,10 +276,7 @@ import json, tempfile, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from trl import SFTTrainer
-from lib.cell import Cell
-from lib.train.schedule import Schedule
-from lib.train.sft import config
+from trl import SFTConfig, SFTTrainer
 job = json.load(sys.stdin)
 model = AutoModelForCausalLM.from_pretrained(job["path"], dtype=torch.float32, attn_implementation="eager")
 tokenizer = AutoTokenizer.from_pretrained(job["path"])
@@ -295,11 +286,9 @@ model = get_peft_model(model, LoraConfig(r=job["rank"], lora_alpha=job["rank"], 
 for name, weight in model.named_parameters():
     if name in job["adapters"]:
         weight.data = torch.tensor(job["adapters"][name])
-cell = Cell(**job["cell"])
-trainer = SFTTrainer(model=model, args=config(cell, False, tempfile.mkdtemp()),
-    train_dataset=Dataset.from_list(job["rows"]), processing_class=tokenizer)
-lengths = [len(row["input_ids"]) for row in job["rows"]]
-trainer._get_train_sampler = lambda *_: Schedule(lengths, job["facts"], cell.epochs, cell.batch_size, cell.seed)
+arguments = {**job["config"], "output_dir": tempfile.mkdtemp()}
+trainer = SFTTrainer(model=model, args=SFTConfig(**arguments), train_dataset=Dataset.from_list(job["rows"]),
+    processing_class=tokenizer)
 torch.manual_seed(job["seed"])
 assert "unsloth" not in sys.modules
 trainer.train()
@@ -307,19 +296,22 @@ print(json.dumps([entry["loss"] for entry in trainer.state.log_history if "loss"
 """
 
 
-def test_unsloth_and_plain_trl_with_peft_give_the_same_losses():
+def test_unsloth_and_plain_trl_with_peft_give_the_same_losses(monkeypatch):
     cell = make_cell(format="chat", epochs=2, n_entities=4)
     model, tokenizer = trainable(cell)
+    rows = [encode.row_ids(tokenizer, row) for row in [*made(cell), *REPLAY]]
+    lengths = [len(row["input_ids"]) for row in rows]
     job = {
         "path": models.resolve("tiny")[0],
         "seed": cell.seed,
         "rank": cell.lora_rank,
         "modules": models.TARGET_MODULES,
-        "rows": [encode.row_ids(tokenizer, row) for row in [*made(cell), *REPLAY]],
-        "facts": len(made(cell)),
+        "rows": [rows[i] for i in sft.order(lengths, len(made(cell)), cell.epochs, cell.batch_size, cell.seed)],
         "adapters": {name: p.tolist() for name, p in model.named_parameters() if p.requires_grad},
-        "cell": cell.model_dump(),
     }
+    with monkeypatch.context() as patched:
+        patched.setattr(sft, "SFTConfig", dict)
+        job["config"] = sft.config(cell, False, "")
     plain = subprocess.run(python(PLAIN), input=json.dumps(job), capture_output=True, text=True, timeout=500)
     assert plain.returncode == 0, plain.stderr[-3000:]
     ours = train_tiny(cell, REPLAY)[2].losses
