@@ -61,9 +61,5 @@ def recommend(results: list[dict]) -> tuple[str | None, str]:
             f"{' and '.join(SHORT[format] for format in level)} cannot be told apart from {SHORT[best]} "
             f"here, which answers most; of them, {SHORT[chosen]} takes the fewest tokens."
         )
-    behind = [f"{SHORT[format]} by {intervals.signed(found.estimate, found.low, found.high)}"
-              for format, found in ahead.items() if found.low > 0]  # fmt: skip
-    if behind:
-        sentences.append(f"{SHORT[best]} is ahead of {' and of '.join(behind)}.")
     sentences.append(f"The models keep {costs.loc[chosen, 'kept']} of the general questions.")
     return chosen, " ".join([*sentences, *wrecked])

@@ -183,8 +183,8 @@ def shown(mean: float, low: float, high: float) -> str:
 
 
 def signed(estimate: float, low: float, high: float) -> str:
-    """A difference with its interval, in two decimals, with signs."""
-    return f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]"
+    """A difference with its interval, in two decimals, with signs: a minus that is no hyphen begins no list."""
+    return f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
 
 
 def _design_effect(facts, score):

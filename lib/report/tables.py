@@ -93,7 +93,8 @@ def claims(rows: list[dict]) -> pd.DataFrame:
     each verdict.
 
     Of several settings the headline is the testable one whose interval reaches lowest. The claim has its verdict, or is
-    `mixed` where some contrasts support it and others contradict it: then the strongest of these is said as well.
+    `mixed` where some contrasts support it and others contradict it: then the strongest of these is said as well. Of
+    one that is withdrawn the reason stands `here`.
     """
     table = []
     for claim, statement in CLAIMS.items():
@@ -107,10 +108,11 @@ def claims(rows: list[dict]) -> pd.DataFrame:
         opposite = sorted((row for row in group if row["verdict"] == "opposite"), key=lambda row: row["ci95"][1])
         beside = [row for row in group if row["beside"] and row["verdict"] not in (headline["verdict"], "not testable")]
         said = [headline, *opposite[:mixed], *(row for row in beside if row not in opposite[:mixed])]
-        here = "; ".join(f"{named_in_full(row)}: {estimate(row)}" for row in said)
+        here = statement.get("withdrawn") or "; ".join(f"{named_in_full(row)}: {estimate(row)}" for row in said)
+        verdict = "withdrawn" if "withdrawn" in statement else "mixed" if mixed else headline["verdict"]
         table.append({
             "claim": claim, "plain": statement["plain"], "says": statement["says"], "here": here,
-            "verdict": "mixed" if mixed else headline["verdict"],
+            "verdict": verdict,
             "why": headline["why"], **{verdict: verdicts.count(verdict) for verdict in VERDICTS},
         })  # fmt: skip
     return pd.DataFrame(table)
