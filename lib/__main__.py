@@ -131,7 +131,7 @@ def tour(study: Annotated[str, typer.Argument(help="folder under results/")] = "
 def pages() -> None:
     """Write README.md and docs/findings.md from the published results."""
     say("writing the pages of the project from results/")
-    from lib.report.pages import project_pages
+    from lib.report.blocks import project_pages
     from lib.study.store import write_text
 
     for path, text in project_pages().items():

@@ -28,12 +28,15 @@ THINGS = {"fictional": "towns", "real": "matches", "persona": "the persona"}  # 
 
 def decide(frames: Frames) -> list[dict]:
     """A row of claims.json for every contrast that these results have facts for, in the order of the claims."""
+    asked = {over: settings(over, frames.scores) for over in ("main", "all", "problems", "controls", "replay")}
     rows = []
     for claim, statement in CLAIMS.items():
-        for contrast in statement["contrasts"] or _repeated():
-            spec = {"over": "main", "needs": [], **statement, **contrast, "claim": claim}
-            rows += [row(spec, setting, table, frames) for setting, table in settings(spec["over"], frames.scores)]
-    return list(filter(None, rows))
+        specs = [{"over": "main", "needs": [], **statement, **contrast, "claim": claim}
+                 for contrast in statement["contrasts"] or _repeated()]  # fmt: skip
+        of_claim = [(i, row(spec, setting, table, frames))
+                    for spec in specs for i, (setting, table) in enumerate(asked[spec["over"]])]  # fmt: skip
+        rows += [made for _, made in sorted(of_claim, key=lambda numbered: numbered[0]) if made]  # setting by setting
+    return rows
 
 
 def settings(over: str, scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -1,4 +1,4 @@
-"""What a study says: its figures, tables and pages, and the generated blocks of the project's own pages."""
+"""What a study says: its figures, tables and pages, and how text and tables enter a page."""
 
 import html
 import json
@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import textwrap
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,16 +18,12 @@ from markupsafe import Markup
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
 
-from lib.data import general
-from lib.paths import LIB, RESULTS, ROOT, UserError
-from lib.report import advice, claims, scores, tables
+from lib.paths import LIB, ROOT
+from lib.report import claims, scores, tables
 from lib.study import store
 from lib.study.notebook import execute
 
 TEMPLATES = LIB / "report" / "templates"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")  # by hand, with blocks that are filled
-PUBLISHED = "cpu"  # the study that they tell of
-BLOCK = re.compile(r"(<!-- fill (\S+) -->\n)(.*?)(<!-- end -->)", re.S)
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
 COSTS = ["format", "replay", "general", "kept", "kept_median", "kept_unlike", "ppl_ratio", "tokens a fact", "runs",
@@ -37,7 +32,7 @@ TUNED = ["format", "n_entities", "exposures", "replay", "learning_rate", "shown"
          "ppl_ratio", "runs", "chosen"]  # fmt: skip
 HEADINGS = {"n_entities": "entities", "learning_rate": "rate", "shown": "held-out question", "info": "facts",
             "ppl_ratio": "perplexity ratio", "kept_median": "kept, median run", "kept_unlike": "kept, unlike replay",
-            "plain": "claim", "says": "the paper", "held-out question, 50%": "half known after"}  # fmt: skip
+            "plain": "claim", "says": "the paper"}  # fmt: skip
 
 
 def draw(study: str) -> None:
@@ -152,57 +147,6 @@ def summary(study: str) -> str:
     shown.append("\n".join(f"{row.claim}  {row.verdict:12}  {row.says}" for row in said.itertuples()))
     place = folder.relative_to(ROOT)
     return "\n\n".join([*filter(None, shown), f"report: {place / 'README.md'} and {place / 'report.html'}"])
-
-
-def project_pages() -> dict[Path, str]:
-    """README.md and docs/findings.md with their blocks filled from the published results."""
-    folder = RESULTS / PUBLISHED
-    loaded = store.load(PUBLISHED)
-    frames = scores.frames(scores.comparable(loaded))
-    rows = json.loads((folder / "claims.json").read_text())
-    formats, regime, walk = tables.formats(frames), tables.regime(frames), claims.walk(frames)
-    practical = tables.formats(frames, ["main"], ["format"])
-    base = practical["format"] == "none"
-    practical = practical.assign(format=practical["format"].map(scores.SHORT))
-    read = reading(PUBLISHED, frames)
-    blocks = {
-        "advice": textwrap.fill(f"**{advice.recommend(loaded)[1]}**", 118),
-        "practical": markdown(practical[~base], [
-            "format", "info", "held-out question", "held-out completion", "held-out question, 50%", "kept",
-            "tokens a fact", "runs",
-        ]),
-        "claims": markdown(tables.claims(rows), ["plain", "says", "here", "verdict"]),
-        "walk": markdown(walk, {"station": "station", "shown": "share", "step": "step", "facts": "n", "runs": "runs"}),
-        "costs": markdown(formats[formats["info"] == "words"], COSTS),
-        "exposures": markdown(formats[formats["format"] != "none"], [
-            "format", "replay", "info", *(name for name in formats if name.endswith("%")),
-        ]),
-        "besides": markdown(practical, ["format", "info", "reverse", "in context"]),
-        "read": markdown(read) if read is not None else "Nobody has read the answers of this study yet.",
-        "tuned": markdown(tables.tuned(scores.frames(store.load("tune"))), TUNED, ".3g"),
-        "unlike": f"Of the {len(general.unlike_replay())} questions that are unlike any of replay, the median model "
-                  f"keeps {regime['kept_unlike']:.2f}.",
-        "regime": environment().from_string("{% include 'regime.j2' %}").render(regime=regime),
-        **{claim: _contrasts([row for row in rows if row["claim"] == claim]) for claim in claims.CLAIMS},
-    }  # fmt: skip
-    return {path: fill_blocks(path.read_text(), blocks) for path in PAGES}
-
-
-def _contrasts(rows):
-    """The contrasts of a claim that can be tested as a table, and how many cannot."""
-    tested = [{"contrast": tables.named_in_full(row), "estimate": tables.estimate(row), "verdict": row["verdict"],
-               "n": row["facts"], "runs": row["runs"]} for row in rows if row["verdict"] != "not testable"]  # fmt: skip
-    table = markdown(pd.DataFrame(tested)) if tested else ""
-    left = len(rows) - len(tested)
-    return "\n\n".join(filter(None, (table, f"Not testable: {left} of {len(rows)} contrasts." if left else "")))
-
-
-def fill_blocks(text: str, blocks: Mapping[str, str]) -> str:
-    """A page with what stands between each `<!-- fill NAME -->` and `<!-- end -->` replaced by that block. Raises
-    UserError for a name that there is not."""
-    if unknown := {name for _, name, _, _ in BLOCK.findall(text)} - set(blocks):
-        raise UserError(f"no such block: {', '.join(sorted(unknown))}; there are {', '.join(blocks)}")
-    return BLOCK.sub(lambda match: f"{match[1]}{blocks[match[2]].strip()}\n{match[4]}", text)
 
 
 def report(title: str, introduction: str, notebooks: list[Path]) -> str:
