@@ -36,9 +36,9 @@ def project_pages() -> dict[Path, str]:
             "runs",
         ]),
         "claims": pages.markdown(tables.claims(rows), ["plain", "says", "here", "verdict"]),
-        "walk": pages.markdown(
-            walk, {"station": "station", "shown": "share", "step": "step", "facts": "n", "runs": "runs"}
-        ),
+        "walk": pages.markdown(walk.rename(columns={"shown": "share", "facts": "n"}), [
+            "station", "share", "step", "n", "runs",
+        ]),
         "costs": pages.markdown(formats[formats["info"] == "words"], pages.COSTS),
         "exposures": pages.markdown(formats[formats["format"] != "none"], [
             "format", "replay", "info", *(name for name in formats if name.endswith("%")),
