@@ -139,9 +139,9 @@ def command(folder: Path, before: str = "") -> list[str]:
     """The command line of the project, to which arguments are added, with the stand-in notebooks of a folder."""
     return python(f"""
 from pathlib import Path
-from lib.study import notebook
+from lib.study import run
 from lib import __main__ as commands
-notebook.NOTEBOOKS = Path({str(folder)!r})
+run.NOTEBOOKS = Path({str(folder)!r})
 commands.draw = lambda study, only_if_stale=False: print("drawn")
 {before}
 sys.exit(commands.main(sys.argv[1:]))

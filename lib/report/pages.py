@@ -23,7 +23,7 @@ from lib.data import general
 from lib.paths import LIB, RESULTS, ROOT, UserError
 from lib.report import advice, claims, scores, tables
 from lib.study import store
-from lib.study.notebook import execute
+from lib.study.run import execute
 
 TEMPLATES = LIB / "report" / "templates"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")  # by hand, with blocks that are filled

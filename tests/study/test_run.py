@@ -14,7 +14,7 @@ from helpers import base_cell, command, descendants, kernels, make_cell, python,
 from simulation import result as simulated
 
 from lib.paths import ROOT, UserError
-from lib.study import notebook, plan, run, store
+from lib.study import plan, run, store
 from lib.study.grid import load_grid
 from lib.study.run import Outcome
 
@@ -27,7 +27,7 @@ def notebooks(tmp_path, monkeypatch):
     """Makes experiments do what is given, in place of training."""
 
     def use(behaviour=""):
-        monkeypatch.setattr(notebook, "NOTEBOOKS", stand_in(tmp_path / "notebooks", behaviour))
+        monkeypatch.setattr(run, "NOTEBOOKS", stand_in(tmp_path / "notebooks", behaviour))
         return tmp_path / "notebooks"
 
     return use
