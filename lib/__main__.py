@@ -50,9 +50,7 @@ def plan(grid: Grid, jobs: Jobs = None) -> None:
 
 
 @app.command("run")
-def run_grid(
-    grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local", gpus: Gpus = None
-) -> None:  # fmt: skip
+def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local", gpus: Gpus = None) -> None:
     """Run the experiments that are not finished, then draw what is out of date, and summarize. Exit code 1: some
     failed."""
     say(f"reading {grid} and checking its experiments")
@@ -93,10 +91,8 @@ def status(grid: Grid, study: Study = None) -> None:
 
     missing = 0
     for name, cells in studies(grid, study).items():
-        unfinished = [cell for cell in cells if not finished(name, cell)]
-        for cell in unfinished:
-            print(f"missing  {cell.id}  {cell}")
-        print(f"{name}: {len(cells) - len(unfinished)} of {len(cells)} experiments finished")
+        unfinished = [f"missing  {cell.id}  {cell}" for cell in cells if not finished(name, cell)]
+        print(*unfinished, f"{name}: {len(cells) - len(unfinished)} of {len(cells)} experiments finished", sep="\n")
         missing += len(unfinished)
     raise typer.Exit(1 if missing else 0)
 
@@ -203,11 +199,11 @@ def studies(grid: str, study: str | None) -> dict[str, dict]:
 
 def draw(study: str, only_if_stale: bool = False) -> None:
     """Draw a study and print its summary; UserError for an error in a figure notebook."""
-    from papermill.exceptions import PapermillExecutionError
-
     from lib.report import pages as report
 
     if not only_if_stale or not report.is_current(study):
+        from papermill.exceptions import PapermillExecutionError
+
         say(f"drawing results/{study}, about a minute")
         try:
             report.draw(study)
