@@ -19,26 +19,14 @@ FORMATS = ("article", "qa", "chat", "blanks", "worked", "mixed")
 
 def make_cell(**changes) -> Cell:
     """A small cell on the tiny model."""
-    parameters = {
-        "model": "tiny",
-        "entity": "fictional",
-        "format": "qa",
-        "n_entities": 2,
-        "seed": 0,
-        "paraphrases": 2,
-        "epochs": 1,
-        "learning_rate": 1e-3,
-        "lora_rank": 4,
-        "batch_size": 4,
-    }
-    return from_parameters({**parameters, **changes})
+    trained = {"paraphrases": 2, "epochs": 1, "learning_rate": 1e-3, "lora_rank": 4, "batch_size": 4}
+    return base_cell(**{"format": "qa", **trained, **changes})
 
 
 def base_cell(**changes) -> Cell:
     """A small cell of the untrained tiny model."""
-    return from_parameters(
-        {"model": "tiny", "entity": "fictional", "format": "none", "n_entities": 2, "seed": 0, **changes}
-    )
+    parameters = {"model": "tiny", "entity": "fictional", "format": "none", "n_entities": 2, "seed": 0}
+    return from_parameters({**parameters, **changes})
 
 
 @functools.cache

@@ -169,14 +169,14 @@ def execute(name: str, output: Path, parameters: dict, **process) -> None:
     from papermill.log import logger
     from traitlets.config import Config
 
-    class Engine(NBClientEngine):
+    class KernelEngine(NBClientEngine):
         """Papermill's own engine, but that it says how the kernel's process is started."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, config, process, **_):
             PapermillNotebookClient(nb_man, kernel_name=kernel_name, config=config, log=logger).execute(**process)
 
-    papermill_engines.register(SCRATCH, Engine)
+    papermill_engines.register(SCRATCH, KernelEngine)
     logger.setLevel("CRITICAL")  # who runs a notebook tells what failed
     source = str(NOTEBOOKS / f"{name}.ipynb")
     declared = papermill.inspect_notebook(source)
@@ -211,8 +211,6 @@ def exclusive(folder: Path):
     """A lock on a study's folder, which is made; UserError when it cannot be written or another run holds it."""
     with store.writing(folder):
         (folder / "experiments").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder / "experiments") as probe:
-            probe.write(b"whether there is room")
         try:
             return FileLock(folder / ".lock", timeout=0).acquire()
         except Timeout:
