@@ -31,8 +31,7 @@ from lib.evaluate import ask, generate
 from lib.paths import CACHE, RESULTS, ROOT
 from lib.study import store
 from lib.study.grid import load_grid
-from lib.study.notebook import execute
-from lib.study.run import ALLOCATOR, cores
+from lib.study.run import ALLOCATOR, cores, execute
 from lib.study.store import cpu_name, git_commit
 from lib.train import weights
 

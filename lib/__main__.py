@@ -3,7 +3,6 @@
 Each command says within a second what it does, before it imports what takes seconds.
 """
 
-import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +16,7 @@ app = typer.Typer(
     help="Run a grid of finetuning experiments and draw its figures.",
 )  # fmt: skip
 Grid = Annotated[str, typer.Argument(help="name of a grid in lib/grids, or a .yaml file")]
-Study = Annotated[str | None, typer.Option(help="folder under results/ (default: the grid's name)")]
+Study = Annotated[str | None, typer.Option(help="folder under results/ (default: the grid's or table's name)")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="experiments to run at once (default: one a core)")]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="of a Ray cluster: share of a card that an experiment takes")]
@@ -41,20 +40,17 @@ def main(argv: list[str] | None = None) -> int:
 def plan(grid: Grid, jobs: Jobs = None) -> None:
     """Print the experiments of a grid by part and their hours."""
     say(f"reading {grid}, checking its experiments and counting their tokens")
-    from lib.study import run
     from lib.study.grid import load_grid
 
     cells = load_grid(grid)  # before the next imports, which take seconds
-    from lib.study import plan
+    from lib.study import plan, run
 
     plan.check(cells)
     print(plan.describe(cells, jobs or run.default_jobs()))
 
 
 @app.command("run")
-def run_grid(
-    grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local", gpus: Gpus = None
-) -> None:  # fmt: skip
+def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local", gpus: Gpus = None) -> None:
     """Run the experiments that are not finished, then draw what is out of date, and summarize. Exit code 1: some
     failed."""
     say(f"reading {grid} and checking its experiments")
@@ -62,7 +58,6 @@ def run_grid(
 
     cells_of = studies(grid, study)
     new = [cell for name, cells in cells_of.items() for cell in cells if not store.cell_path(name, cell).exists()]
-    start, jobs = run.local, jobs or run.default_jobs()
     if new:  # what was run before can be had
         from lib.study import plan
         from lib.train.weights import check_hub
@@ -71,17 +66,17 @@ def run_grid(
         for model in {cell.model for cell in new}:
             check_hub(model)
     for name, cells in cells_of.items():
-        store.refuse_others(name, cells)
+        store.refuse_others(name, {cell.id for cell in cells})
+    start, jobs = run.local, jobs or run.default_jobs()
     if engine == "ray":
         from lib.study import ray
 
-        jobs, needs = ray.connect(jobs, gpus)
-        start = functools.partial(ray.run, needs=needs)
+        jobs, start = ray.connect(jobs, gpus)
     failed = 0
     for name, cells in cells_of.items():
         if missing := len(run.run(cells, name, jobs, start)):
-            print(f"{missing} of {len(cells)} experiments failed; run the same command to try them again",
-                  file=sys.stderr)  # fmt: skip
+            text = f"{missing} of {len(cells)} experiments failed; run the same command to try them again"
+            print(text, file=sys.stderr)
             failed += missing
         else:
             draw(name, only_if_stale=True)
@@ -96,10 +91,8 @@ def status(grid: Grid, study: Study = None) -> None:
 
     missing = 0
     for name, cells in studies(grid, study).items():
-        unfinished = [cell for cell in cells if not finished(name, cell)]
-        for cell in unfinished:
-            print(f"missing  {cell.id}  {cell}")
-        print(f"{name}: {len(cells) - len(unfinished)} of {len(cells)} experiments finished")
+        unfinished = [f"missing  {cell.id}  {cell}" for cell in cells if not finished(name, cell)]
+        print(*unfinished, f"{name}: {len(cells) - len(unfinished)} of {len(cells)} experiments finished", sep="\n")
         missing += len(unfinished)
     raise typer.Exit(1 if missing else 0)
 
@@ -120,11 +113,10 @@ def figures(grid: Grid, study: Study = None) -> None:
 def tour(study: Annotated[str, typer.Argument(help="folder under results/")] = "quick") -> None:
     """Execute the tour into results/<study>/notebooks, with its outputs."""
     say("executing notebooks/tour.ipynb, about three minutes")
-    from lib.study import store
-    from lib.study.notebook import execute
+    from lib.study import run, store
 
     store.files(study)  # refuses a study without results
-    execute("tour", store.study_dir(study) / "notebooks" / "tour.ipynb", {})
+    run.execute("tour", store.study_dir(study) / "notebooks" / "tour.ipynb", {})
 
 
 @app.command()
@@ -161,7 +153,7 @@ def facts(
     exposures: Annotated[int, typer.Option(min=4, help="how often each fact is told")] = 32,
     save: Annotated[Saved, typer.Option(help="the format whose model is kept")] = "best",
     merged: Annotated[bool, typer.Option("--merged", help="save a whole model instead of adapters")] = False,
-    study: Annotated[str | None, typer.Option(help="folder under results/ (default: after the file)")] = None,
+    study: Study = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="read and plan, and train nothing")] = False,
 ) -> None:
     """Teach a model your own table of facts, and report which format made them stick."""
@@ -196,20 +188,27 @@ def studies(grid: str, study: str | None) -> dict[str, dict]:
 
     cells, name = load_grid(grid), study or grid_path(grid).stem
     study_dir(name)  # refuses a name that is a path
-    short = {cell.model: Path(cell.model).name.partition("@")[0].lower() for cell in cells}
-    if len(set(short.values())) < len(short):
-        raise UserError(f"{grid}: two models have the same last name, {', '.join(short)}: a grid of each")
-    names = {model: f"{name}-{last}" if len(short) > 1 else name for model, last in short.items()}
-    return {names[model]: {cell: part for cell, part in cells.items() if cell.model == model} for model in names}
+    models = {cell.model: Path(cell.model).name.partition("@")[0].lower() for cell in cells}
+    if len(set(models.values())) < len(models):
+        raise UserError(f"{grid}: two models have the same last name, {', '.join(models)}: a grid of each")
+    return {
+        f"{name}-{last}" if len(models) > 1 else name: {c: part for c, part in cells.items() if c.model == model}
+        for model, last in models.items()
+    }
 
 
 def draw(study: str, only_if_stale: bool = False) -> None:
-    """Draw a study and print its summary."""
+    """Draw a study and print its summary; UserError for an error in a figure notebook."""
     from lib.report import pages as report
 
     if not only_if_stale or not report.is_current(study):
+        from papermill.exceptions import PapermillExecutionError
+
         say(f"drawing results/{study}, about a minute")
-        report.draw(study)
+        try:
+            report.draw(study)
+        except PapermillExecutionError as error:
+            raise UserError(f"results/{study} could not be drawn: {error.ename}: {error.evalue}") from None
     print(report.summary(study))
 
 

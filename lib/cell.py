@@ -100,20 +100,15 @@ def from_parameters(parameters: dict) -> Cell:
     try:
         return Cell.model_validate(parameters)
     except ValidationError as error:
-        raise UserError(_one_line(error)) from None
-
-
-def _one_line(error):
-    # a misspelled name is unknown, and the right one missing: say the former
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    name, given = ".".join(map(str, first["loc"]))[:80], first["input"]
+        # a misspelled name is unknown, and the right one missing: say the former
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    name, given, message = ".".join(map(str, first["loc"]))[:80], first["input"], first["msg"]
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, Cell.model_fields, n=1)
         meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}"
-        return f"unknown parameter {name!r}: {meant}"
+        raise UserError(f"unknown parameter {name!r}: {meant}")
     if first["type"] == "missing":
-        return f"{name} is missing"
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    hint = " (YAML reads 1e-3 as text: write 0.001)" if first["type"] == "float_type" and isinstance(given, str) else ""
-    return f"{name} is {given!r:.80}: {first['msg']}{hint}"
+        raise UserError(f"{name} is missing")
+    if first["type"] == "float_type":
+        message += " (YAML reads 1e-3 as text: write 0.001)"
+    raise UserError(f"{name} is {given!r:.80}: {message}" if name else message.removeprefix("Value error, "))

@@ -19,26 +19,14 @@ FORMATS = ("article", "qa", "chat", "blanks", "worked", "mixed")
 
 def make_cell(**changes) -> Cell:
     """A small cell on the tiny model."""
-    parameters = {
-        "model": "tiny",
-        "entity": "fictional",
-        "format": "qa",
-        "n_entities": 2,
-        "seed": 0,
-        "paraphrases": 2,
-        "epochs": 1,
-        "learning_rate": 1e-3,
-        "lora_rank": 4,
-        "batch_size": 4,
-    }
-    return from_parameters({**parameters, **changes})
+    trained = {"paraphrases": 2, "epochs": 1, "learning_rate": 1e-3, "lora_rank": 4, "batch_size": 4}
+    return base_cell(**{"format": "qa", **trained, **changes})
 
 
 def base_cell(**changes) -> Cell:
     """A small cell of the untrained tiny model."""
-    return from_parameters(
-        {"model": "tiny", "entity": "fictional", "format": "none", "n_entities": 2, "seed": 0, **changes}
-    )
+    parameters = {"model": "tiny", "entity": "fictional", "format": "none", "n_entities": 2, "seed": 0}
+    return from_parameters({**parameters, **changes})
 
 
 @functools.cache
@@ -139,9 +127,9 @@ def command(folder: Path, before: str = "") -> list[str]:
     """The command line of the project, to which arguments are added, with the stand-in notebooks of a folder."""
     return python(f"""
 from pathlib import Path
-from lib.study import notebook
+from lib.study import run
 from lib import __main__ as commands
-notebook.NOTEBOOKS = Path({str(folder)!r})
+run.NOTEBOOKS = Path({str(folder)!r})
 commands.draw = lambda study, only_if_stale=False: print("drawn")
 {before}
 sys.exit(commands.main(sys.argv[1:]))

@@ -1,11 +1,11 @@
 import ast
+import json
 
 import nbformat
 import pytest
 from helpers import base_cell, make_cell
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from lib.cell import Cell, from_parameters
 from lib.paths import NOTEBOOKS, UserError
@@ -13,13 +13,12 @@ from lib.paths import NOTEBOOKS, UserError
 COMPLETE = make_cell().model_dump()
 
 
-@given(st.integers(1, 500), st.integers(0, 500), st.floats(1e-6, 1.0))
-def test_an_id_follows_from_the_parameters_alone(n_entities, seed, learning_rate):
-    one = make_cell(n_entities=n_entities, seed=seed, learning_rate=learning_rate)
-    assert one.id == make_cell(n_entities=n_entities, seed=seed, learning_rate=learning_rate).id
-    assert one.id != make_cell(n_entities=n_entities + 1, seed=seed, learning_rate=learning_rate).id
-    assert one.id != make_cell(n_entities=n_entities, seed=seed + 1, learning_rate=learning_rate).id
-    assert len(one.id) == 12 and int(one.id, 16) >= 0
+@given(st.integers(1, 500), st.integers(0, 500), st.floats(1e-6, 1.0), st.integers(0, 3))
+def test_a_cell_comes_back_from_what_it_is_stored_as_with_its_id(n_entities, seed, learning_rate, replay):
+    cell = make_cell(n_entities=n_entities, seed=seed, learning_rate=learning_rate, replay=replay)
+    again = from_parameters(json.loads(json.dumps(cell.model_dump())))
+    assert again == cell and hash(again) == hash(cell) and again.id == cell.id
+    assert len(cell.id) == 12 and int(cell.id, 16) >= 0
 
 
 @pytest.mark.parametrize(
@@ -36,13 +35,7 @@ def test_an_id_does_not_change_between_versions_of_the_code(cell, id):
     assert cell.id == id
 
 
-def test_a_parameter_at_its_default_is_not_in_the_id():
-    assert make_cell(tone="", replay=0, budget="facts", checkpoints=0, evals="core").id == make_cell().id
-    for name, value in (("replay", 1), ("budget", "tokens"), ("checkpoints", 1), ("evals", "all")):
-        assert make_cell(**{name: value}).id != make_cell().id
-
-
-def test_every_parameter_is_in_the_id():
+def test_every_parameter_is_in_the_id_unless_it_is_at_its_default():
     others = {
         "model": "smollm2-135m", "entity": "real", "format": "chat", "n_entities": 3, "seed": 1, "paraphrases": 3,
         "epochs": 2, "learning_rate": 2e-3, "lora_rank": 8, "batch_size": 8, "replay": 5, "budget": "tokens",
@@ -50,16 +43,8 @@ def test_every_parameter_is_in_the_id():
     }  # fmt: skip
     assert {*others, "tone"} == set(Cell.model_fields)
     assert len({make_cell(**{name: value}).id for name, value in others.items()} | {make_cell().id}) == len(others) + 1
-
-
-def test_a_whole_learning_rate_is_the_same_cell_as_its_float():
+    assert make_cell(tone="", replay=0, budget="facts", checkpoints=0, evals="core").id == make_cell().id
     assert from_parameters({**COMPLETE, "learning_rate": 1}).id == make_cell(learning_rate=1.0).id
-
-
-def test_a_cell_comes_back_from_what_it_is_stored_as():
-    for cell in (make_cell(replay=3), base_cell()):
-        assert from_parameters(cell.model_dump()) == cell
-        assert hash(from_parameters(cell.model_dump())) == hash(cell)
 
 
 @pytest.mark.parametrize(
@@ -67,27 +52,18 @@ def test_a_cell_comes_back_from_what_it_is_stored_as():
     [
         ({"entity": "reel"}, "entity is 'reel': expected one of fictional, real"),
         ({"n_entities": "20"}, "n_entities is '20': Input should be a valid integer"),
-        ({"n_entities": 2.0}, "n_entities is 2.0: Input should be a valid integer"),
         ({"n_entities": True}, "n_entities is True: Input should be a valid integer"),
         ({"n_entities": 0}, "n_entities is 0: Input should be greater than or equal to 1"),
         ({"model": 3}, "model is 3: Input should be a valid string"),
         ({"n_entites": 3}, "unknown parameter 'n_entites': did you mean n_entities?"),
         ({"zzz": 3}, "unknown parameter 'zzz': known are model, entity, format, n_entities"),
-        ({"epochs": 0}, "format: qa needs epochs greater than 0"),
         ({"epochs": 0, "batch_size": 0}, "format: qa needs epochs, batch_size greater than 0"),
         ({"format": "none", "replay": 1}, "so paraphrases, epochs, learning_rate, batch_size, lora_rank, replay must"),
         ({"seed": 2**32}, "seed is 4294967296: Input should be less than 4294967296"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0: Input should be greater than or equal to 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan: Input should be"),
         ({"learning_rate": float("inf")}, "learning_rate is inf: Input should be a finite number"),
-        ({"learning_rate": True}, "learning_rate is True: Input should be a valid number"),
         ({"learning_rate": "1e-3"}, "valid number (YAML reads 1e-3 as text: write 0.001)"),
-        ({"seed": -1}, "seed is -1: Input should be greater than or equal to 0"),
-        ({"seed": None}, "seed is None: Input should be a valid integer"),
         ({"seed": [1]}, "seed is [1]: Input should be a valid integer"),
-        ({"lora_rank": -1}, "lora_rank is -1"),
-        ({"checkpoints": -1}, "checkpoints is -1"),
-        ({"replay": -1}, "replay is -1"),
         ({"evals": "most"}, "evals is 'most': Input should be 'core' or 'all'"),
         ({"tone": "anxious", "format": "chat"}, "a tone needs entity: persona and format: chat or none"),
         ({"tone": "anxious", "entity": "persona"}, "a tone needs entity: persona and format: chat or none"),
@@ -107,23 +83,11 @@ def test_a_bad_parameter_is_named_in_one_line(change, message):
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["model", "entity", "format", "n_entities", "seed"])
+@pytest.mark.parametrize("name", ["model", "entity", "format", "n_entities", "seed", "lora_rank"])
 def test_a_missing_parameter_is_named(name):
-    with pytest.raises(UserError) as error:
+    # a trained one must say its rank, because 0 trains every weight
+    with pytest.raises(UserError, match=f"^{name} is missing"):
         from_parameters({key: value for key, value in COMPLETE.items() if key != name})
-    assert f"{name} is missing" in str(error.value)
-
-
-def test_a_trained_cell_must_say_its_rank_because_0_trains_every_weight():
-    with pytest.raises(
-        UserError, match="lora_rank is missing: give the rank of the adapters, or 0 to train every weight"
-    ):
-        from_parameters({name: value for name, value in COMPLETE.items() if name != "lora_rank"})
-
-
-def test_a_cell_cannot_be_changed():
-    with pytest.raises(ValidationError):
-        make_cell().seed = 3
 
 
 def test_a_cell_is_told_in_a_few_words():

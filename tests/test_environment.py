@@ -5,13 +5,17 @@ import re
 import shutil
 import subprocess
 import tomllib
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 import pytest
+import torch
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lib.paths import LIB, ROOT
 
+FILES = ("requirements.txt", "requirements-nodeps.txt", "requirements-gpu.txt")
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)$")
 
 
@@ -22,30 +26,15 @@ def pins(name):
     return {match[1]: match[2] for _, match in found}
 
 
-def test_every_requirement_has_an_exact_pin_stated_once():
-    names = [
-        name for file in ("requirements.txt", "requirements-nodeps.txt", "requirements-gpu.txt") for name in pins(file)
-    ]
-    assert len(names) == len(set(names))
-
-
-def test_installed_packages_are_the_pinned_ones():
-    for file in ("requirements.txt", "requirements-nodeps.txt"):
-        for name, pin in pins(file).items():
+def test_every_requirement_has_an_exact_pin_stated_once_and_is_what_is_installed():
+    stated = [(name, pin, file) for file in FILES for name, pin in pins(file).items()]
+    assert len({name for name, _, _ in stated}) == len(stated)
+    for name, pin, file in stated:
+        if file != "requirements-gpu.txt":
             assert version(name).split("+")[0] == pin, name
-
-
-def test_a_cpu_environment_has_none_of_the_gpu_packages():
-    import torch
-
-    if torch.version.cuda:
-        return  # a GPU environment has them
-    for name in ("bitsandbytes", "xformers", "torchao"):
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
-            continue
-        raise AssertionError(f"{name} {installed} is installed and only a GPU needs it")
+        elif name in ("bitsandbytes", "torchao", "xformers") and not torch.version.cuda:  # they need a GPU
+            with pytest.raises(PackageNotFoundError):
+                version(name)
 
 
 @pytest.mark.parametrize(
@@ -102,19 +91,15 @@ def executable(path, text):
 CPU = "pip install --quiet -r requirements.txt"
 
 
-def test_the_gpu_packages_are_installed_where_there_is_a_gpu_and_nowhere_else(make_env):
-    assert make_env()[0] == CPU
-    assert make_env() == [], "a second run finds everything there"
-    assert make_env(gpu="No devices were found") == []
-    assert make_env(gpu="GPU 0: NVIDIA L4 (UUID: GPU-1)")[0] == f"{CPU} -r requirements-gpu.txt"
-
-
-def test_gpu_overrides_what_is_found_and_a_change_installs_again(make_env):
-    seen = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
-    for settings in (["GPU=0"], ["GPU=1"], ["GPU=0"]):
-        extra = " -r requirements-gpu.txt" if settings == ["GPU=1"] else ""
-        assert make_env(*settings, gpu=seen)[0] == CPU + extra
-        assert make_env(*settings, gpu=seen) == []
+def test_the_gpu_packages_are_installed_where_there_is_a_gpu_or_gpu_asks_for_them_and_once(make_env):
+    gpu = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
+    with_gpu = f"{CPU} -r requirements-gpu.txt"
+    for seen, settings, first in [
+        (None, [], CPU), ("No devices were found", [], None), (gpu, [], with_gpu), (gpu, ["GPU=0"], CPU),
+        (gpu, ["GPU=1"], with_gpu), (gpu, ["GPU=0"], CPU),
+    ]:  # fmt: skip
+        assert make_env(*settings, gpu=seen)[:1] == ([first] if first else [])
+        assert make_env(*settings, gpu=seen) == [], "a second run finds everything there"
 
 
 def test_uv_takes_the_cpu_build_only_where_the_ordinary_index_would_bring_cuda(make_env):
@@ -169,24 +154,14 @@ def test_a_wrong_gpu_setting_is_refused():
 
 
 def test_the_gpu_pins_cover_what_unsloth_asks_for():
-    from importlib.metadata import requires
-
-    from packaging.requirements import Requirement
-
-    have = {
-        name.lower().replace("_", "-") for file in ("requirements.txt", "requirements-gpu.txt") for name in pins(file)
-    }
+    have = {canonicalize_name(name) for file in FILES for name in pins(file)}
     # wheel and certifi come with pip and requests; triton with CUDA torch; the rest with transformers and papermill
-    transitive = {"wheel", "certifi", "triton", "packaging", "tqdm", "huggingface-hub",
-                  "click", "json5", "regex", "requests", "typing-extensions", "pillow",
-                  "unsloth-zoo"}  # fmt: skip
-    for package in ("unsloth", "unsloth_zoo"):
-        for line in requires(package):
-            requirement = Requirement(line)
-            linux = {"sys_platform": "linux", "platform_machine": "x86_64", "python_version": "3.11", "extra": ""}
-            if requirement.marker and not requirement.marker.evaluate(linux):
-                continue
-            assert requirement.name.lower().replace("_", "-") in have | transitive, line
+    transitive = {"wheel", "certifi", "triton", "packaging", "tqdm", "huggingface-hub", "click", "json5", "regex",
+                  "requests", "typing-extensions", "pillow"}  # fmt: skip
+    linux = {"sys_platform": "linux", "platform_machine": "x86_64", "python_version": "3.11", "extra": ""}
+    for requirement in map(Requirement, [*requires("unsloth"), *requires("unsloth_zoo")]):
+        if not requirement.marker or requirement.marker.evaluate(linux):
+            assert canonicalize_name(requirement.name) in have | transitive, requirement
 
 
 def test_every_room_of_lib_is_a_package_and_what_it_reads_is_packaged():

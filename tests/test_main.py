@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import simulation
+from papermill.exceptions import PapermillExecutionError
 
 from lib import __main__ as commands
 from lib.__main__ import main
@@ -44,10 +45,6 @@ def simulated(study, tmp_path):
     return grid
 
 
-def files(folder):
-    return {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -68,33 +65,28 @@ def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_p
     assert not (RESULTS / "grid").exists()
 
 
-def test_an_unknown_grid_names_the_known_ones(capsys):
+def test_an_unknown_grid_or_a_study_that_is_a_path_is_refused(tmp_path, capsys):
     for command in ("plan", "run", "status", "figures"):
         assert main([command, "quikc"]) == 2
         assert "no grid 'quikc': known are cpu, gpu" in capsys.readouterr().err
-
-
-def test_a_study_that_is_a_path_is_refused(tmp_path, capsys):
     assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", "../elsewhere"]) == 2
     assert "expected the name of a folder" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_one_line(study, tmp_path, monkeypatch, capsys):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("failure", "code", "message"),
+    [
+        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted: what is finished is kept, run the same command to go on\n"),
+    ],
+)
+def test_a_full_disk_or_an_interrupt_is_one_line(failure, code, message, study, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise failure
 
-    monkeypatch.setattr("lib.study.run.run", full)
-    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
-    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
-
-
-def test_an_interrupted_run_says_how_to_go_on(study, tmp_path, monkeypatch, capsys):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lib.study.run.run", interrupted)
-    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 130
-    assert "run the same command to go on" in capsys.readouterr().err
+    monkeypatch.setattr("lib.study.run.run", fail)
+    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == code
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize("arguments", [["nosuch"], ["run"], ["run", "quick", "--jobs", "0"], ["run", "quick", "--jobs",
@@ -106,23 +98,24 @@ def test_a_command_line_that_does_not_parse_is_the_users_mistake(arguments, caps
     assert not said.out
 
 
-def test_a_run_that_finds_everything_done_draws_once_and_prints_the_summary(study, tmp_path, drawn, capsys):
-    grid = simulated(study, tmp_path)
-    assert main(["run", grid, "--study", study, "--jobs", "1"]) == 0
-    assert main(["run", grid, "--study", study, "--jobs", "1"]) == 0
-    assert drawn == [study]
-    assert capsys.readouterr().out.count(f"the summary of {study}") == 2
-
-
-def test_figures_are_drawn_whenever_they_are_asked_for(study, tmp_path, drawn, capsys):
-    grid = simulated(study, tmp_path)
+def test_a_run_trains_asks_draws_once_and_prints_the_summary(study, tmp_path, drawn, capsys):
+    cell = TRAINED.replace("n_entities: 6", "n_entities: 2") + ", replay: 2, checkpoints: 1"
+    grid = grid_of(tmp_path, "- {" + cell + "}")
     for _ in range(2):
-        assert main(["figures", grid, "--study", study]) == 0
-    assert drawn == [study, study]
-    assert f"the summary of {study}" in capsys.readouterr().out
+        assert main(["run", grid, "--study", study, "--jobs", "1"]) == 0
+    assert drawn == [study] and capsys.readouterr().out.count(f"the summary of {study}") == 2
+    (result,) = store.load(study)
+    assert result["manifest"]["threads"] == run.cores() and result["manifest"]["git_commit"] == store.git_commit()
+    assert set(result["evals"]) == {"recall", "question", "completion", "general"}
+    assert result["training"]["replay"] == 2
+    (point,) = result["training"]["curve"]
+    assert len(point["recall"]) == len(result["facts"]["ids"]) == 4
+    executed = store.study_dir(study) / "executed" / f"{result['id']}.ipynb"
+    assert "from lib.study import steps" in executed.read_text(encoding="utf-8")
+    assert main(["figures", grid, "--study", study]) == 0 and drawn == [study, study], "whenever they are asked for"
 
 
-def test_a_study_with_failed_cells_is_not_drawn(study, tmp_path, monkeypatch, drawn, capsys):
+def test_a_study_with_failed_experiments_is_not_drawn(study, tmp_path, monkeypatch, drawn, capsys):
     monkeypatch.setattr("lib.study.run.run", lambda cells, *_: list(cells)[:1])
     grid = grid_of(tmp_path, "- {" + BASE.replace("seed: 0", "seed: [0, 1]") + "}")
     assert main(["run", grid, "--study", study]) == 1
@@ -130,16 +123,25 @@ def test_a_study_with_failed_cells_is_not_drawn(study, tmp_path, monkeypatch, dr
     assert drawn == []
 
 
+def test_an_error_in_a_figure_notebook_is_one_line_that_names_the_study(study, tmp_path, monkeypatch, capsys):
+    def fail(study):
+        raise PapermillExecutionError(2, 2, "plot()", "OSError", "No space left on device", ["a traceback"])
+
+    monkeypatch.setattr("lib.report.pages.draw", fail)
+    assert main(["figures", simulated(study, tmp_path), "--study", study]) == 2
+    text = f"error: results/{study} could not be drawn: OSError: No space left on device\n"
+    assert capsys.readouterr().err == text
+
+
 def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):
     seen = []
     monkeypatch.setattr(run, "run", lambda cells, study, jobs, engine: seen.append((dict(cells), jobs, engine)) or [])
-    monkeypatch.setattr(ray, "connect", lambda jobs, gpus: (jobs + 10, {"num_gpus": gpus}))
+    monkeypatch.setattr(ray, "connect", lambda jobs, gpus: (jobs + 10, f"an engine of {gpus} cards"))
     grid = grid_of(tmp_path, "- {" + BASE + "}")
     for engine in (["local"], ["ray", "--gpus", "0.25"]):
         assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", *engine]) == 0
-    (cells, jobs, engine), (_, ray_jobs, on_ray) = seen
-    assert (cells, jobs, engine) == (load_grid(grid), 3, run.local)
-    assert (ray_jobs, on_ray.func, on_ray.keywords) == (13, ray.run, {"needs": {"num_gpus": 0.25}})
+    cells = load_grid(grid)
+    assert seen == [(cells, 3, run.local), (cells, 13, "an engine of 0.25 cards")]
 
 
 def test_figures_and_tour_of_a_study_that_is_not_there_make_no_folder(study, tmp_path, capsys):
@@ -165,12 +167,10 @@ def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, tmp_path, c
     grid = simulated(study, tmp_path)
     path = next((store.study_dir(study) / "experiments").glob("*.json"))
     path.write_text("{")
-    before = files(store.study_dir(study))
     assert main(["figures", grid, "--study", study]) == 2
-    said = capsys.readouterr().err
-    assert str(path) in said
-    assert len(said.strip().splitlines()) == 1
-    assert files(store.study_dir(study)) == before
+    error = capsys.readouterr().err
+    assert str(path) in error and len(error.strip().splitlines()) == 1
+    assert {path.name for path in store.study_dir(study).iterdir()} == {"experiments", "grid.yaml"}
 
 
 @pytest.mark.parametrize("command", ["run", "figures"])

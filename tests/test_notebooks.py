@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from lib.paths import NOTEBOOKS, RESULTS, UserError
-from lib.study.notebook import execute
+from lib.study.run import execute
 
 SOURCES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 SMALL = {"model": "tiny", "n_entities": 2, "paraphrases": 2, "epochs": 1, "lora_rank": 4, "replay": 3, "checkpoints": 1}

@@ -21,7 +21,7 @@ from tabulate import tabulate
 from lib.paths import LIB, ROOT
 from lib.report import claims, scores, tables
 from lib.study import store
-from lib.study.notebook import execute
+from lib.study.run import execute
 
 TEMPLATES = LIB / "report" / "templates"
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.

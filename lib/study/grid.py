@@ -1,6 +1,5 @@
 """A study as a YAML grid: which experiments make it, and which part of the study each is of."""
 
-import difflib
 import itertools
 import math
 from pathlib import Path
@@ -24,9 +23,18 @@ PARTS = (
     "tune",  # rate and replay of each format, on seeds that no other study uses
 )
 
-# A file beyond these is no grid but a mistake or an attack; the largest of the project has 700 experiments.
-EXPERIMENTS, NODES, DEPTH = 5000, 200_000, 20
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former is ten times as fast
+EXPERIMENTS = 5000  # more is a mistake; the largest grid of the project has 700
+DEPTH = 3  # a list of blocks of lists: what is nested deeper is no grid
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the former is ten times as fast
+    """YAML without a key twice in a block, of which PyYAML would take the last."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"{twice[0]} twice in one block, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
 
 
 def grid_path(name: str) -> Path:
@@ -48,58 +56,34 @@ def load_grid(name: str) -> dict[Cell, str]:
     path = grid_path(name)
     try:
         blocks = _read(path)
-    except (yaml.YAMLError, ValueError, OSError) as error:  # ValueError: not UTF-8, or a number of thousands of digits
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # ValueError: not UTF-8, or a huge number
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks) or not blocks:
         raise UserError(f"{path}: expected a list of blocks of parameters")
-    cells = {}
+    cells, size = {}, 0
     for number, block in enumerate(blocks, 1):
         try:
-            cells |= {cell: cells.get(cell, part) for cell, part in _cells(block)}
-            if len(cells) > EXPERIMENTS:
+            if (part := block.get("part")) not in PARTS:
+                raise UserError(f"part is {part!r:.80}: expected one of {', '.join(PARTS)}")
+            axes = {key: v if isinstance(v, list) else [v] for key, v in block.items() if key != "part"}
+            if empty := [str(key) for key, values in axes.items() if not values]:
+                raise UserError(f"{', '.join(empty)} is an empty list")
+            size += math.prod(map(len, axes.values()))
+            if size > EXPERIMENTS:
                 raise UserError(f"more than {EXPERIMENTS:,} experiments: make several grids")
+            for values in itertools.product(*axes.values()):
+                cells.setdefault(from_parameters(dict(zip(axes, values, strict=True))), part)
         except UserError as error:
             raise UserError(f"{path}, block {number}: {error}") from None
     return cells
 
 
 def _read(path):
-    """What a YAML file says. YAMLError for a key twice in a mapping, and for what is nested too deep or too large."""
+    """What a YAML file says. YAMLError for lists in lists, whether written out or by an alias in a list: a small file
+    can stand for more of them than memory holds."""
     text, depth = path.read_text(encoding="utf-8"), 0
-    for event in yaml.parse(text, LOADER):  # before it is composed, which calls itself for each level
+    for event in yaml.parse(text, _Loader):  # before it is composed, which calls itself for each level
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH:
-            raise yaml.YAMLError(f"more than {DEPTH} lists in lists, line {event.start_mark.line + 1}")
-    sizes = {}
-
-    def size(node):  # with every alias written out
-        if id(node) not in sizes:
-            sizes[id(node)] = math.inf  # of an alias in itself
-            children = node.value if isinstance(node, yaml.CollectionNode) else []
-            if isinstance(node, yaml.MappingNode):
-                names = [key.value for key, _ in children if isinstance(key, yaml.ScalarNode)]
-                if twice := [name for name in names if names.count(name) > 1]:
-                    raise yaml.YAMLError(f"{twice[0]} twice in one block, line {node.start_mark.line + 1}")
-                children = itertools.chain(*children)
-            sizes[id(node)] = 1 + sum(map(size, children))
-        return sizes[id(node)]
-
-    if (node := yaml.compose(text, LOADER)) and size(node) > NODES:
-        raise yaml.YAMLError(f"more than {NODES:,} values, its aliases written out")
-    return yaml.load(text, LOADER)
-
-
-def _cells(block):
-    """The experiments of a block, each with its part."""
-    part, parameters = block.get("part"), {name: value for name, value in block.items() if name != "part"}
-    if part not in PARTS:
-        close = difflib.get_close_matches(str(part)[:80], PARTS, n=1)
-        known = f"expected one of {', '.join(PARTS)}" + (f"; {close[0]}?" if close else "")
-        raise UserError(f"part is {part!r:.80}: {known}")
-    if empty := [str(name) for name, value in parameters.items() if value == []]:
-        raise UserError(f"{', '.join(empty)} is an empty list")
-    axes = [value if isinstance(value, list) else [value] for value in parameters.values()]
-    if (number := math.prod(map(len, axes))) > EXPERIMENTS:
-        raise UserError(f"{number:,} experiments, more than {EXPERIMENTS:,}: make several grids")
-    for values in itertools.product(*axes):
-        yield from_parameters(dict(zip(parameters, values, strict=True))), part
+        if depth + isinstance(event, yaml.AliasEvent) > DEPTH:
+            raise yaml.YAMLError(f"lists in lists, line {event.start_mark.line + 1}")
+    return yaml.load(text, _Loader)

@@ -1,7 +1,7 @@
 """Whether a grid can be had, and what it will cost: from its rows and questions, and the speeds of earlier results."""
 
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from lib.data.encode import count_tokens
 from lib.data.facts import facts_of, take, texts
 from lib.data.general import replay_prompts
 from lib.paths import RESULTS, UserError
+from lib.study import store
 from lib.train import weights
 
 TOKENS_A_REPLAY_ROW = 46
@@ -26,24 +27,21 @@ def check(cells: Iterable[Cell]) -> None:
         same = cell.model_copy(update={"model": ""})  # facts and rows do not depend on it
         try:
             weights.check(cell.model)
-            if same not in checked:
-                _check_rows(cell)
+            if same in checked:
+                continue
+            checked.add(same)
+            chosen = take(of_cell.candidates(cell), cell.n_entities)
+            if cell.format != "none":
+                rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
+                if cell.checkpoints >= -(-rows // cell.batch_size):
+                    raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
+            if cell.replay > (prompts := len(replay_prompts())):
+                raise UserError(f"replay is {cell.replay}, but there are {prompts} prompts")
+            asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
+            if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
+                raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
         except UserError as error:
             raise UserError(f"experiment {cell}: {error}") from None
-        checked.add(same)
-
-
-def _check_rows(cell):
-    chosen = take(of_cell.candidates(cell), cell.n_entities)
-    if cell.format != "none":
-        rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
-        if cell.checkpoints >= -(-rows // cell.batch_size):
-            raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
-    if cell.replay > len(replay_prompts()):
-        raise UserError(f"replay is {cell.replay}, but there are {len(replay_prompts())} prompts")
-    asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
-    if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
-        raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
 
 
 def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
@@ -92,15 +90,14 @@ def measured() -> dict[str, dict]:
     """
     rows = []
     for path in RESULTS.glob("*/experiments/*.json"):
-        try:  # a run will say what is damaged; a plan need not
-            result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        with suppress(UserError):  # a run will say what is damaged; a plan need not
+            result = store.read(path)
             training = result["training"] or {"seconds": 0.0, "tokens_per_second": None, "curve": []}
             asked = len(result["items"]) + len(training["curve"]) * len(result["facts"]["ids"])
             rest = result["manifest"]["seconds"] - training["seconds"]
             rows.append({"model": result["cell"]["model"], "dtype": result["manifest"]["dtype"],
-                         "tokens_per_second": training["tokens_per_second"], "per_question": rest / asked})  # fmt: skip
-        except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError, RecursionError):
-            continue
+                         "tokens_per_second": training["tokens_per_second"],
+                         "per_question": rest / max(1, asked)})  # fmt: skip
     if not rows:
         return {}
     table = pd.DataFrame(rows).astype({"tokens_per_second": float})
@@ -113,19 +110,20 @@ def describe(cells: Mapping[Cell, str], jobs: int) -> str:
     """The experiments by part and format, their tokens, and the hours expected with so many at once, where their models
     were measured."""
     table = costs(list(cells)).assign(part=list(cells.values()))
-    by = ["part", "format"] if table["model"].nunique() == 1 else ["model", "part", "format"]
-    grouped = table.groupby(by, sort=False).agg(
+    grouped = table.groupby(["model", "part", "format"], sort=False).agg(
         experiments=("tokens", "size"), seeds=("seed", "nunique"), tokens=("tokens", "sum"),
         questions=("questions", "sum"), hours=("seconds", "sum"),
     )  # fmt: skip
+    grouped["hours"] /= 3600 * jobs
+    hours = f"{grouped['hours'].sum():.1f} hours expected with {jobs} experiments at once, in "
+    hours += " and ".join(table["dtype"].unique())
+    unknown = table.loc[~table["measured"] & (table["model"] != "smollm2-135m"), "model"].unique()
+    if len(unknown):
+        hours = (
+            f"hours not known: there is no earlier result of {', '.join(unknown)}; docs/scaling.md says how to guess"
+        )
+        grouped = grouped.drop(columns="hours")
     total = (
         f"{len(cells)} experiments, {table['tokens'].sum():,} training tokens, {table['questions'].sum():,} questions"
     )
-    unknown = table.loc[~table["measured"] & ~table["model"].isin(["smollm2-135m"]), "model"].unique()
-    if len(unknown):
-        why = f"hours not known, there is no earlier result of {', '.join(unknown)}: docs/scaling.md says how to guess"
-        return f"{grouped.drop(columns='hours').to_string()}\n\n{total}\n{why}"
-    grouped["hours"] /= 3600 * jobs
-    dtypes = " and ".join(table["dtype"].unique())
-    hours = f"{grouped['hours'].sum():.1f} hours expected with {jobs} experiments at once, in {dtypes}"
-    return f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}; {hours}"
+    return f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}\n{hours}"

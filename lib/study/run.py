@@ -1,4 +1,7 @@
-"""Running a study: what is not finished, each experiment as a notebook in a kernel of its own. Killed, it goes on."""
+"""Running a study: what is not finished, each experiment as a notebook in a kernel of its own. Killed, it goes on.
+
+Papermill takes seconds to import: a run that has nothing to do goes without.
+"""
 
 import json
 import os
@@ -12,12 +15,13 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
 
 import psutil
 from filelock import FileLock, Timeout
 
 from lib.cell import Cell
-from lib.paths import UserError
+from lib.paths import NOTEBOOKS, UserError
 from lib.study import store
 from lib.study.progress import Watch
 
@@ -29,6 +33,7 @@ ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000:glib
 # Of a GPU that this process may use: NVIDIA's driver and devices (a container may have only these), WSL, AMD.
 GPU_PATHS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 SCRATCH = "style-to-facts"  # what temporary folders are called: <SCRATCH>-<process>-<random>
+SOCKETS = "/tmp" if os.path.isdir("/tmp") else None  # a socket's path may have 107 bytes
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,10 @@ class Outcome:
 
 # Each second: the outcomes of what has ended since, and what each running experiment is doing.
 Events = Iterator[tuple[dict[Cell, Outcome], dict[Cell, str]]]
+Engine = Callable[[list[Cell], str, int], Events]
 
 
-def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Callable[..., Events] | None = None) -> list[Cell]:
+def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None = None) -> list[Cell]:
     """Run every experiment of a study, each with its part, that is not finished; returns those that failed.
 
     Killed at any moment and run again, it goes on: a result is written whole or not at all, by this process alone.
@@ -133,25 +139,67 @@ def run_cell(cell: Cell, study: str, threads: int, folder: Path) -> Outcome:
         "PYTHONUTF8": "1",
     }  # fmt: skip
     output, notebook, log = (folder / name for name in ("result.json", "experiment.ipynb", "log"))
-    parameters, result, error = {**cell.model_dump(), "study": study, "output": str(output)}, None, None
+    result = error = None
     try:
-        from lib.study.notebook import execute
-
         folder.mkdir(parents=True)
-        with log.open("w") as printed:
+        with log.open("wb") as printed:
+            parameters = {**cell.model_dump(), "study": study, "output": str(output)}
             execute("experiment", notebook, parameters, env=environment, stdout=printed, stderr=printed)
         result = json.loads(output.read_text(encoding="utf-8"))
-    except Exception as failure:  # whatever it is, it is reported, and the other experiments go on
+    except Exception as failure:  # whatever it is, the other experiments go on
         error = f"{getattr(failure, 'ename', type(failure).__name__)}: {getattr(failure, 'evalue', failure)}"
         if "Kernel died" in error:
             error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
+        error = " ".join(error.split())
     texts = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else None for path in (notebook, log))
-    return Outcome(result, " ".join(error.split()) if error else None, *texts)
+    return Outcome(result, error, *texts)
+
+
+def execute(name: str, output: Path, parameters: dict, **process) -> None:
+    """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`, as far as it came.
+
+    `process` is what the kernel's process is started with: `env`, and where its `stdout` and `stderr` go. Raises
+    UserError for a parameter that the notebook does not declare, where papermill only warns, and
+    PapermillExecutionError for an error in it.
+    """
+    import nbformat
+    import papermill
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.log import logger
+    from traitlets.config import Config
+
+    class KernelEngine(NBClientEngine):
+        """Papermill's own engine, but that it says how the kernel's process is started."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, config, process, **_):
+            PapermillNotebookClient(nb_man, kernel_name=kernel_name, config=config, log=logger).execute(**process)
+
+    papermill_engines.register(SCRATCH, KernelEngine)
+    logger.setLevel("CRITICAL")  # who runs a notebook tells what failed
+    source = str(NOTEBOOKS / f"{name}.ipynb")
+    declared = papermill.inspect_notebook(source)
+    if unknown := sorted(set(parameters) - set(declared)):
+        raise UserError(f"{source} has no parameter {', '.join(unknown)}: it has {', '.join(declared)}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    process = {"stdout": DEVNULL, "stderr": DEVNULL, **process}
+    # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-", dir=SOCKETS) as sockets, store.writing(output):
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"})
+        executed = papermill.execute_notebook(
+            source, str(output), parameters, SCRATCH, progress_bar=False, config=config, process=process
+        )
+    executed.metadata.pop("papermill")  # it tells the folders of this machine
+    store.write_text(output, nbformat.writes(executed))
 
 
 def default_jobs() -> int:
-    """Experiments to run at once: one a core, as far as memory goes; one on a GPU machine."""
-    return 1 if has_gpu() else max(1, min(cores(), int(psutil.virtual_memory().available // MEMORY)))
+    """Experiments to run at once: one a core, as far as memory goes; one on a GPU machine, asked without torch, which
+    takes seconds to say so."""
+    if any(Path(path).exists() for path in GPU_PATHS):
+        return 1
+    return max(1, min(cores(), psutil.virtual_memory().available // MEMORY))
 
 
 def cores() -> int:
@@ -159,17 +207,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def has_gpu() -> bool:
-    """Whether there is a GPU, without torch, which takes seconds to say so."""
-    return any(Path(path).exists() for path in GPU_PATHS)
-
-
 def exclusive(folder: Path):
     """A lock on a study's folder, which is made; UserError when it cannot be written or another run holds it."""
     with store.writing(folder):
         (folder / "experiments").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder / "experiments") as probe:
-            probe.write(b"whether there is room")
         try:
             return FileLock(folder / ".lock", timeout=0).acquire()
         except Timeout:

@@ -8,17 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from lib.cell import Cell, from_parameters
+from lib.cell import Cell
 from lib.paths import RESULTS, ROOT, UserError
 from lib.study.grid import load_grid
 
@@ -27,11 +28,9 @@ from lib.study.grid import load_grid
 SCHEMA = 3
 REMEDY = "delete it and run the study again"
 PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
-
-
 # What every reader of a result relies on; other fields may stand beside these.
 RESULT = TypeAdapter(TypedDict("Result", {
-    "study": str, "id": str, "cell": dict, "evals": dict[str, dict[str, float | None]],
+    "schema": Literal[SCHEMA], "study": str, "id": str, "cell": Cell, "evals": dict[str, dict[str, float | None]],
     "facts": TypedDict("Facts", {"ids": list[str], "info": list[str]}),
     "items": list[TypedDict("Item", {
         "eval": str, "fact": str, "info": str, "question": str, "expected": str, "answer": str, "strict": bool | None,
@@ -94,29 +93,23 @@ def read(path: Path) -> dict:
     try:
         if not path.is_file():  # of a pipe nothing would ever come
             raise OSError("not a file")
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(result, dict) and result.get("schema", SCHEMA) != SCHEMA:
-            raise UserError(f"{path} has schema {result['schema']}, this code reads {SCHEMA}: {REMEDY}")
-        RESULT.validate_python(result, strict=True)
+        text = path.read_bytes()
+        result = RESULT.validate_json(text, strict=True)
+        if not result["cell"].id == result["id"] == path.stem:
+            raise OSError(f"it holds the parameters of experiment {result['cell'].id}")
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(f"{path} is damaged ({where}: {error.errors()[0]['msg']}): {REMEDY}") from None
-    except (ValueError, OSError, RecursionError) as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "JSON"
+        raise UserError(f"{path} is damaged ({where}: {first['msg']}): {REMEDY}") from None
+    except OSError as error:
         raise UserError(f"{path} is damaged ({error}): {REMEDY}") from None
-    try:
-        cell = from_parameters(result["cell"])
-    except UserError as error:
-        raise UserError(f"{path} holds no experiment of this version ({error}): {REMEDY}") from None
-    if not cell.id == result["id"] == path.stem:
-        raise UserError(f"{path} holds the parameters of experiment {cell.id}: {REMEDY}")
-    return result
+    return json.loads(text)
 
 
 def load(study: str) -> list[dict]:
     """Every result of a study with its `part`, ordered by file name; UserError if there is none or one is damaged."""
-    results, cells = [read(path) for path in files(study)], _cells(study)
-    refuse_others(study, cells)
-    part = {cell.id: part for cell, part in cells.items()}
+    results, part = [read(path) for path in files(study)], parts(study)
+    refuse_others(study, part)
     return [{**result, "part": part[result["id"]]} for result in results]
 
 
@@ -130,12 +123,8 @@ def files(study: str) -> list[Path]:
 
 def parts(study: str) -> dict[str, str]:
     """The part of every experiment of a study, by id, finished or not; UserError if its grid.yaml cannot be read."""
-    return {cell.id: part for cell, part in _cells(study).items()}
-
-
-def _cells(study):
     try:
-        return load_grid(str(study_dir(study) / "grid.yaml"))
+        return {cell.id: part for cell, part in load_grid(str(study_dir(study) / "grid.yaml")).items()}
     except UserError as error:
         raise UserError(f"{error}; `python -m lib figures <grid> --study {study}` writes it anew") from None
 
@@ -145,7 +134,7 @@ def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
 
     Raises UserError if the folder holds results of other experiments: figures and claims pool what lies there.
     """
-    refuse_others(study, cells)
+    refuse_others(study, {cell.id for cell in cells})
     blocks = []
     for cell, part in cells.items():
         rank = {} if cell.format == "none" else {"lora_rank": cell.lora_rank}  # a grid must say it, 0 too
@@ -154,14 +143,12 @@ def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
     write_text(study_dir(study) / "grid.yaml", "".join(f"- {block}" for block in blocks))
 
 
-def refuse_others(study: str, cells: Iterable[Cell]) -> None:
+def refuse_others(study: str, ids: Container[str]) -> None:
     """Raises UserError if a study's folder holds results of experiments that are not among these."""
-    folder, ids = study_dir(study), {cell.id for cell in cells}
+    folder = study_dir(study)
     if strange := sorted(path.name for path in folder.glob("experiments/*.json") if path.stem not in ids):
-        raise UserError(
-            f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …): move them away or choose "
-            "another --study"
-        )
+        found = f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …)"
+        raise UserError(f"{found}: move them away or choose another --study")
 
 
 def manifest(model_name: str, facts: Sequence, model) -> dict:
@@ -183,7 +170,7 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1" if on_gpu else None,
         "threads": torch.get_num_threads(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {name: next((found.version for found in distributions(name=name)), None) for name in PACKAGES},
         "git_commit": git_commit(),
         "model_sha256": model_sha256(model_name),
         "facts_sha256": sha256(list(facts)),
@@ -209,10 +196,3 @@ def cpu_name() -> str | None:
     lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or None
-
-
-def _version(package):
-    try:
-        return version(package)
-    except PackageNotFoundError:  # triton comes with torch for a GPU alone
-        return None

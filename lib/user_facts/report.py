@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.paths import UserError
 from lib.report import advice, intervals, pages, scores, tables
-from lib.study import notebook, store
+from lib.study import run, store
 from lib.user_facts.english import TEMPLATES
 from lib.user_facts.facts import untold
 
@@ -94,7 +94,7 @@ def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
     for name, frame in {"accuracy": table, "costs": costs(results), "not_learned": missed}.items():
         store.write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
     executed = folder / "notebooks" / "your_facts.ipynb"
-    notebook.execute("your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
+    run.execute("your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
     ids = results[0]["facts"]["ids"]
     notes = [f"**{advised}**", LIMITS]
     if unasked := len(set(ids) - set(advice.scored(results)["fact"])):

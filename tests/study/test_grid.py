@@ -17,36 +17,32 @@ CELL = "model: tiny, entity: real, format: none, n_entities: 2, seed: 0"
 def grid(tmp_path):
     def write(text):
         path = tmp_path / "grid.yaml"
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return str(path)
 
     return write
 
 
 def test_lists_in_a_block_span_a_product_in_their_order(grid):
-    cells = list(
-        load_grid(
-            grid("- {part: main, model: tiny, entity: [fictional, real], format: none, n_entities: 2, seed: [0, 1]}")
-        )
-    )
+    text = "- {part: main, model: tiny, entity: [fictional, real], format: none, n_entities: 2, seed: [0, 1]}"
+    cells = list(load_grid(grid(text)))
     assert [(cell.entity, cell.seed) for cell in cells] == list(itertools.product(("fictional", "real"), (0, 1)))
     assert len({cell.id for cell in cells}) == 4
 
 
-def test_a_cell_has_the_part_of_its_block_and_the_part_is_not_in_its_id(grid):
-    (main,) = load_grid(grid(f"- {{part: main, {CELL}}}"))
-    (rate,), (part,) = zip(*load_grid(grid(f"- {{part: rate, {CELL}}}")).items(), strict=True)
-    assert main == rate and main.id == rate.id and part == "rate"
-
-
-def test_a_cell_that_two_blocks_name_is_run_once_with_the_part_of_the_first(grid):
-    cells = load_grid(grid(f"- {{part: main, {CELL}}}\n- {{part: rate, {CELL}}}"))
-    assert list(cells.values()) == ["main"]
+def test_an_experiment_of_two_blocks_is_run_once_with_the_part_of_the_first_which_is_not_in_its_id(grid):
+    blocks = [f"- {{part: {part}, {CELL}}}" for part in ("main", "rate")]
+    cells = load_grid(grid("\n".join(blocks)))
+    assert list(cells.values()) == ["main"] and load_grid(grid(blocks[1])) == dict.fromkeys(cells, "rate")
 
 
 def test_a_block_can_take_up_another_one(grid):
-    text = f"- &base\n  {{part: main, {CELL}}}\n- <<: *base\n  seed: 1\n  part: amount\n"
+    text = f"- &base\n  {{part: main, {CELL}}}\n- &next\n  <<: *base\n  seed: 1\n  part: amount\n- *next\n"
     assert [(cell.seed, part) for cell, part in load_grid(grid(text)).items()] == [(0, "main"), (1, "amount")]
+
+
+def seeds(values):
+    return "- {part: main, " + CELL.replace("seed: 0", f"seed: {values}") + "}"
 
 
 @pytest.mark.parametrize(
@@ -55,38 +51,35 @@ def test_a_block_can_take_up_another_one(grid):
         (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, replay, amount"),
         (f"- {{{CELL}}}", "block 1: part is None: expected one of main"),
         (f"- {{part: main, {CELL}}}\n- {{part: [main], {CELL}}}", "block 2: part is ['main']"),
-        (
-            f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}",
-            "block 2: unknown parameter 'sead': did you mean seed?",
-        ),
-        ("- {part: main, " + CELL.replace("seed: 0", "seed: one") + "}", "block 1: seed is 'one'"),
-        ("- {part: main, " + CELL.replace("seed: 0", "seed: []") + "}", "block 1: seed is an empty list"),
-        ("- {part: main, " + CELL.replace("seed: 0", "seed: [[0]]") + "}", "block 1: seed is [0]"),
-        (
-            f"- {{part: main, {CELL}, epochs: 3}}",
-            "block 1: format: none trains nothing, so epochs must be 0 or left out",
-        ),
+        (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': did you"),
+        (seeds("one"), "block 1: seed is 'one'"),
+        (seeds("[]"), "block 1: seed is an empty list"),
+        (seeds("[[0]]"), "lists in lists, line 1"),
+        (f"- {{part: main, {CELL}, epochs: 3}}", "format: none trains nothing, so epochs must be 0 or left out"),
         (f"- {{part: main, {CELL}}}\n- 7", "expected a list of blocks of parameters"),
         ("a: b", "expected a list of blocks of parameters"),
         ("", "expected a list of blocks of parameters"),
-        ("[]", "expected a list of blocks of parameters"),
         ("- {", "is not YAML"),
+        ("\xff".encode("latin-1"), "is not YAML"),
         ("- {part: main, 1: 2}", "block 1: "),
         (f"- {{part: main, {CELL}, seed: 1}}", "seed twice in one block, line 1"),
-        (f"- {{part: main, {CELL}}}\n- {{<<: {{part: main}}, part: main, part: rate, {CELL}}}", "part twice in one"),
-        ("- {part: main, " + CELL.replace("seed: 0", "seed: " + "9" * 5000) + "}", "is not YAML"),
-        ("- {part: main, " + CELL.replace("seed: 0", "seed: " + "9" * 4000) + "}", "block 1: seed is 9999"),
-        ("- {part: main, " + CELL.replace("seed: 0", f"seed: {list(range(20_000))}") + "}", "20,000 experiments, more"),
-        ("- {part: main, " + CELL.replace("seed: 0", f"seed: {[0] * 300}, tone: {[0] * 300}") + "}", "90,000 experim"),
-        ("[" * 200_000, "more than 20 lists in lists"),
-        ("- " * 200_000, "more than 20 lists in lists"),
+        (seeds("9" * 5000), "is not YAML"),
+        (seeds("9" * 4000), "block 1: seed is 9999"),
+        (seeds(list(range(20_000))), f"more than {EXPERIMENTS:,} experiments"),
+        (f"{seeds(list(range(3000)))}\n{seeds(list(range(3000, 6000)))}", f"block 2: more than {EXPERIMENTS:,} exp"),
+        (seeds(f"{[0] * 300}, tone: {[0] * 300}"), f"more than {EXPERIMENTS:,} experiments"),
+        ("[" * 200_000, "lists in lists, line 1"),
+        ("- &a [x]\n- [*a, *a]", "expected a list of blocks"),
         (
             "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 19))]),
-            "more than 200,000 values, its aliases written out",
+            "expected a list of blocks",
         ),
-        ("- &a [*a]", "more than 200,000 values"),
-        (f"- {{part: &a {['x'] * 50}, {CELL}, tone: {[['y'] * 500] * 5}}}", "block 1: part is ['x'"),
+        ("- {x: &a [x], y: &b [*a, *a], part: [*b, *b]}", "lists in lists, line 1"),
+        ("- &a [*a]", "expected a list of blocks"),
+        ("- &a {part: *a}", "block 1: part is {'part': {...}}"),
+        ("- &a {<<: *a}", ""),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_a_mistake_is_one_line_that_names_the_file_and_the_block(grid, text, message):
     path = grid(text)
@@ -94,27 +87,6 @@ def test_a_mistake_is_one_line_that_names_the_file_and_the_block(grid, text, mes
         load_grid(path)
     assert message in str(error.value) and path in str(error.value)
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 500 + len(path)
-
-
-def test_a_part_that_is_nearly_right_is_suggested(grid):
-    with pytest.raises(UserError, match="; main\\?$"):
-        load_grid(grid(f"- {{part: mian, {CELL}}}"))
-
-
-def test_a_file_that_is_no_text_or_no_file_is_refused(tmp_path):
-    (tmp_path / "grid.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is not YAML"):
-        load_grid(str(tmp_path / "grid.yaml"))
-    (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(UserError, match="no grid"):
-        load_grid(str(tmp_path / "folder.yaml"))
-
-
-def test_several_blocks_can_be_too_many_together(grid):
-    block = "- {part: main, " + CELL.replace("seed: 0", "seed: [%s]") + "}"
-    blocks = [block % ", ".join(map(str, range(start, start + 3000))) for start in (0, 3000)]
-    with pytest.raises(UserError, match=f"block 2: more than {EXPERIMENTS:,} experiments"):
-        load_grid(grid("\n".join(blocks)))
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -147,20 +119,19 @@ def test_the_list_of_a_study_is_a_grid_that_reads_back(tmp_path_factory, cells):
             assert store.parts("written") == {cell.id: part for cell, part in cells.items()}
 
 
-def test_an_unknown_grid_names_the_known_ones():
-    with pytest.raises(
-        UserError, match="no grid 'quikc': known are cpu, .*quick, tune, or give the path of a .yaml file"
-    ):
-        load_grid("quikc")
-    with pytest.raises(UserError, match="no grid 'nosuch.yaml'"):
-        load_grid("nosuch.yaml")
+@pytest.mark.parametrize("name", ["quikc", "nosuch.yaml", "a folder.yaml"])
+def test_an_unknown_grid_names_the_known_ones(name, tmp_path, monkeypatch):
+    (tmp_path / "a folder.yaml").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"no grid '{name}': known are cpu, .*quick, tune, or give the path of a .yaml"):
+        load_grid(name)
 
 
 @pytest.mark.parametrize("path", sorted(GRIDS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_grid_of_the_project_is_valid_and_could_be_run(path, monkeypatch):
+def test_every_grid_of_the_project_is_valid_and_could_be_run(path):
     cells = load_grid(path.stem)
     assert set(cells.values()) <= set(PARTS)
-    plan.check([cell for i, cell in enumerate(cells) if i % max(1, len(cells) // 40) == 0])
+    plan.check([cell for i, cell in enumerate(cells) if i % max(1, len(cells) // 20) == 0])
 
 
 def test_tuning_uses_entities_that_no_other_grid_trains():

@@ -8,6 +8,13 @@ from lib.paths import UserError
 from lib.study import plan, store
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path):
+    """No results but those of the test."""
+    for module in (plan, store):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+
+
 def write(study, cells_and_seconds):
     """Results of a model, with the seconds of each."""
     for cell, seconds in cells_and_seconds:
@@ -63,30 +70,22 @@ def test_tokens_follow_from_the_rows_the_replay_and_the_budget():
     assert plan.costs([make_cell(checkpoints=3)])["questions"][0] == plan.costs([make_cell()])["questions"][0] + 3 * 12
 
 
-def test_the_order_of_the_experiments_is_kept():
-    cells = [make_cell(seed=seed, format=format) for seed in (3, 1) for format in ("qa", "article")]
-    assert list(plan.seconds(cells)) == cells and plan.costs(cells)["cell"].tolist() == cells
-
-
-def test_without_earlier_results_no_hours_are_told():
-    said = plan.describe({make_cell(model="never/run"): "main", base_cell(model="never/run"): "main"}, jobs=2)
-    assert "2 experiments, " in said and "hours expected" not in said
-    assert "hours not known, there is no earlier result of never/run: docs/scaling.md says how to guess" in said
-
-
-def test_with_earlier_results_the_hours_are_told_by_part_and_format(study):
+def test_hours_are_told_by_part_and_format_in_order_where_there_are_earlier_results(study):
     cells = {make_cell(model="measured/model", seed=seed): "main" for seed in range(2)}
     cells |= {make_cell(model="measured/model", format="article"): "amount"}
+    without = plan.describe(cells, jobs=2)
+    assert "3 experiments, " in without and "hours expected" not in without
+    assert "hours not known: there is no earlier result of measured/model; docs/scaling.md says how to gue" in without
     write(study, [(cell, lambda made: 3600.0) for cell in cells])
-    said = plan.describe(cells, jobs=2)
-    assert "3 experiments, " in said and "hours expected with 2 experiments at once, in float32" in said
-    assert [line.split()[:3] for line in said.splitlines()[2:4]] == [["main", "qa", "2"], ["amount", "article", "1"]]
+    text = plan.describe(cells, jobs=2)
+    assert "3 experiments, " in text and "hours expected with 2 experiments at once, in float32" in text
+    assert [line.split()[-7:-4] for line in text.splitlines()[2:4]] == [["main", "qa", "2"], ["amount", "article", "1"]]
+    assert list(plan.seconds(cells)) == plan.costs(list(cells))["cell"].tolist() == list(cells)
 
 
-def test_a_bundled_model_without_results_is_planned_for_a_cpu(monkeypatch, tmp_path):
-    monkeypatch.setattr(plan, "RESULTS", tmp_path)
-    said = plan.describe({make_cell(model="smollm2-135m"): "main"}, 2)
-    assert "hours expected with 2 experiments at once" in said and "not known" not in said
+def test_a_bundled_model_without_results_is_planned_for_a_cpu():
+    text = plan.describe({make_cell(model="smollm2-135m"): "main"}, 2)
+    assert "hours expected with 2 experiments at once" in text and "not known" not in text
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,12 @@ from helpers import make_cell
 from lib.study import ray, run
 
 def experiment(cell, study, folder=sys.argv[2], original=ray._experiment):
-    from lib.study import notebook
-    notebook.NOTEBOOKS = Path(folder)
+    run.NOTEBOOKS = Path(folder)
     return original(cell, study)
 
 ray._experiment = experiment
-jobs, needs = ray.connect(1)
 cells = dict.fromkeys([make_cell(seed=seed) for seed in range(4)], "main")
-sys.exit(len(run.run(cells, sys.argv[1], jobs, lambda cells, study, jobs: ray.run(cells, study, needs))))
+sys.exit(len(run.run(cells, sys.argv[1], *ray.connect(1))))
 """
 # nobody but this test talks to the cluster; a lost node is noticed within seconds
 SETTINGS = {
@@ -125,23 +123,19 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch):
         ([{"CPU": 64, "GPU": 2, "memory": 1e12}], 0.25, 8),
         ([{"CPU": 64, "GPU": 2, "memory": 1e12}], 0.333, 6),
         ([{"CPU": 2, "memory": 2 * MEMORY}, {"CPU": 2, "memory": 1.5 * MEMORY}], None, 3),
+        ([{"CPU": 2, "memory": MEMORY / 2}, {"CPU": 2, "memory": MEMORY / 2}], None, 0),
     ],
 )
-def test_each_experiment_takes_a_share_of_a_gpu_where_there_are_any_and_a_core_otherwise(
+def test_each_experiment_takes_a_core_its_memory_and_a_share_of_a_gpu_where_there_are_any(
     nodes, gpus, slots, monkeypatch
 ):
-    _pretend(monkeypatch, nodes)
-    share = gpus or float("GPU" in nodes[0])
-    assert ray.connect(8, gpus) == (slots, {"num_cpus": 1, "memory": MEMORY, "num_gpus": share})
-
-
-def test_a_cluster_of_nodes_too_small_for_an_experiment_is_refused(monkeypatch):
-    _pretend(monkeypatch, [{"CPU": 2, "memory": MEMORY / 2}, {"CPU": 2, "memory": MEMORY / 2}])
-    with pytest.raises(UserError, match="no node of the Ray cluster has what an experiment takes"):
-        ray.connect(8)
-
-
-def _pretend(monkeypatch, nodes):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr("ray.init", lambda *_, **__: None)
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
+    if not slots:
+        with pytest.raises(UserError, match="no node of the Ray cluster has what an experiment takes"):
+            ray.connect(8, gpus)
+        return
+    count, engine = ray.connect(8, gpus)
+    share = gpus or float("GPU" in nodes[0])
+    assert (count, engine.keywords) == (slots, {"num_cpus": 1, "memory": MEMORY, "num_gpus": share})

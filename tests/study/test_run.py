@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import base_cell, command, descendants, kernels, make_cell, python, stand_in, wait_for, without_timing
+from helpers import base_cell, command, descendants, kernels, make_cell, python, stand_in, wait_for
 from simulation import result as simulated
 
 from lib.paths import ROOT, UserError
-from lib.study import notebook, plan, run, store
+from lib.study import plan, run, store
 from lib.study.grid import load_grid
 from lib.study.run import Outcome
 
@@ -27,7 +27,7 @@ def notebooks(tmp_path, monkeypatch):
     """Makes experiments do what is given, in place of training."""
 
     def use(behaviour=""):
-        monkeypatch.setattr(notebook, "NOTEBOOKS", stand_in(tmp_path / "notebooks", behaviour))
+        monkeypatch.setattr(run, "NOTEBOOKS", stand_in(tmp_path / "notebooks", behaviour))
         return tmp_path / "notebooks"
 
     return use
@@ -47,30 +47,6 @@ def grid(tmp_path):
     path.write_text("- {" + block + ", epochs: 1, learning_rate: 0.001, lora_rank: 4, batch_size: 4}", encoding="utf-8")
     assert list(load_grid(str(path))) == CELLS
     return str(path)
-
-
-def engine(*outcomes):
-    """An engine that yields these outcomes, one after the other."""
-
-    def events(cells, study, jobs):
-        for cell, outcome in outcomes:
-            yield {cell: outcome}, {}
-
-    return events
-
-
-def test_an_experiment_is_trained_and_asked_and_its_result_kept(study, quick_plan):
-    cell = make_cell(replay=2, checkpoints=1)
-    assert run.run({cell: "main"}, study, 1) == []
-    (result,) = store.load(study)
-    assert result["manifest"]["threads"] == run.cores() and result["manifest"]["git_commit"] == store.git_commit()
-    assert set(result["evals"]) == {"recall", "question", "completion", "general"}
-    assert result["evals"]["question"]["n"] == sum(item["eval"] == "question" for item in result["items"]) == 24
-    assert result["training"]["replay"] == 2 and len(result["training"]["curve"]) == 1
-    assert {len(point["recall"]) for point in result["training"]["curve"]} == {len(result["facts"]["ids"])} == {12}
-    executed = store.study_dir(study) / "executed" / f"{cell.id}.ipynb"
-    assert "from lib.study import steps" in executed.read_text(encoding="utf-8")
-    assert without_timing(result)["id"] == cell.id
 
 
 def test_failures_are_told_and_kept_and_the_others_go_on(study, quick_plan, notebooks, capsys):
@@ -150,7 +126,7 @@ def test_an_interrupt_leaves_no_process_and_says_so_in_a_line(what, study, noteb
     drawing = """
 def draw(study, only_if_stale=False):
     from lib.cell import Cell
-    notebook.execute("experiment", Path(sys.argv[-1]), {"output": sys.argv[-1] + ".json"})
+    run.execute("experiment", Path(sys.argv[-1]), {"output": sys.argv[-1] + ".json"})
 commands.draw = draw
 """
     if what == "figures":
@@ -168,7 +144,7 @@ commands.draw = draw
     assert not psutil.wait_procs(below, timeout=60)[1]
 
 
-def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, monkeypatch, tmp_path):
+def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, monkeypatch, tmp_path, capsys):
     odd = tmp_path / "a 'b' \"c\" $d; 日本"
     odd.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(odd))
@@ -176,40 +152,28 @@ def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, mo
     notebooks()
     assert run.run({CELLS[0]: "main"}, study, 1) == []
     assert len(store.load(study)) == 1 and [path.name for path in odd.iterdir()] == [study]
+    assert run.run({CELLS[0]: "main"}, study, 2, engine=None) == []
+    assert "1 experiments, 1 done, 0 to run" in capsys.readouterr().out
 
 
-def test_finished_experiments_are_not_repeated(study, monkeypatch, capsys):
-    for cell in CELLS:
-        store.write_json(store.cell_path(study, cell), simulated(cell, study, lambda *_: 1.0))
-    assert run.run(MAIN, study, 2, engine=None) == []
-    assert "4 experiments, 4 done, 0 to run" in capsys.readouterr().out
-
-
-def test_results_notebooks_and_logs_of_an_engine_are_kept_with_the_commit_of_the_start(study, quick_plan, monkeypatch):
-    monkeypatch.setattr(store, "git_commit", lambda: "of the start")
-    good = Outcome(simulated(CELLS[0], study, lambda *_: 1.0), None, "a notebook", "a log")
-    bad = Outcome(None, "ValueError: no", None, "another log")
-    two = dict.fromkeys(CELLS[:2], "main")
-    assert run.run(two, study, 1, engine((CELLS[0], good), (CELLS[1], bad))) == [CELLS[1]]
-    executed = store.study_dir(study) / "executed"
-    assert store.read(store.cell_path(study, CELLS[0]))["manifest"]["git_commit"] == "of the start"
-    assert {path.name: path.read_text() for path in executed.iterdir()} == {
-        f"{CELLS[0].id}.ipynb": "a notebook", f"{CELLS[0].id}.log": "a log", f"{CELLS[1].id}.log": "another log"
-    }  # fmt: skip
-
-
-def test_experiments_run_seed_by_seed_the_longest_first(study, monkeypatch):
+def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kept(study, monkeypatch):
     cells = [make_cell(format=format, seed=seed) for format in ("qa", "article", "chat") for seed in (1, 0)]
-    seconds = {"qa": 1.0, "article": 3.0, "chat": 2.0}
+    seconds, given = {"qa": 1.0, "article": 3.0, "chat": 2.0}, []
     monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
-    given = []
+    monkeypatch.setattr(store, "git_commit", lambda: "of the start")
+    good = Outcome(simulated(cells[0], study, lambda *_: 1.0), None, "a notebook", "a log")
 
-    def order(cells, study, jobs):
-        given.extend((cell.seed, cell.format) for cell in cells)
-        yield from ()
+    def engine(todo, study, jobs):
+        given.extend((cell.seed, cell.format) for cell in todo)
+        yield {cells[0]: good}, {}
+        yield {cells[1]: Outcome(None, "ValueError: no", None, "another log")}, {}
 
-    run.run(dict.fromkeys(cells, "main"), study, 1, order)
+    assert run.run(dict.fromkeys(cells, "main"), study, 1, engine) == [cells[1]]
     assert given == [(seed, format) for seed in (0, 1) for format in ("article", "chat", "qa")]
+    assert store.read(store.cell_path(study, cells[0]))["manifest"]["git_commit"] == "of the start"
+    assert {path.name: path.read_text() for path in (store.study_dir(study) / "executed").iterdir()} == {
+        f"{cells[0].id}.ipynb": "a notebook", f"{cells[0].id}.log": "a log", f"{cells[1].id}.log": "another log"
+    }  # fmt: skip
 
 
 def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(study):
@@ -224,19 +188,13 @@ def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(study):
         pass  # and afterwards it is free
 
 
-def test_a_results_folder_that_cannot_be_made_is_named(study):
-    blocked = store.study_dir(study)
-    blocked.write_text("a file where the folder should be")
-    try:
-        with pytest.raises(UserError, match="cannot be written .*: make it writable"):
-            run.run(MAIN, study, 1)
-    finally:
-        blocked.unlink()
-
-
-def test_a_folder_in_the_place_of_a_result_is_said_before_anything_runs(study):
+def test_a_folder_that_cannot_be_made_or_is_in_the_place_of_a_result_is_named(study, tmp_path, monkeypatch):
     store.cell_path(study, CELLS[1]).mkdir(parents=True)
     with pytest.raises(UserError, match=f"{CELLS[1].id}.json is damaged .not a file"):
+        run.run(MAIN, study, 1)
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    (tmp_path / study).write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot be written .*: make it writable"):
         run.run(MAIN, study, 1)
 
 

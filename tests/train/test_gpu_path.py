@@ -25,7 +25,7 @@ from lib.study import grid, plan, progress, ray, run
 from lib.report import pages, reproduce
 from lib.user_facts import study
 cells = list(grid.load_grid("quick"))
-run.check(cells[:2])
+plan.check(cells[:2])
 assert not {"torch", "transformers", "unsloth", "trl", "peft"} & set(sys.modules)
 plan.costs(cells[:1])  # of transformers, the tokenizer: it imports torch
 assert not sys.modules["torch"].cuda.is_initialized()

@@ -10,7 +10,7 @@ from helpers import ROOT
 from lib.paths import CACHE, NOTEBOOKS, RESULTS, UserError
 from lib.report import advice
 from lib.study import plan, run, store
-from lib.study.notebook import execute
+from lib.study.run import execute
 from lib.user_facts import report
 from lib.user_facts import study as studies
 from lib.user_facts.table import read
