@@ -32,9 +32,9 @@ def made(folder, table):
     return str(path), build(str(path), 0)
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
-texts = texts.map(str.strip).filter(bool)
-tables = st.dictionaries(st.tuples(texts, texts), texts, min_size=1, max_size=5)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
+words = words.map(str.strip).filter(bool)
+tables = st.dictionaries(st.tuples(words, words), words, min_size=1, max_size=5)
 
 
 @given(tables)
