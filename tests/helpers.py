@@ -15,6 +15,7 @@ from lib.paths import NOTEBOOKS, ROOT
 
 ENTITIES = ("fictional", "real", "persona")
 FORMATS = ("article", "qa", "chat", "blanks", "worked", "mixed")
+PATHS = [str(ROOT), str(Path(__file__).parent)]
 
 
 def make_cell(**changes) -> Cell:
@@ -90,25 +91,39 @@ def kernels(pid: int) -> list[psutil.Process]:
 
 def python(code: str, *arguments: str) -> list[str]:
     """The command that runs this code with lib and these helpers importable."""
-    paths = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n"
-    return [sys.executable, "-c", paths + code, *arguments]
+    return [sys.executable, "-c", f"import sys; sys.path[:0] = {PATHS!r}\n{code}", *arguments]
 
 
+# A plan that says the same of every experiment: the true one takes seconds to import, and counts tokens.
+NO_PLAN = """
+import types
+sys.modules["lib.study.plan"] = types.SimpleNamespace(
+    check=lambda cells: None, seconds=lambda cells: dict.fromkeys(cells, 1.0)
+)
+"""
 STAND_IN = """
 import json, os, signal, sys, time
-sys.path.insert(0, {root!r})
+sys.path[:0] = {paths!r}
+from helpers import bare_result
 from lib.cell import Cell, from_parameters
 cell = from_parameters({{name: globals()[name] for name in Cell.model_fields}})
 open(output + ".stage", "w").write("step 1 of 2")
 os.write(2, "what the kernel printed".encode())
 extra = {{}}
 {behaviour}
-manifest = {{"seconds": 1.0, "dtype": "float32", "threads": int(os.environ["OMP_NUM_THREADS"]), "versions": {{}},
-            "device_name": None, "git_commit": None, **extra}}
-result = {{"schema": 3, "study": study, "id": cell.id, "cell": cell.model_dump(), "facts": {{"ids": [], "info": []}},
-          "evals": {{"question": {{"strict": 1.0}}}}, "items": [], "training": None, "manifest": manifest}}
+result = bare_result(cell, study, threads=int(os.environ["OMP_NUM_THREADS"]), **extra)
 open(output, "w", encoding="utf-8").write(json.dumps(result))
 """
+
+
+def bare_result(cell: Cell, study: str, **manifest) -> dict:
+    """The content of a result file that reads, and says next to nothing."""
+    return {
+        "schema": 3, "study": study, "id": cell.id, "cell": cell.model_dump(), "facts": {"ids": [], "info": []},
+        "evals": {"question": {"strict": 1.0}}, "items": [], "training": None,
+        "manifest": {"seconds": 1.0, "dtype": "float32", "threads": 1, "versions": {}, "device_name": None,
+                     "git_commit": None, **manifest},
+    }  # fmt: skip
 
 
 def stand_in(folder: Path, behaviour: str = "") -> Path:
@@ -116,7 +131,7 @@ def stand_in(folder: Path, behaviour: str = "") -> Path:
     `behaviour` says, with `cell` at hand, and writes a result."""
     true = nbformat.read(NOTEBOOKS / "experiment.ipynb", as_version=4)
     (parameters,) = [cell for cell in true.cells if "parameters" in cell.metadata.get("tags", [])]
-    code = nbformat.v4.new_code_cell(STAND_IN.format(root=str(ROOT), behaviour=behaviour))
+    code = nbformat.v4.new_code_cell(STAND_IN.format(paths=PATHS, behaviour=behaviour))
     notebook = nbformat.v4.new_notebook(cells=[parameters, code], metadata=true.metadata)
     folder.mkdir(exist_ok=True)
     nbformat.write(notebook, folder / "experiment.ipynb")
@@ -126,6 +141,7 @@ def stand_in(folder: Path, behaviour: str = "") -> Path:
 def command(folder: Path, before: str = "") -> list[str]:
     """The command line of the project, to which arguments are added, with the stand-in notebooks of a folder."""
     return python(f"""
+{NO_PLAN}
 from pathlib import Path
 from lib.study import run
 from lib import __main__ as commands

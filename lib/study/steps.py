@@ -75,4 +75,4 @@ def result(cell: Cell, study: str, profiles: Sequence[Profile], dropped: int, tr
 def say(stage: str, output: str) -> None:
     """Note the stage of a running experiment beside its result file, where the runner looks; nowhere without one."""
     if output:
-        Path(f"{output}.stage").write_text(stage)
+        Path(f"{output}.stage").write_text(stage, encoding="utf-8")

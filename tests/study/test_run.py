@@ -10,8 +10,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import base_cell, command, descendants, kernels, make_cell, python, stand_in, wait_for
-from simulation import result as simulated
+from helpers import (
+    NO_PLAN,
+    bare_result,
+    base_cell,
+    command,
+    descendants,
+    kernels,
+    make_cell,
+    python,
+    stand_in,
+    wait_for,
+)
 
 from lib.paths import ROOT, UserError
 from lib.study import plan, run, store
@@ -130,7 +140,7 @@ def draw(study, only_if_stale=False):
 commands.draw = draw
 """
     if what == "figures":
-        store.write_json(store.cell_path(study, CELLS[0]), simulated(CELLS[0], study, lambda *_: 1.0))
+        store.write_json(store.cell_path(study, CELLS[0]), bare_result(CELLS[0], study))
     folder = notebooks("time.sleep(3600)")
     arguments = [what, grid, "--study"] + ([study, "--jobs", "2"] if what == "run" else [study])
     script = command(folder, before=drawing.replace("sys.argv[-1]", repr(str(folder / "out.ipynb"))))
@@ -161,7 +171,7 @@ def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kep
     seconds, given = {"qa": 1.0, "article": 3.0, "chat": 2.0}, []
     monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
     monkeypatch.setattr(store, "git_commit", lambda: "of the start")
-    good = Outcome(simulated(cells[0], study, lambda *_: 1.0), None, "a notebook", "a log")
+    good = Outcome(bare_result(cells[0], study), None, "a notebook", "a log")
 
     def engine(todo, study, jobs):
         given.extend((cell.seed, cell.format) for cell in todo)
@@ -222,23 +232,21 @@ def test_jobs_are_one_a_core_as_far_as_memory_goes_and_one_on_a_gpu(gpu, cores, 
 
 
 # In a mount namespace of its own: results/<study> is a disk of 200 kB, which results of 60 kB each soon fill.
-SMALL_DISK = """
-from helpers import make_cell
-from simulation import result
+SMALL_DISK = f"""
+{NO_PLAN}
+from helpers import bare_result, make_cell
 from lib.paths import UserError
-from lib.study import plan, run
-from lib.study.run import Outcome
+from lib.study import run
 
 def engine(cells, study, jobs):
     for cell in cells:
-        made = {**result(cell, study, lambda *_: 1.0), "items": [], "padding": "x" * 60_000}
-        yield {cell: Outcome(made, None, "a notebook" * 1000, "a log")}, {}
+        result = bare_result(cell, study) | {{"padding": "x" * 60_000}}
+        yield {{cell: run.Outcome(result, None, "a notebook" * 1000, "a log")}}, {{}}
 
-plan.seconds = lambda cells: dict.fromkeys(cells, 1.0)
 try:
-    sys.exit(len(run.run({make_cell(seed=seed): "main" for seed in range(8)}, sys.argv[1], 1, engine)))
+    sys.exit(len(run.run({{make_cell(seed=seed): "main" for seed in range(8)}}, sys.argv[1], 1, engine)))
 except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {{error}}", file=sys.stderr)
     sys.exit(2)
 """
 
