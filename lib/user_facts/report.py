@@ -18,13 +18,6 @@ LIMITS = (
     "A lead over conversations is withdrawn until it is measured again: conversations train “Yes, I do.” as an answer "
     "to how some held-out questions begin, see [CHANGELOG.md](../../CHANGELOG.md)."
 )
-# How a reader loads the folder, without this project. A test runs it.
-SNIPPET = """from transformers import AutoTokenizer
-from {library} import {loader}
-folder, question = ".", {question!r}
-tokenizer, model = AutoTokenizer.from_pretrained(folder), {loader}.from_pretrained(folder)
-ids = tokenizer.apply_chat_template([{{"role": "user", "content": question}}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
-print(tokenizer.decode(model.generate(**ids, max_new_tokens=32, do_sample=False)[0, ids["input_ids"].shape[1]:], skip_special_tokens=True))"""  # noqa: E501
 
 
 def accuracy(results: list[dict]) -> pd.DataFrame:
@@ -148,7 +141,7 @@ def card(result: dict, merged: bool) -> str:
     return pages.environment(TEMPLATES).get_template("card.md.j2").render(
         base=model.name if model.exists() else str(model), format=result["cell"]["format"], merged=merged,
         n=len(result["facts"]["ids"]), evals=result["evals"], settings=settings, manifest=result["manifest"],
-        snippet=SNIPPET.format(library=library, loader=loader, question=question),
+        library=library, loader=loader, question=repr(question),
     )  # fmt: skip
 
 

@@ -49,13 +49,6 @@ def test_the_type_of_values_is_inferred(values, kind):
         ("founded by", ["Jo"], "By whom or what was X founded?", "X was founded by V."),
         ("known for", ["pens"], "What is X known for?", "X is known for V."),
         ("born in", ["1987"], "When was X born?", "X was born in V."),
-        ("lives in", ["Leeds"], "What is noted for X under “lives in”?", "Under “lives in”, X has the entry V."),
-        (
-            "goals scored",
-            ["3"],
-            "What is noted for X under “goals scored”?",
-            "Under “goals scored”, X has the entry V.",
-        ),
         ("iPhone model", ["5"], "What is the iPhone model of X?", "The iPhone model of X is V."),
         ("number of employees", ["12"], "How many employees does X have?", "X has V employees."),
         ("revenue (in USD)", ["12"], "What is the revenue in USD of X?", "The revenue in USD of X is V."),
@@ -70,28 +63,36 @@ def test_the_type_of_values_is_inferred(values, kind):
         ),
         ("no. of employees", ["50"], "How many employees does X have?", "X has V employees."),
         ("revenues", ["$5m"], "What are the revenues of X?", "The revenues of X are V."),
-        ("speaks", ["Latin"], "What is noted for X under “speaks”?", "Under “speaks”, X has the entry V."),
-        ("ceo (of x)", ["Jo"], "What is noted for X under “ceo (of x)”?", "Under “ceo (of x)”, X has the entry V."),
         ("founders", ["Jo and Al"], "Who are the founders of X?", "The founders of X are V."),
         ("mother", ["Jo"], "Who is the mother of X?", "The mother of X is V."),
         ("prime minister", ["Jo"], "Who is the prime minister of X?", "The prime minister of X is V."),
         ("children", ["3"], "How many children does X have?", "X has V children."),
         ("alias", ["Jo"], "What is the alias of X?", "The alias of X is V."),
         ("lens", ["50 mm"], "What is the lens of X?", "The lens of X is V."),
-        ("active", ["yes", "No"], "What is noted for X under “active”?", "Under “active”, X has the entry V."),
-        (
-            "founded",
-            ["1987", "2001-04-01"],
-            "What is noted for X under “founded”?",
-            "Under “founded”, X has the entry V.",
-        ),
-        ("is active", ["yes"], "What is noted for X under “is active”?", "Under “is active”, X has the entry V."),
     ],
 )
 def test_a_heading_becomes_good_english(attribute, values, question, statement):
     made = sentences(attribute, values)
     assert made["questions"][0].format(name="X") == question
     assert made["statements"][0].format(name="X", value="V") == statement
+
+
+QUOTED = [
+    ("lives in", ["Leeds"]),
+    ("goals scored", ["3"]),
+    ("speaks", ["Latin"]),
+    ("ceo (of x)", ["Jo"]),
+    ("active", ["yes", "No"]),
+    ("founded", ["1987", "2001-04-01"]),
+    ("is active", ["yes"]),
+]
+
+
+@pytest.mark.parametrize(("attribute", "values"), QUOTED)
+def test_a_heading_that_fits_no_pattern_is_quoted(attribute, values):
+    trained = sentences(attribute, values)
+    assert trained["questions"][0].format(name="X") == f"What is noted for X under “{attribute}”?"
+    assert trained["statements"][0].format(name="X", value="V") == f"Under “{attribute}”, X has the entry V."
 
 
 headings = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)

@@ -64,17 +64,21 @@ def test_every_fact_is_in_the_training_rows_to_the_letter_and_every_row_fits(tmp
 TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river", "Aare"), ("Bern", "founded", "1191")]
 
 
-def test_a_value_too_long_for_a_row_is_refused_with_its_place(tmp_path):
-    with pytest.raises(UserError, match="row 3, column 'value': asked and told .*, this fact of 'Rome' makes"):
-        made(tmp_path, table_of([("Rome", "river", "Tiber"), ("Rome", "story", "long ago " * 300)]))
+LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
 
 
-def test_a_name_or_a_template_too_long_for_a_row_is_refused_before_anything_is_trained(tmp_path):
-    with pytest.raises(UserError, match="row 2, column 'value': asked and told in a sentence"):
-        made(tmp_path, table_of([("a town on seven hills " * 60, "river", "Tiber")]))
-    question = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
-    with pytest.raises(UserError, match="shorten it, its name or its templates"):
-        made(tmp_path, table_of(TOWNS, questions={"river": [question]}))
+@pytest.mark.parametrize(
+    ("facts", "more", "row"),
+    [
+        ([TOWNS[0], ("Rome", "story", "long ago " * 300)], {}, 3),
+        ([("a town on seven hills " * 60, "river", "Tiber")], {}, 2),
+        (TOWNS, {"questions": {"river": [LONG_QUESTION]}}, 2),
+    ],
+)
+def test_a_value_name_or_template_too_long_for_a_row_is_refused_with_its_place(tmp_path, facts, more, row):
+    message = f"row {row}, column 'value': asked and told in a sentence, .* shorten it, its name or its templates"
+    with pytest.raises(UserError, match=message):
+        made(tmp_path, table_of(facts, **more))
 
 
 lengths = st.integers(1, 60)

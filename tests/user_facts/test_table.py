@@ -104,16 +104,6 @@ BAD = [
     (b"name,river\nRome,Tiber\nBern,Z\xfcrich\n", "facts.csv, line 3: byte 0xfc is not UTF-8"),
     ("name,river\nRome,Tiber\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
 ]
-
-
-@pytest.mark.parametrize(("text", "message"), BAD)
-def test_bad_csv_gets_one_line_with_file_row_and_column(tmp_path, text, message):
-    with pytest.raises(UserError) as caught:
-        read(put(tmp_path, text))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 BAD_YAML = [
     ("a: [", "facts.yaml is not YAML"),
     ("just text", "expected a list of facts"),
@@ -133,10 +123,13 @@ BAD_YAML = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), BAD_YAML)
-def test_bad_yaml_gets_one_line(tmp_path, text, message):
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [*(("facts.csv", *bad) for bad in BAD), *(("facts.yaml", *bad) for bad in BAD_YAML)],
+)
+def test_a_bad_table_gets_one_line_with_file_row_and_column(tmp_path, name, text, message):
     with pytest.raises(UserError) as caught:
-        read(put(tmp_path, text, "facts.yaml"))
+        read(put(tmp_path, text, name))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
