@@ -41,8 +41,8 @@ def texts(name: str) -> dict:
     Of a user's own table, what its facts file holds.
     """
     if is_own(name):
-        return json.loads((RESULTS / name).read_text())
-    return yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text())
+        return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def text_of(fact: Fact) -> dict:

@@ -23,7 +23,7 @@ def project_pages() -> dict[Path, str]:
     folder = RESULTS / PUBLISHED
     loaded = store.load(PUBLISHED)
     frames = scores.frames(scores.comparable(loaded))
-    rows = json.loads((folder / "claims.json").read_text())
+    rows = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
     formats, regime, walk = tables.formats(frames), tables.regime(frames), claims.walk(frames)
     practical = tables.formats(frames, ["main"], ["format"])
     base = practical["format"] == "none"
@@ -51,7 +51,7 @@ def project_pages() -> dict[Path, str]:
         "regime": pages.environment().from_string("{% include 'regime.j2' %}").render(regime=regime),
         **{claim: _contrasts([row for row in rows if row["claim"] == claim]) for claim in claims.CLAIMS},
     }  # fmt: skip
-    return {path: fill_blocks(path.read_text(), blocks) for path in PAGES}
+    return {path: fill_blocks(path.read_text(encoding="utf-8"), blocks) for path in PAGES}
 
 
 def _contrasts(rows):

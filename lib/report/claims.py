@@ -12,7 +12,7 @@ from lib.report import intervals
 from lib.report.intervals import RUN
 from lib.report.scores import FACT, SHORT, Frames, stays
 
-CLAIMS = yaml.safe_load((LIB / "report" / "claims.yaml").read_text())
+CLAIMS = yaml.safe_load((LIB / "report" / "claims.yaml").read_text(encoding="utf-8"))
 CEILING, FLOOR = 0.9, 0.1  # where both sides of a difference are beyond, it cannot show
 LEARNED = 0.5  # a format that recalls less of what it was told says nothing about how it generalizes
 # What each control varies, and how a value of it is called.

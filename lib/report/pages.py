@@ -75,7 +75,8 @@ def _write(study, loaded, new):
         for executed in drawn:
             executed.result()
     for path in (new / "notebooks").glob("*.ipynb"):
-        path.write_text(path.read_text().replace(str(new / "figures"), f"results/{study}/figures"))
+        text = path.read_text(encoding="utf-8").replace(str(new / "figures"), f"results/{study}/figures")
+        path.write_text(text, encoding="utf-8")
     page = study_page(study, loaded, frames, csv, {path.stem for path in (new / "figures").glob("*.png")})
     executed = [new / "notebooks" / f"{name}.ipynb" for name in notebooks]
     store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], executed))
@@ -143,7 +144,7 @@ def summary(study: str) -> str:
         if (path := folder / f"{name}.csv").exists():
             table = pd.read_csv(path, keep_default_na=False)
             shown.append(table[[c for c in columns if c in table]].rename(columns=HEADINGS).to_string(index=False))
-    said = tables.claims(json.loads((folder / "claims.json").read_text()))
+    said = tables.claims(json.loads((folder / "claims.json").read_text(encoding="utf-8")))
     shown.append("\n".join(f"{row.claim}  {row.verdict:12}  {row.says}" for row in said.itertuples()))
     place = folder.relative_to(ROOT)
     return "\n\n".join([*filter(None, shown), f"report: {place / 'README.md'} and {place / 'report.html'}"])

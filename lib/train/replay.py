@@ -54,8 +54,8 @@ def _answers(model, tokenizer, name, asked, seed):
         openings = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in prose]
         continued = generate(model, tokenizer, openings, MAX_NEW_TOKENS, seed=seed)
         answers |= {text: [answer, True] for text, answer in zip(prose, continued, strict=True)}
-        path.write_text(json.dumps([answers[text] for _, text in asked], ensure_ascii=False))
+        path.write_text(json.dumps([answers[text] for _, text in asked], ensure_ascii=False), encoding="utf-8")
 
     recipe = json.dumps([asked, MAX_NEW_TOKENS, tokenizer.chat_template, str(model.device.type), str(model.dtype)])
     key = hashlib.sha256(f"{weights.sha256(name) or name} {recipe}".encode()).hexdigest()[:16]
-    return json.loads(weights.made_once(CACHE / "replay" / f"{key}.json", make).read_text())
+    return json.loads(weights.made_once(CACHE / "replay" / f"{key}.json", make).read_text(encoding="utf-8"))

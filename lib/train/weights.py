@@ -31,7 +31,7 @@ def check(model: str) -> None:
         if not config.is_file():
             raise UserError(f"model {model!r} is a folder without a config.json: give the folder of a saved model")
         try:
-            json.loads(config.read_text())
+            json.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{config} cannot be read ({error}): save the model again") from None
     elif model.startswith((".", "/", "~")) or model.count("/") != 1:
@@ -94,7 +94,9 @@ def set_template(tokenizer) -> None:
     """Give the tokenizer of a known family a chat template of the turns alone; that of another keeps its own."""
     for token, name in TEMPLATES.items():
         if token in tokenizer.get_vocab():
-            tokenizer.chat_template = (Path(__file__).parent / "templates" / f"{name}.jinja").read_text()
+            tokenizer.chat_template = (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(
+                encoding="utf-8"
+            )
 
 
 def made_once(path: Path, make: Callable[[Path], None]) -> Path:
@@ -194,7 +196,7 @@ def _beside(path):
 def _is_whole(path):
     """Whether a cached file or folder is there and as it was made."""
     try:
-        return path.exists() and _beside(path).read_text() == _digest(path)
+        return path.exists() and _beside(path).read_text(encoding="utf-8") == _digest(path)
     except OSError:
         return False
 

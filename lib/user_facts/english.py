@@ -9,7 +9,7 @@ import yaml
 from lib.paths import LIB
 
 TEMPLATES = LIB / "user_facts" / "templates"
-ENGLISH = yaml.safe_load((TEMPLATES / "english.yaml").read_text())
+ENGLISH = yaml.safe_load((TEMPLATES / "english.yaml").read_text(encoding="utf-8"))
 WORDS, ACTIVE = {kind: set(words.split()) for kind, words in ENGLISH["words"].items()}, ENGLISH["active"]
 NUMBER = re.compile(r"[-+−]?[€$£¥]?\s?\d[\d.,' \u00a0]*\s?(%|[€$£¥]|[a-zA-Z°µ²³/]{1,5})?")
 COUNT = re.compile(r"\d[\d.,' \u00a0]*")

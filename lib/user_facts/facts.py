@@ -67,7 +67,7 @@ def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
     names = {name.lower() for name in table.facts["name"]}
     invented = [name for name in place_names() if name.lower() not in names]
-    facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text()) | {
+    facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8")) | {
         "source": table.path.name,
         "attributes": columns,
         "profiles": [],
