@@ -159,7 +159,8 @@ def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
     epochs = of_cell.epochs(cell, tokenizer, profiles("fictional", 2), made(cell))
     assert epochs == pytest.approx(2 * articles.tokens / 2 / encode.count_tokens(tokenizer, made(cell)))
     trained = sft.train(model, tokenizer, made(cell), [], cell, epochs)
-    assert trained.tokens == pytest.approx(articles.tokens, abs=2)
+    longest = max(len(encode.row_ids(tokenizer, row)["input_ids"]) for row in made(cell))
+    assert trained.tokens == pytest.approx(articles.tokens, abs=longest)  # of a part of an epoch, whole rows are seen
     assert trained.epochs == epochs
     assert trained.steps == pytest.approx(epochs * 6, abs=1)  # six steps an epoch
 
