@@ -70,7 +70,6 @@ def test_others_may_read_a_result(written):
         ({"manifest": {"seconds": "1"}}, "(manifest.seconds: Input should be a valid number)"),
         ({"training": {"losses": None}}, "(training."),
     ],
-    ids=str,
 )
 def test_damage_is_named_with_the_file_and_the_remedy(written, damage, reason):
     path, made = written
