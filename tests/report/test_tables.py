@@ -44,7 +44,7 @@ def test_every_format_and_type_has_a_row_with_accuracy_exposures_and_cost_and_th
     assert list(zip(table["format"], table["info"], strict=True)) == [
         (format, info) for format in ("article", "none", "qa") for info in ("numbers", "words")]  # fmt: skip
     trained = table[table["format"] != "none"]
-    assert trained["held-out question, 50%"].str.contains(r"\[").all() and (trained["tokens a fact"] > 0).all()
+    assert trained["held-out question, 50%"].str.contains(r"\[").all()
     assert trained["recall"].str.contains(r"\[").all()
 
 
