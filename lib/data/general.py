@@ -32,7 +32,7 @@ def unlike_replay() -> frozenset[str]:
     it. What is kept of the others is the stricter measure. Alike is a question whose words are those of a prompt to
     three quarters, in the same order (our choice).
     """
-    prompts = [prompt.lower().split() for kind, prompt in replay_prompts() if kind != "prose"]
+    prompts = [prompt.lower().split() for kind in ("instructions", "questions") for prompt in texts("replay")[kind]]
     matcher, unlike = difflib.SequenceMatcher(autojunk=False), set()
     for question, _ in texts("general")["questions"]:
         matcher.set_seq2(question.lower().split())
