@@ -270,7 +270,7 @@ def row(verdict, low=0.1, claim="C1", **changes):
 
 def test_a_claim_whose_contrasts_disagree_is_mixed_and_says_the_strongest_against_it():
     (told,) = tables.claims([row("replicates", headline=True), row("opposite", -0.9)]).itertuples()
-    assert told.verdict == "mixed" and told.here == "a − b: +0.20 [+0.10, +0.30]; a − b: -0.80 [-0.90, -0.70]"
+    assert told.verdict == "mixed" and told.here == "a − b: +0.20 [+0.10, +0.30]; a − b: −0.80 [−0.90, −0.70]"
     (told,) = tables.claims([row("inconclusive", headline=True), row("replicates")]).itertuples()
     assert told.verdict == "inconclusive" and told.replicates == told.inconclusive == 1
 
