@@ -83,7 +83,8 @@ facts: $(READY)
 
 figures: $(READY)
 	@$(BIN)/python -m lib figures "$$GRID" $(OF_STUDY)
-	@test -e "results/$$DRAWN/notebooks/tour.ipynb" || $(BIN)/python -m lib tour "$$DRAWN"
+	@test -e "results/$$DRAWN/notebooks/tour.ipynb" || \
+	$(BIN)/papermill --log-output --no-progress-bar notebooks/tour.ipynb "results/$$DRAWN/notebooks/tour.ipynb"
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages
@@ -104,7 +105,9 @@ bench: $(READY)
 	@$(BIN)/python benchmarks/speed.py
 
 reproduce: $(READY)
-	@$(BIN)/python -m lib reproduce --n "$$N" $(OF_STUDY)
+	@mkdir -p results/my-reproduce
+	@$(BIN)/papermill --log-output --no-progress-bar -p n "$$N" -r study "$$DRAWN" \
+	notebooks/reproduce.ipynb results/my-reproduce/reproduce.ipynb
 
 gpu-check: has-gpu $(READY)
 	@mkdir -p results/my-gpu-check

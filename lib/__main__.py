@@ -1,4 +1,4 @@
-"""The command line: python -m lib plan|run|status|figures|tour|pages|facts|ask|reproduce.
+"""The command line: python -m lib plan|run|status|figures|pages|facts|ask.
 
 Each command says within a second what it does, before it imports what takes seconds.
 """
@@ -110,37 +110,14 @@ def figures(grid: Grid, study: Study = None) -> None:
 
 
 @app.command()
-def tour(study: Annotated[str, typer.Argument(help="folder under results/")] = "quick") -> None:
-    """Execute the tour into results/<study>/notebooks, with its outputs."""
-    say("executing notebooks/tour.ipynb, about three minutes")
-    from lib.study import run, store
-
-    store.files(study)  # refuses a study without results
-    run.execute("tour", store.study_dir(study) / "notebooks" / "tour.ipynb", {})
-
-
-@app.command()
 def pages() -> None:
     """Write README.md and docs/findings.md from the published results."""
     say("writing the pages of the project from results/")
-    from lib.report.blocks import project_pages
+    from lib.report.pages import PAGES, filled
     from lib.study.store import write_text
 
-    for path, text in project_pages().items():
-        write_text(path, text)
-
-
-@app.command()
-def reproduce(
-    study: Annotated[str, typer.Option(help="folder under results/")] = "quick",
-    n: Annotated[int, typer.Option(min=1, help="experiments to run again")] = 3,
-    seed: Annotated[int | None, typer.Option(help="which ones are drawn (default: others every time)")] = None,
-) -> None:
-    """Run random experiments of a published study again and compare. The exit code is 1 if one does not agree."""
-    say(f"running {n} experiments of results/{study} again, some minutes each")
-    from lib.report import reproduce as report
-
-    raise typer.Exit(0 if report.reproduce(study, n, seed) else 1)
+    for path in PAGES:
+        write_text(path, filled(path.read_text(encoding="utf-8")))
 
 
 @app.command()

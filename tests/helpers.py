@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
+from IPython.core.inputtransformer2 import TransformerManager
 
 from lib.cell import Cell, from_parameters
 from lib.data.facts import Profile, build, take
@@ -150,3 +151,14 @@ commands.draw = lambda study, only_if_stale=False: print("drawn")
 {before}
 sys.exit(commands.main(sys.argv[1:]))
 """)
+
+
+def run_notebook(name: str, **parameters) -> dict:
+    """Run the code of notebooks/<name>.ipynb in this process, with these parameters; what its names stand for then."""
+    namespace = {}
+    for cell in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(TransformerManager().transform_cell(cell.source), namespace)  # one may have a line for the shell
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace.update(parameters)
+    return namespace

@@ -4,24 +4,13 @@ import json
 import shutil
 import subprocess
 
-import nbformat
 import pytest
 import simulation
-from IPython.core.inputtransformer2 import TransformerManager
+from helpers import run_notebook
 
-from lib.paths import NOTEBOOKS, ROOT
+from lib.paths import ROOT
 from lib.study import store
 from lib.study.grid import load_grid
-
-
-def check(**parameters) -> None:
-    """Run the cells of the notebook here, with these parameters; AssertionError where a check fails."""
-    namespace = {}
-    for cell in nbformat.read(NOTEBOOKS / "gpu_check.ipynb", 4).cells:
-        if cell.cell_type == "code":
-            exec(TransformerManager().transform_cell(cell.source), namespace)  # it has a line for the shell
-        if "parameters" in cell.metadata.get("tags", []):
-            namespace.update(parameters)
 
 
 @pytest.fixture
@@ -36,7 +25,7 @@ def checked(study):
 
 
 def test_the_checks_pass_on_results_as_they_should_be(checked, capsys):
-    check(**checked[0])
+    run_notebook("gpu_check", **checked[0])
     printed = capsys.readouterr().out
     assert "article, every weight: loss 3.00 to 0.50" in printed and "of 24 facts recalled" in printed
     assert "agrees" in printed and "tokens about facts" in printed
@@ -59,18 +48,18 @@ def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
         result["training"] |= training
         paths[name].write_text(json.dumps(result))
     with pytest.raises(AssertionError, match=error):
-        check(**parameters)
+        run_notebook("gpu_check", **parameters)
 
 
 def test_without_a_gpu_the_check_says_so_first(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AssertionError, match="no NVIDIA GPU here: there is no nvidia-smi"):
-        check()
+        run_notebook("gpu_check")
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'has failed because'; exit 9\n")
     tool.chmod(0o755)
     with pytest.raises(AssertionError, match="no NVIDIA GPU here: has failed because"):
-        check()
+        run_notebook("gpu_check")
 
 
 def test_make_says_so_before_it_installs_anything():

@@ -4,7 +4,7 @@ import pandas as pd
 
 from lib.evaluate import match
 from lib.report import intervals, scores, tables
-from lib.report.scores import SHORT
+from lib.report.scores import KEPT, SHORT
 
 USEFUL = 0.5  # below this share of held-out questions no format is recommended for use (our choice)
 
@@ -16,8 +16,7 @@ def scored(results: list[dict]) -> pd.DataFrame:
     """
     asked = scores.items(results)
     asked = asked[asked["eval"] == "question"].astype({"strict": float})
-    echoed = [match.states(question, expected)
-              for question, expected in zip(asked["question"], asked["expected"], strict=True)]  # fmt: skip
+    echoed = [match.states(question, expected) for question, expected in asked[["question", "expected"]].to_numpy()]
     return asked[~pd.Series(echoed, index=asked.index, dtype=bool)]
 
 
@@ -31,35 +30,30 @@ def recommend(results: list[dict]) -> tuple[str | None, str]:
     """
     results = scores.comparable(results)
     asked = scores.trained(scored(results), "main")
-    costs = tables.costs(scores.frames(results), ["main"], ["format"]).query("format != 'none'")
-    if asked.empty or not costs["kept"].any():
+    table = tables.costs(scores.frames(results), ["main"], ["format"]).query("format != 'none'").set_index("format")
+    if asked.empty or not table["kept"].any():
         return None, "No format can be recommended: there is no base model to compare with, or nothing was trained."
-    costs = costs.set_index("format")
-    shares = intervals.accuracy(asked, ["format"]).set_index("format")
-    answers = {row.Index: f"answers {intervals.shown(row.mean, row.low, row.high)} of the held-out questions"
-               for row in shares.itertuples()}  # fmt: skip
-    whole = costs.index[(costs["kept_median"] >= scores.KEPT) & (costs["ppl_ratio"] <= scores.PERPLEXITY)]
+    table = table.join(intervals.accuracy(asked, ["format"]).set_index("format")[["mean", "shown"]])
+    table["answers"] = "answers " + table["shown"] + " of the held-out questions"
+    left = (table["kept_median"] >= KEPT) & (table["ppl_ratio"] <= scores.PERPLEXITY)
     wrecked = [
-        f"{SHORT[format]} {answers[format]}, but its models are wrecked: they keep {row['kept_median']:.2f} of "
-        f"the general questions at {row['ppl_ratio']:.1f} times the perplexity. Tell the facts less often, or take "
-        "more replay."
-        for format, row in costs.iterrows() if format not in whole and shares.loc[format, "mean"] >= USEFUL
-    ]  # fmt: skip
+        f"{SHORT[row.Index]} {row.answers}, but its models are wrecked: they keep {row.kept_median:.2f} of the general "
+        f"questions at {row.ppl_ratio:.1f} times the perplexity. Tell the facts less often, or take more replay."
+        for row in table[~left & (table["mean"] >= USEFUL)].itertuples()
+    ]
+    whole = table[left]
     if whole.empty:
         return None, " ".join(["No format can be recommended: the models of every format are wrecked.", *wrecked])
-    best = shares.loc[whole, "mean"].idxmax()
-    if shares.loc[best, "mean"] < USEFUL:
-        weak = f"No format taught enough: of those that are not wrecked, {SHORT[best]} {answers[best]}."
+    best = whole["mean"].idxmax()
+    if whole["mean"].max() < USEFUL:
+        weak = f"No format taught enough: of those that are not wrecked, {SHORT[best]} {whole['answers'][best]}."
         return None, " ".join([weak, "Tell each fact more often, or take a larger model.", *wrecked])
     per_fact = asked.groupby([*scores.FACT, "format"])["strict"].mean().unstack("format")
-    ahead = {format: intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)) for format in whole.drop(best)}
-    level = [format for format in ahead if ahead[format].low <= 0 and shares.loc[format, "mean"] >= USEFUL]
-    chosen = costs.loc[[best, *level], "tokens a fact"].idxmin()
-    sentences = [f"Train on the format {SHORT[chosen]}: it {answers[chosen]}."]
-    if level:
-        sentences.append(
-            f"{' and '.join(SHORT[format] for format in level)} cannot be told apart from {SHORT[best]} "
-            f"here, which answers most; of them, {SHORT[chosen]} takes the fewest tokens."
-        )
-    sentences.append(f"The models keep {costs.loc[chosen, 'kept']} of the general questions.")
-    return chosen, " ".join([*sentences, *wrecked])
+    level = [format for format in whole.index.drop(best) if whole["mean"][format] >= USEFUL
+             and intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)).low <= 0]  # fmt: skip
+    chosen = whole.loc[[best, *level], "tokens a fact"].idxmin()
+    alike = (f"{' and '.join(SHORT[format] for format in level)} cannot be told apart from {SHORT[best]} here, which "
+             f"answers most; of them, {SHORT[chosen]} takes the fewest tokens.") if level else ""  # fmt: skip
+    told = [f"Train on the format {SHORT[chosen]}: it {whole['answers'][chosen]}.", alike,
+            f"The models keep {whole['kept'][chosen]} of the general questions.", *wrecked]  # fmt: skip
+    return chosen, " ".join(filter(None, told))

@@ -1,6 +1,5 @@
 """The claims as contrasts of mean scores (claims.yaml), each decided by its interval, or not testable, and why."""
 
-from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -27,12 +26,15 @@ THINGS = {"fictional": "towns", "real": "matches", "persona": "the persona"}  # 
 
 
 def decide(frames: Frames) -> list[dict]:
-    """A row of claims.json for every contrast that these results have facts for, in the order of the claims."""
+    """A row of claims.csv for every contrast that these results have facts for, in the order of the claims."""
     asked = {over: settings(over, frames.scores) for over in ("main", "all", "problems", "controls", "replay")}
+    repeated = [{**statement, **contrast, "over": "controls", "headline": contrast["controls"] == "headline",
+                 "beside": False} for statement in CLAIMS.values() for contrast in statement["contrasts"]
+                if "controls" in contrast]  # fmt: skip
     rows = []
     for claim, statement in CLAIMS.items():
         specs = [{"over": "main", "needs": [], **statement, **contrast, "claim": claim}
-                 for contrast in statement["contrasts"] or _repeated()]  # fmt: skip
+                 for contrast in statement["contrasts"] or repeated]  # fmt: skip
         of_claim = [(i, row(spec, setting, table, frames))
                     for spec in specs for i, (setting, table) in enumerate(asked[spec["over"]])]  # fmt: skip
         rows += [made for _, made in sorted(of_claim, key=lambda numbered: numbered[0]) if made]  # setting by setting
@@ -40,16 +42,22 @@ def decide(frames: Frames) -> list[dict]:
 
 
 def settings(over: str, scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The settings in which a contrast is asked: what each is called, "" for the study itself, and its scores."""
+    """The settings in which a contrast is asked: what each is called, "" for the study itself, and its scores.
+
+    Of two-fact problems, by kind and kind of entity, only those count whose two facts a trained model knows, and the
+    base model's with both facts in its prompt.
+    """
     main = scores[scores["part"] == "main"]
     if over == "controls":
         return controls(scores)
-    if over == "problems":
-        return problems(scores)
     if over == "replay":
-        replay = scores[scores["part"] == "replay"]
-        amounts = sorted(set(replay["replay"]) - {0})
-        return [(f"{n} rows of replay", pd.concat([main, replay[replay["replay"] == n]])) for n in amounts]
+        replay = scores[(scores["part"] == "replay") & (scores["replay"] > 0)]
+        return [(f"{n} rows of replay", pd.concat([main, more])) for n, more in replay.groupby("replay")]
+    if over == "problems":
+        asked = scores[scores["part"].isin(["main", "formats"]) & (scores["kind"] != "")]
+        asked = asked[asked["known"] | (asked["measure"] == "reasoning_in_context") & (asked["format"] == "none")]
+        return [(f"{kind} of {THINGS[entity]}", group) for (kind, entity), group in asked.groupby(["kind", "entity"])
+                if (group["format"] == "none").any()]  # fmt: skip
     return [("", scores if over == "all" else main)]
 
 
@@ -71,60 +79,75 @@ def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-def problems(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Two-fact problems by kind and kind of entity: the base model's with both facts in its prompt, and of trained
-    models those whose two facts they know."""
-    asked = scores[scores["part"].isin(["main", "formats"]) & (scores["kind"] != "")]
-    asked = asked[asked["known"] | (asked["measure"] == "reasoning_in_context") & (asked["format"] == "none")]
-    return [(f"{kind} of {THINGS[entity]}", group) for (kind, entity), group in asked.groupby(["kind", "entity"])
-            if (group["format"] == "none").any()]  # fmt: skip
-
-
 def row(spec: dict, setting: str, table: pd.DataFrame, frames: Frames) -> dict | None:
-    """One contrast of these scores; None where an arm has no facts, or a control has only what is the main part's."""
+    """One contrast of these scores; None where an arm has no facts, or a control has only what is the main part's.
+
+    `least` and `most` are the estimates when one run is left out.
+    """
     table = table.query(spec["where"]) if "where" in spec else table
     arms = [table.query(query) for query in (*spec["plus"], *spec["minus"])]
     signs = [1] * len(spec["plus"]) + [-1] * len(spec["minus"])
-    arms = arms if spec.get("apart") else on_common_draws(arms)
-    if kinds := spec.get("kinds"):  # each arm falls apart into two kinds of entity
-        signs, arms = np.repeat(signs, 2), [arm[arm["entity"] == kind] for arm in arms for kind in kinds]
+    kinds, apart = spec.get("kinds"), bool(spec.get("apart"))
+    arms = arms if apart else on_common_draws(arms)
+    if kinds:  # each arm falls apart into two kinds of entity
+        arms = [arm[arm["entity"] == kind] for arm in arms for kind in kinds]
     of_main = all((arm["part"] == "main").all() for arm in arms)
     if not all(map(len, arms)) or (spec["over"] == "controls" and of_main):
         return None
-    facts = _by_fact(arms).dropna() if spec.get("paired", True) else _by_fact(arms)
+    facts = by_fact(arms).dropna() if spec.get("paired", True) else by_fact(arms)
     if facts.empty:
         return None
-    apart = bool(spec.get("apart"))
+    facts[0] += spec.get("margin", 0)
     statistic = _lead if kinds else _without_largest_step if spec.get("walk") else None
-    margins = np.array([spec.get("margin", 0)] + [0] * (len(arms) - 1))
-    found = intervals.contrast(facts + margins, signs, statistic, apart)
+    found = intervals.contrast(facts, signs, statistic, apart)
     spread = None if statistic or apart else intervals.without_each_run(facts, signs)
     why = why_not(spec, facts, arms, table, frames)
     ids = {id for arm in arms for id in arm.loc[arm["format"] != "none", "id"]}
     recall = frames.scores[frames.scores["id"].isin(ids) & (frames.scores["measure"] == "recall")]
     recall = recall.groupby("format")["score"].mean()
+    numbers = {"estimate": found.estimate, "low": found.low, "high": found.high,
+               **dict(zip(("least", "most"), spread or (None, None), strict=True))}  # fmt: skip
     return {
         "claim": spec["claim"], "setting": setting, "contrast": spec["label"],
+        "name": ": ".join(filter(None, (setting, spec["label"]))),
         "headline": bool(spec.get("headline")), "beside": bool(spec.get("beside")),
-        "estimate": round(found.estimate, 4), "ci95": [round(found.low, 4), round(found.high, 4)],
-        "without_each_run": None if spread is None else [round(value, 4) for value in spread],
+        "shown": found.signed,
+        **{name: None if value is None else round(value, 4) for name, value in numbers.items()},
         "experiments": len(ids), "runs": found.runs, "facts": found.facts,
         "recall": None if recall.empty else round(float(recall.min()), 3),
-        "verdict": "not testable" if why else intervals.verdict(found), "why": why,
+        "verdict": "not testable" if why else found.verdict, "why": why,
     }  # fmt: skip
+
+
+def by_fact(arms: list[pd.DataFrame]) -> pd.DataFrame:
+    """A row a fact, a column an arm: its mean score there, missing where the arm has not that fact."""
+    return pd.concat([arm.groupby(FACT)["score"].mean() for arm in arms], axis=1, keys=range(len(arms)))
 
 
 def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], table: pd.DataFrame, frames: Frames) -> str:
     """Why these arms cannot decide the contrast, by what it needs; "" where they can. `table` has the scores of its
-    setting."""
-    checks: dict[str, Callable[[], str]] = {
-        "whole": lambda: next(filter(None, (wrecked(arm["id"], frames.cells) for arm in arms)), ""),
-        "room": lambda: _no_room(facts.mean().to_numpy(), arms[0]["measure"].iloc[0], "kinds" in spec),
-        "learned": lambda: next(filter(None, (_unlearned(arm, frames.scores) for arm in arms)), ""),
-        "chance": lambda: below_chance(table[table["format"] == "none"], frames.items),
-        "gap": lambda: _no_gap(facts),
-    }
-    return next(filter(None, (checks[need]() for need in spec["needs"])), "")
+    setting, `facts` the mean score of each fact in each arm."""
+    needs, means, why = spec["needs"], facts.mean().to_numpy(), []
+    if "chance" in needs:
+        why.append(below_chance(table[table["format"] == "none"], frames.items))
+    if "whole" in needs:
+        why += [wrecked(arm["id"], frames.cells) for arm in arms]
+    if "room" in needs:  # an interaction has as little as its worse difference
+        pairs = means.reshape(-1, 2) if "kinds" in spec else means.reshape(2, -1).T
+        # a mean along training has no ceiling: where all is learned, it still says how fast
+        if (pairs >= CEILING).all(axis=1).any() and not arms[0]["measure"].iloc[0].startswith("area"):
+            why.append(f"both arms of a difference are at the ceiling (above {CEILING})")
+        if (pairs <= FLOOR).all(axis=1).any():
+            why.append(f"both arms of a difference are at the floor (below {FLOOR})")
+    for arm in arms if "learned" in needs else ():
+        recall = frames.scores[(frames.scores["measure"] == "recall") & frames.scores["id"].isin(arm["id"])]
+        if (share := recall.merge(arm[["id", "fact"]])["score"].mean()) < LEARNED:
+            why.append(f"the models of format {SHORT[arm['format'].iloc[0]]} recall only {share:.2f} of these facts")
+    if "gap" in needs:
+        gap = intervals.contrast(facts.iloc[:, [0, -1]].dropna(how="all"), (1, -1), apart=True)
+        if gap.low <= 0:
+            why.append(f"no gap is certain: {gap.signed}")
+    return next(filter(None, why), "")
 
 
 def wrecked(ids: pd.Series, cells: pd.DataFrame) -> str:
@@ -144,10 +167,9 @@ def below_chance(told: pd.DataFrame, items: pd.DataFrame) -> str:
     asked = items[items["id"].isin(told["id"]) & (items["eval"] == "reasoning_in_context")]
     asked = asked[asked["kind"].isin(told["kind"])]
     found = intervals.accuracy(asked, ["eval"]).iloc[0]
-    shown = intervals.shown(*found[["mean", "low", "high"]])
-    why = f"with both facts in its prompt the base model has {shown}, chance {chance(asked):.2f}"
-    for chosen in intervals.accuracy(asked, ["eval"], "choice").itertuples():  # not of a sum: it has no set
-        why += f", and of the closed set it chooses {intervals.shown(chosen.mean, chosen.low, chosen.high)} right"
+    why = f"with both facts in its prompt the base model has {found['shown']}, chance {chance(asked):.2f}"
+    for shown in intervals.accuracy(asked, ["eval"], "choice")["shown"]:  # not of a sum: it has no set
+        why += f", and of the closed set it chooses {shown} right"
     return "" if found["low"] > chance(asked) else why
 
 
@@ -162,61 +184,6 @@ def on_common_draws(arms: list[pd.DataFrame]) -> list[pd.DataFrame]:
     runs = [pd.MultiIndex.from_frame(arm[[*RUN, "dtype"]]) for arm in arms]
     common = reduce(pd.MultiIndex.intersection, runs)
     return [arm[run.isin(common)] for arm, run in zip(arms, runs, strict=True)]
-
-
-def walk(frames: Frames) -> pd.DataFrame:
-    """The way from style to facts, one axis at a time, as the stations of C6: a row each, with its mean score and 95 %
-    interval (mean, low, high, and all three as `shown`), facts, runs, and the `step` to it from the station before,
-    with `by` as its size. Empty where a station is missing: a step would then change two things at once."""
-    (spec,) = CLAIMS["C6"]["contrasts"]
-    arms = [frames.scores.query(query) for query in (*spec["plus"], *spec["minus"])]
-    rows = []
-    for before, name, arm in zip([None, *arms], spec["stations"], arms, strict=False):
-        if arm.empty:
-            return pd.DataFrame()
-        found = intervals.contrast(_by_fact([arm]), (1,), apart=True)
-        step = intervals.contrast(_by_fact([arm, before]), (1, -1), apart=True) if before is not None else None
-        rows.append({
-            "station": name, "mean": found.estimate, "low": found.low, "high": found.high,
-            "shown": intervals.shown(found.estimate, found.low, found.high), "facts": found.facts,
-            "runs": arm["id"].nunique(), "by": step.estimate if step else 0.0,
-            "step": intervals.signed(step.estimate, step.low, step.high) if step else "",
-        })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _repeated():
-    """The contrasts of other claims that every control asks again."""
-    return [{**CLAIMS[claim], **contrast, "over": "controls", "headline": contrast["controls"] == "headline",
-             "beside": False} for claim in CLAIMS for contrast in CLAIMS[claim]["contrasts"]
-            if "controls" in contrast]  # fmt: skip
-
-
-def _by_fact(arms):
-    """A row a fact, a column an arm: its mean score there, missing where the arm has not that fact."""
-    return pd.concat([arm.groupby(FACT)["score"].mean() for arm in arms], axis=1, keys=range(len(arms)))
-
-
-def _no_room(means, measure, kinds):
-    """Whether both sides of a difference are at the ceiling or the floor: an interaction is as good as its worse one.
-    A mean along training has no ceiling: where all is learned, it still says how fast."""
-    pairs = means.reshape(-1, 2) if kinds else means.reshape(2, -1).T
-    if (pairs >= CEILING).all(axis=1).any() and not measure.startswith("area"):
-        return f"both arms of a difference are at the ceiling (above {CEILING})"
-    return f"both arms of a difference are at the floor (below {FLOOR})" if (pairs <= FLOOR).all(axis=1).any() else ""
-
-
-def _unlearned(arm, scores):
-    recall = scores[(scores["measure"] == "recall") & scores["id"].isin(arm["id"])].merge(arm[["id", "fact"]])
-    share, format = recall["score"].mean(), SHORT[arm["format"].iloc[0]]
-    return f"the models of format {format} recall only {share:.2f} of these facts" if share < LEARNED else ""
-
-
-def _no_gap(facts):
-    ends = facts[[facts.columns[0], facts.columns[-1]]].dropna(how="all")
-    gap = intervals.contrast(ends, (1, -1), apart=True)
-    shown = intervals.signed(gap.estimate, gap.low, gap.high)
-    return "" if gap.low > 0 else f"no gap is certain: {shown}"
 
 
 def _lead(means):

@@ -23,9 +23,24 @@ class Interval:
     facts: int
     runs: int
 
+    @property
+    def shown(self) -> str:
+        """A share with its interval, in two decimals."""
+        return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+    @property
+    def signed(self) -> str:
+        """A difference with its interval, with signs: a minus that is no hyphen begins no list."""
+        return f"{self.estimate:+.2f} [{self.low:+.2f}, {self.high:+.2f}]".replace("-", "−")
+
+    @property
+    def verdict(self) -> str:
+        """What it says about a contrast that the paper says is positive."""
+        return "replicates" if self.low > 0 else "opposite" if self.high < 0 else "inconclusive"
+
 
 def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd.DataFrame:
-    """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, facts, runs.
+    """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, all three as `shown`, facts, runs.
 
     The interval is Wilson's (1927) with the effective number of facts as sample size (Korn and Graubard 1998): the
     facts of one run succeed and fail together, and counting each would make the interval too narrow. It stays honest at
@@ -39,9 +54,10 @@ def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd
         mean, facts = group[score].mean(), len(group)
         effective = facts / _design_effect(group, score)
         low, high = proportion_confint(mean * effective, effective, method="wilson")
-        low, high = min(low, mean), max(high, mean)  # at 0 and 1 rounding puts a bound a hair on the wrong side
-        found.append([*key, mean, low, high, facts, group["id"].nunique()])
-    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "facts", "runs"])
+        # at 0 and 1 rounding puts a bound a hair on the wrong side
+        one = Interval(mean, min(low, mean), max(high, mean), facts, group["id"].nunique())
+        found.append([*key, one.estimate, one.low, one.high, one.shown, one.facts, one.runs])
+    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "shown", "facts", "runs"])
 
 
 def contrast(
@@ -61,7 +77,8 @@ def contrast(
     combine = statistic or (lambda means: means @ np.array(signs))
     means = table.mean().to_numpy()[None]
     estimate = float(combine(means)[0])
-    size = {"facts": _distinct(table), "runs": least_runs(table)}
+    facts = table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
+    size = {"facts": facts, "runs": least_runs(table)}
     whole = statistic is None and table.notna().all(axis=None)
     if all(np.ptp(table[column].dropna()) == 0 for column in table) or (whole and not (table @ np.array(signs)).any()):
         disagree = 1 - 0.05 ** (1 / table.count().min())
@@ -111,11 +128,6 @@ def resampled_means(table: pd.DataFrame) -> np.ndarray:
 def _crossed(table):
     """Whether the rows are general questions, which all runs are asked alike."""
     return bool(table.index.get_level_values("fact").str.startswith("general/").all())
-
-
-def _distinct(table):
-    """How many facts, or how many general questions, which every run is asked."""
-    return table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
 
 
 def _drawn(rng, times, n):
@@ -168,23 +180,6 @@ def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
     low, high = np.quantile(crossing(exposures, resampled_means(wide), share), [0.025, 0.975], method="nearest")
     estimate = float(crossing(exposures, wide.mean().to_numpy()[None], share)[0])
     return Interval(estimate, float(low), float(high), len(wide), least_runs(wide))
-
-
-def verdict(found: Interval) -> str:
-    """What an interval says about a contrast that the paper says is positive."""
-    if found.low > 0:
-        return "replicates"
-    return "opposite" if found.high < 0 else "inconclusive"
-
-
-def shown(mean: float, low: float, high: float) -> str:
-    """A share with its interval, in two decimals."""
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def signed(estimate: float, low: float, high: float) -> str:
-    """A difference with its interval, in two decimals, with signs: a minus that is no hyphen begins no list."""
-    return f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
 
 
 def _design_effect(facts, score):

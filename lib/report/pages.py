@@ -1,12 +1,12 @@
 """What a study says: its figures, tables and pages, and how text and tables enter a page."""
 
 import html
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unicodedata import category
@@ -18,21 +18,21 @@ from markupsafe import Markup
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
 
-from lib.paths import LIB, ROOT
-from lib.report import claims, scores, tables
+from lib.paths import LIB, RESULTS, ROOT, UserError
+from lib.report import advice, claims, scores, tables
 from lib.study import store
 from lib.study.run import execute
 
 TEMPLATES = LIB / "report" / "templates"
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
-COSTS = ["format", "replay", "general", "kept", "kept_median", "kept_unlike", "ppl_ratio", "tokens a fact", "runs",
-         "of"]  # fmt: skip
-TUNED = ["format", "n_entities", "exposures", "replay", "learning_rate", "shown", "words", "numbers", "recall", "kept",
-         "ppl_ratio", "runs", "chosen"]  # fmt: skip
-HEADINGS = {"n_entities": "entities", "learning_rate": "rate", "shown": "held-out question", "info": "facts",
-            "ppl_ratio": "perplexity ratio", "kept_median": "kept, median run", "kept_unlike": "kept, unlike replay",
-            "plain": "claim", "says": "the paper"}  # fmt: skip
+HEADINGS = {
+    "n_entities": "entities", "learning_rate": "rate", "shown": "held-out question", "info": "facts",
+    "ppl_ratio": "perplexity ratio", "kept_median": "kept, median run", "kept_unlike": "kept, unlike replay",
+    "plain": "claim", "says": "the paper", "still": "still right", "base": "base model", "name": "contrast",
+}  # fmt: skip
+PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")
+BLOCK = re.compile(r"(<!-- fill (.*?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def draw(study: str) -> None:
@@ -56,31 +56,40 @@ def draw(study: str) -> None:
 def _write(study, loaded, new):
     """All files of a study's pages, into the folder `new`."""
     frames = scores.frames(loaded)
-    notebooks = figure_notebooks(frames)
     for name in ("figures", "notebooks"):
         (new / name).mkdir()
-    parameters = {"study": study, "save": str(new / "figures")}
-    with ThreadPoolExecutor(2) as pool:  # kernels are processes; meanwhile the tables are computed here
-        drawn = [pool.submit(execute, name, new / "notebooks" / f"{name}.ipynb", parameters) for name in notebooks]
-        rows = claims.decide(frames)
-        store.write_json(new / "claims.json", rows)
-        csv = {"experiments": frames.cells, "formats": tables.formats(frames), "claims": pd.DataFrame(rows),
-               "tuned": tables.tuned(frames) if "fig_tuning" in notebooks else pd.DataFrame()}  # fmt: skip
-        for name, table in csv.items():
-            if len(table):
-                store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-        if rows:  # it reads claims.json
-            notebooks.append("fig_claims")
-            drawn.append(pool.submit(execute, "fig_claims", new / "notebooks" / "fig_claims.ipynb", parameters))
-        for executed in drawn:
-            executed.result()
-    for path in (new / "notebooks").glob("*.ipynb"):
+
+    def drawn(name):
+        path = new / "notebooks" / f"{name}.ipynb"
+        execute(name, path, {"study": study, "save": str(new / "figures")})
         text = path.read_text(encoding="utf-8").replace(str(new / "figures"), f"results/{study}/figures")
         path.write_text(text, encoding="utf-8")
-    page = study_page(study, loaded, frames, csv, {path.stem for path in (new / "figures").glob("*.png")})
-    executed = [new / "notebooks" / f"{name}.ipynb" for name in notebooks]
+        return path
+
+    with ThreadPoolExecutor(2) as pool:  # kernels are processes; meanwhile the tables are computed here
+        notebooks = [pool.submit(drawn, name) for name in figure_notebooks(frames)]
+        made = made_tables(loaded, frames)
+        for name, table in made.items():
+            store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+        if "claims" in made:  # which it reads
+            notebooks.append(pool.submit(drawn, "fig_claims"))
+        executed = [notebook.result() for notebook in notebooks]
+    paths = [*new.glob("*.csv"), *store.study_dir(study).glob("judged.csv")]
+    page = study_page(study, loaded, {path.stem: pd.read_csv(path) for path in paths},
+                      {path.stem for path in (new / "figures").glob("*.png")})  # fmt: skip
     store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], executed))
     store.write_text(new / "README.md", page)
+
+
+def made_tables(loaded: list[dict], frames: scores.Frames) -> dict[str, pd.DataFrame]:
+    """The tables of a study that have rows, by the name of their CSV files; some figure notebooks write one more."""
+    rows = claims.decide(frames)
+    made = {
+        "experiments": frames.cells, "formats": tables.formats(frames), "claims": pd.DataFrame(rows),
+        "main": tables.formats(frames, ["main"], ["format"]), "verdicts": tables.claims(rows),
+        "regime": tables.regime(frames), "advice": pd.DataFrame({"advice": [advice.recommend(loaded)[1]]}),
+    }  # fmt: skip
+    return {name: table for name, table in made.items() if len(table)}
 
 
 def _swap(new, old):
@@ -104,50 +113,61 @@ def is_current(study: str) -> bool:
 
 def figure_notebooks(frames: scores.Frames) -> list[str]:
     """The figure notebooks that these results can feed, in the order of reading; fig_claims comes with the claims."""
-    main = scores.trained(frames.cells, "main")
+    main, walk = scores.trained(frames.cells, "main"), claims.CLAIMS["C6"]["contrasts"][0]
     feeds = {
         "fig_curves": (main["checkpoints"] > 0).any(),
         "fig_formats": len(main) > 0,
         "fig_frontier": len(main) > 0 and frames.cells["kept"].notna().any(),
         "fig_reasoning": (frames.scores["measure"] == "reasoning_in_context").any(),
         "fig_controls": frames.cells["part"].isin(claims.VARIED).any(),
-        "fig_walk": len(claims.walk(frames)) > 0,
+        "fig_walk": all(len(frames.scores.query(arm)) for arm in (*walk["plus"], *walk["minus"])),
         "fig_tuning": (frames.cells["part"] == "tune").any(),
     }
     return [notebook for notebook, fed in feeds.items() if fed]
 
 
-def study_page(study: str, loaded: list[dict], frames: scores.Frames, csv: Mapping, figures: set[str]) -> str:
+def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame], figures: set[str]) -> str:
     """README.md of a results folder."""
-    manifests = [result["manifest"] for result in loaded]
+    manifests, cells = [result["manifest"] for result in loaded], made["experiments"]
     return environment().get_template("results.md.j2").render(
-        study=study, claims=tables.claims(json.loads(csv["claims"].to_json(orient="records"))), csv=csv,
-        regime=tables.regime(frames), read=reading(study, frames), statements=claims.CLAIMS, figures=figures,
-        finished=len(loaded), planned=len(store.parts(study)), models=sorted(set(frames.cells["model"])), costs=COSTS,
-        hours=frames.cells["seconds"].sum() / 3600, tuned=TUNED,
+        study=study, tables=made, claims=claims.CLAIMS, figures=figures, finished=len(loaded),
+        planned=len(store.parts(study)), models=sorted(set(cells["model"])), hours=cells["seconds"].sum() / 3600,
         machines=sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread each)" for m in manifests}),
         commits=sorted({m["git_commit"] or "unknown" for m in manifests}),
         versions=", ".join(f"{name} {number}" for name, number in manifests[0]["versions"].items() if number),
     )  # fmt: skip
 
 
-def reading(study: str, frames: scores.Frames) -> pd.DataFrame | None:
-    """How often the scorer errs by read.csv, see tables.judged; None where nothing was read."""
-    path = store.study_dir(study) / "read.csv"
-    return tables.judged(pd.read_csv(path, dtype=str, keep_default_na=False), frames) if path.exists() else None
+def table_of(name: str) -> pd.DataFrame:
+    """A published table: `cpu/formats` is results/cpu/formats.csv. Raises UserError where there is none."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"no table {path}: draw the study")
+    return pd.read_csv(path)
 
 
 def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
-    folder, shown = store.study_dir(study), []
-    for name, columns in (("formats", ["format", "replay", "info", *tables.MEASURES.values()]), ("tuned", TUNED)):
-        if (path := folder / f"{name}.csv").exists():
-            table = pd.read_csv(path, keep_default_na=False)
-            shown.append(table[[c for c in columns if c in table]].rename(columns=HEADINGS).to_string(index=False))
-    said = tables.claims(json.loads((folder / "claims.json").read_text(encoding="utf-8")))
-    shown.append("\n".join(f"{row.claim}  {row.verdict:12}  {row.says}" for row in said.itertuples()))
-    place = folder.relative_to(ROOT)
-    return "\n\n".join([*filter(None, shown), f"report: {place / 'README.md'} and {place / 'report.html'}"])
+    shown = [f"report: results/{study}/README.md and results/{study}/report.html"]
+    for name, columns in (
+        ("verdicts", ["claim", "verdict", "says"]),
+        ("tuned", ["format", "exposures", "replay", "learning_rate", "shown", "kept", "chosen"]),
+        ("formats", ["format", "replay", "info", *tables.MEASURES.values()]),
+    ):
+        if (store.study_dir(study) / f"{name}.csv").exists():
+            table = table_of(f"{study}/{name}")[columns].rename(columns=HEADINGS)
+            shown.insert(0, table.fillna("").to_string(index=False))
+    return "\n\n".join(shown)
+
+
+def filled(text: str, read: Callable[[str], pd.DataFrame] = table_of) -> str:
+    """A page with what stands between each `<!-- fill EXPRESSION -->` and `<!-- end -->` replaced by the expression's
+    value: one of the templates' language, in which `table("cpu/formats")` is a published table."""
+    def block(match):
+        value = environment().compile_expression(match[2], undefined_to_none=False)(table=read)
+        return f"{match[1]}{value if isinstance(value, Markup) else textwrap.fill(value, 118)}\n{match[4]}"
+
+    return BLOCK.sub(block, text)
 
 
 def report(title: str, introduction: str, notebooks: list[Path]) -> str:
@@ -189,7 +209,7 @@ def escape(text: str) -> Markup:
 
 def markdown(frame: pd.DataFrame, columns: dict[str, str] | list[str] | None = None, digits: str = ".2f") -> Markup:
     """A table in Markdown: these columns, under these headings (default: all, under HEADINGS), shares in two digits,
-    true as yes. Columns that the table has not are left out."""
+    true as yes, and formats by their short names. Columns that the table has not are left out."""
     named = columns if isinstance(columns, dict) else {name: HEADINGS.get(name, name) for name in columns or frame}
     named = {name: heading for name, heading in named.items() if name in frame}
     if not named:
@@ -201,6 +221,8 @@ def markdown(frame: pd.DataFrame, columns: dict[str, str] | list[str] | None = N
         return format(value, digits) if isinstance(value, float | np.floating) else escape(value)
 
     shown = frame[list(named)].astype(object).where(frame[list(named)].notna(), "").map(text)
+    if "format" in named:
+        shown["format"] = shown["format"].replace(scores.SHORT)
     numbers = [name for name in named if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])]
     return Markup(tabulate(
         shown.to_numpy().tolist(), list(map(escape, named.values())), "pipe", disable_numparse=True,

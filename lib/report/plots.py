@@ -1,10 +1,8 @@
 """The shared look of the figures, which their notebooks draw: everything can be told apart in greyscale."""
 
-from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 
@@ -42,34 +40,6 @@ def save(figure, folder: str | Path | bool, name: str) -> None:
     figure.savefig(Path(folder) / f"{name}.png", metadata={"Software": None})
 
 
-def shares(table: pd.DataFrame, x: str, label: str):
-    """Shares with intervals by a column, one mark a group: for yardsticks such as the ceiling of two-fact questions.
-
-    `table` has mean, low, high, facts, `x` and `group`; the number above an interval is its facts; a dash is `chance`
-    where the table has one."""
-    order, groups = table[x].unique(), table["group"].unique()
-    at = np.arange(len(order))
-    # wider, and a phone would show it too small to be read
-    figure, ax = plt.subplots(figsize=(min(1.5 * len(order) + 2.5, 12), 3.4))
-    for i, group in enumerate(groups):
-        rows = table[table["group"] == group].set_index(x).reindex(order)
-        shift = (i - (len(groups) - 1) / 2) * min(0.18, 0.8 / len(groups))
-        fill = "black" if i == 0 else plt.cm.Greys(0.15 + 0.6 * i / len(groups))
-        points(ax, at + shift, rows, "os^DvP"[i % 6], fill, group)
-        for place, row in zip(at + shift, rows.itertuples(), strict=True):
-            if not np.isnan(row.mean):
-                count = ax.annotate(f"{row.facts:.0f}", (place, row.high), (0, 3), textcoords="offset points")
-                count.set(ha="center", fontsize=7, bbox={"fc": "white", "ec": "none", "pad": 0.5})
-    if "chance" in table:
-        chance = table.groupby(x)["chance"].first().reindex(order)
-        ax.hlines(chance, at - 0.4, at + 0.4, color="black", ls=":", label="chance")
-    ax.set_xticks(at, order)
-    ax.set(ylim=(-0.03, 1.03), ylabel=label, xlim=(-0.6, len(order) - 0.4))
-    if len(groups) > 1:
-        legend(figure, ax, columns=2)
-    return figure
-
-
 def points(ax, at, rows: pd.DataFrame, marker: str, fill, label: str) -> None:
     """Means with their 95 % intervals: columns mean, low and high."""
     bars = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
@@ -82,13 +52,3 @@ def legend(figure, ax, columns: int = 4) -> None:
     handles, labels = ax.get_legend_handles_labels()
     marks = dict(zip(labels, handles, strict=True))
     figure.legend(marks.values(), marks, ncol=columns, loc="upper center", bbox_to_anchor=(0.5, 0), frameon=False)
-
-
-def coloured_tokens(tokenizer, input_ids: list[int], labels: list[int]) -> str:
-    """One training row as HTML: trained tokens bold on blue, the rest grey."""
-    spans = []
-    for token, label in zip(input_ids, labels, strict=True):
-        style = "background:#c6dbef;font-weight:bold" if label != -100 else "color:#757575"
-        text = escape(tokenizer.decode([token])).replace("\n", "⏎")
-        spans.append(f'<span style="{style}">{text}</span>')
-    return f'<p style="font-family:monospace;white-space:pre-wrap">{"".join(spans)}</p>'

@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 import simulation
+from helpers import run_notebook
 from simulation import cell, main_part, shares
 
 from lib.cell import Cell
-from lib.report import claims, intervals, scores, tables
+from lib.report import claims, intervals, pages, scores, tables
 
 
 def decide(results):
@@ -14,7 +15,7 @@ def decide(results):
 
 
 def verdicts(rows, claim):
-    return {tables.named_in_full(row): row["verdict"] for row in rows if row["claim"] == claim}
+    return {row["name"]: row["verdict"] for row in rows if row["claim"] == claim}
 
 
 def test_questions_that_teach_better_replicate_and_worse_are_the_opposite():
@@ -126,7 +127,7 @@ def test_an_arm_that_has_more_runs_than_another_changes_nothing():
             for cells in (one, more)
         )
         both = [(a, b) for a, b in zip(few, many, strict=True) if "article format" not in a["contrast"]]
-        assert both and all(a["estimate"] == b["estimate"] and a["ci95"] == b["ci95"] for a, b in both), claim
+        assert both and all(a["shown"] == b["shown"] for a, b in both), claim
 
 
 def test_runs_in_one_type_of_number_are_not_compared_with_runs_in_another():
@@ -206,7 +207,7 @@ def test_kinds_of_entity_that_differ_more_than_formats_contradict_the_claim():
 TONES = ("anxious", "pompous", "romantic")
 
 
-def test_the_walk_needs_every_station_and_says_where_the_gap_is():
+def test_the_walk_needs_every_station_and_says_where_the_gap_is(study):
     cells = main_part(("none", "article", "chat", "qa"), ("fictional", "real", "persona"), (0,))
     tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
     styles = {cell("chat", "persona", s, tone=t, **tone): "tone" for t in TONES for s in (0,)}
@@ -215,12 +216,12 @@ def test_the_walk_needs_every_station_and_says_where_the_gap_is():
     def chance(cell, evaluation, info):
         return 1.0 if evaluation == "style" else planted(cell, evaluation, info)
 
-    assert claims.walk(scores.frames(simulation.results(cells, chance))).empty
-    results = simulation.results(cells | styles, chance)
-    told = claims.walk(scores.frames(results))
-    assert list(told["station"]) == claims.CLAIMS["C6"]["contrasts"][0]["stations"]
+    assert "fig_walk" not in pages.figure_notebooks(scores.frames(simulation.results(cells, chance)))
+    results = simulation.study(study, cells | styles, chance)
+    assert "fig_walk" in pages.figure_notebooks(scores.frames(results))
+    told = run_notebook("fig_walk", study=study)["stations"]
     (row,) = [row for row in decide(results) if row["claim"] == "C6"]
-    steps = [float(step.split()[0]) for step in told["step"][1:]]
+    steps = [float(step.split()[0].replace("−", "-")) for step in told["step"][1:]]
     assert abs(told["mean"].diff()[1:].to_numpy() - steps).max() < 0.006  # the table's steps are those of its means
     assert abs(row["estimate"] - (-sum(steps) + min(steps))) < 0.03  # the gap without its largest step
     assert any("style" in row["contrast"] for row in decide(results) if row["claim"] == "C5")
@@ -235,7 +236,7 @@ def test_without_a_gap_from_style_to_facts_no_step_can_hold_it():
     assert row["verdict"] == "not testable" and "no gap" in row["why"]
 
 
-def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models():
+def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models(study):
     settings = {0.001: (0.5, 0.78), 0.002: (0.8, 0.75), 0.004: (0.97, 0.2)}
     cells = {cell("none", seed=s): "tune" for s in (0, 1)}
     cells |= {cell("qa", seed=s, learning_rate=rate): "tune" for s in (0, 1) for rate in settings}
@@ -244,14 +245,14 @@ def test_the_rule_of_tuning_takes_the_best_setting_among_models_that_stay_models
         level, general = settings.get(cell.learning_rate, (0.03, 0.8))
         return general if evaluation == "general" else level
 
-    chosen = tables.tuned(scores.frames(simulation.results(cells, chance)))
-    assert list(chosen.loc[chosen["chosen"], "learning_rate"]) == [0.002]
-    wrecked = tables.tuned(scores.frames(simulation.results(
-        cells, lambda c, e, i: 0.1 if c.format != "none" and e == "general" else 0.8)))  # fmt: skip
-    assert not wrecked["chosen"].any()
+    simulation.study(study, cells, chance)
+    chosen = run_notebook("fig_tuning", study=study)["settings"].query("chosen")
+    assert list(chosen["learning_rate"]) == [0.002]
+    simulation.study(study, cells, lambda c, e, i: 0.1 if c.format != "none" and e == "general" else 0.8)
+    assert not run_notebook("fig_tuning", study=study)["settings"]["chosen"].any()
 
 
-def test_each_length_of_training_has_a_setting_of_its_own():
+def test_each_length_of_training_has_a_setting_of_its_own(study):
     levels = {(2, 0.001): 0.3, (2, 0.002): 0.5, (8, 0.001): 0.9, (8, 0.002): 0.7}
     cells = {cell("none"): "tune"}
     cells |= {cell("qa", epochs=epochs, learning_rate=rate): "tune" for epochs, rate in levels}
@@ -259,13 +260,16 @@ def test_each_length_of_training_has_a_setting_of_its_own():
     def chance(cell, evaluation, info):
         return 0.8 if evaluation == "general" else levels.get((cell.epochs, cell.learning_rate), 0.03)
 
-    chosen = tables.tuned(scores.frames(simulation.results(cells, chance))).query("chosen")
+    simulation.study(study, cells, chance)
+    chosen = run_notebook("fig_tuning", study=study)["settings"].query("chosen")
     assert list(zip(chosen["exposures"], chosen["learning_rate"], strict=True)) == [(8, 0.002), (32, 0.001)]
 
 
 def row(verdict, low=0.1, claim="C1", **changes):
-    return {"claim": claim, "setting": "", "contrast": "a − b", "headline": False, "beside": False, "why": "",
-            "estimate": low + 0.1, "ci95": [low, low + 0.2], "verdict": verdict, **changes}  # fmt: skip
+    found = intervals.Interval(low + 0.1, low, low + 0.2, 9, 1)
+    name = ": ".join(filter(None, (changes.get("setting"), "a − b")))
+    return {"claim": claim, "name": name, "headline": False, "beside": False, "low": low, "high": low + 0.2,
+            "shown": found.signed, "verdict": verdict, **changes}  # fmt: skip
 
 
 def test_a_claim_whose_contrasts_disagree_is_mixed_and_says_the_strongest_against_it():
@@ -293,5 +297,5 @@ def test_no_label_is_a_key(monkeypatch):
             monkeypatch.setitem(contrast, "label", "another label")
     monkeypatch.setattr(claims, "THINGS", dict.fromkeys(claims.THINGS, "thing"))
     after = claims.decide(results)
-    assert [{**r, "contrast": "", "setting": ""} for r in after] == [
-        {**r, "contrast": "", "setting": ""} for r in before]  # fmt: skip
+    assert [{**r, "contrast": "", "setting": "", "name": ""} for r in after] == [
+        {**r, "contrast": "", "setting": "", "name": ""} for r in before]  # fmt: skip

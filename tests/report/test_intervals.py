@@ -137,7 +137,7 @@ def test_exposures_that_are_not_reached_are_censored():
 
 
 def test_a_verdict_follows_from_the_interval():
-    verdicts = [intervals.verdict(Interval(0, *bounds, 9, 1)) for bounds in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))]
+    verdicts = [Interval(0, *bounds, 9, 1).verdict for bounds in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))]
     assert verdicts == ["replicates", "opposite", "inconclusive"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from lib.paths import RESULTS, ROOT, UserError
-from lib.report import blocks, pages
+from lib.report import pages
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md",
          *sorted(path for path in RESULTS.glob("*/README.md") if not path.parent.name.startswith("my-"))]  # fmt: skip
@@ -29,7 +29,7 @@ def test_a_page_renders_without_stray_stars_accidental_lists_or_unfilled_markers
     text = page.read_text()
     _, shown = rendered(text)
     assert [line for line in shown if "*" in line or "**" in line] == []
-    assert [match[2] for match in blocks.BLOCK.finditer(text) if not match[3].strip()] == []
+    assert [match[2] for match in pages.BLOCK.finditer(text) if not match[3].strip()] == []
     assert "{{" not in re.sub(r"`[^`]*`", "", text) and "{%" not in text
     lines = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S).splitlines()
     item = re.compile(r"\s*([-+*]|\d+\.) |  ")
@@ -38,22 +38,17 @@ def test_a_page_renders_without_stray_stars_accidental_lists_or_unfilled_markers
             and not item.match(before)] == []  # a sentence that was broken at its minus  # fmt: skip
 
 
-@pytest.mark.parametrize("page", blocks.PAGES, ids=lambda path: path.name)
-def test_the_blocks_of_the_projects_pages_are_current(page, filled):
-    assert page.read_text() == filled[page], "run `make pages`"
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda path: path.name)
+def test_the_blocks_of_the_projects_pages_are_current(page):
+    assert page.read_text() == pages.filled(page.read_text()), "run `make pages`"
 
 
-@pytest.fixture(scope="module")
-def filled():
-    return blocks.project_pages()
-
-
-def test_blocks_are_filled_again_and_an_unknown_one_is_refused():
-    page = "a\n<!-- fill one -->\nold\n<!-- end -->\nb\n"
-    once = blocks.fill_blocks(page, {"one": "new"})
-    assert "old" not in once and "\nnew\n" in once and blocks.fill_blocks(once, {"one": "new"}) == once
-    with pytest.raises(UserError, match="no such block: one"):
-        blocks.fill_blocks(page, {"two": ""})
+def test_blocks_are_filled_again_and_an_unknown_table_is_refused():
+    page = '<!-- fill table("x/y").a[0] -->\nold\n<!-- end -->\n<!-- fill table("x/y") | markdown -->\n<!-- end -->\n'
+    once = pages.filled(page, lambda name: pd.DataFrame({"a": ["new"]}))
+    assert "old" not in once and "\nnew\n<!-- end -->" in once and "| new |" in once
+    with pytest.raises(UserError, match="no table"):
+        pages.filled(page)
 
 
 def test_hostile_text_is_shown_to_the_letter_in_a_table_that_stays_whole():

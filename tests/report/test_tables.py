@@ -1,11 +1,13 @@
 import re
 
+import pandas as pd
 import pytest
 import simulation
+from helpers import run_notebook
 from simulation import cell, main_part, shares
 
-from lib.paths import UserError
 from lib.report import scores, tables
+from lib.study import store
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +82,15 @@ def test_what_is_still_right_counts_nothing_that_is_newly_right():
     def other_questions(cell, evaluation, info):
         return 0.5 if evaluation == "general" else 0.6
 
-    regime = tables.regime(frames(main_part(("none", "qa")), other_questions))
-    assert regime["still"] < 0.8 < regime["kept"]  # as many as before, and others
+    (regime,) = tables.regime(frames(main_part(("none", "qa")), other_questions)).itertuples()
+    assert regime.still < 0.8 < regime.kept  # as many as before, and others
 
 
 def test_the_regime_is_the_median_of_the_trained_runs_of_the_main_part(results):
-    regime = tables.regime(scores.frames(results))
-    assert regime["runs"] == 8 and regime["wrecked"] == 0 and 0.8 < regime["kept"] <= 1.2
-    assert tables.regime(frames({cell("none"): "main"}, shares())) is None
-    assert tables.regime(frames(main_part(("qa",)), shares())) is None
+    (regime,) = tables.regime(scores.frames(results)).itertuples()
+    assert regime.runs == 8 and regime.wrecked == 0 and 0.8 < regime.kept <= 1.2
+    assert tables.regime(frames({cell("none"): "main"}, shares())).empty
+    assert tables.regime(frames(main_part(("qa",)), shares())).empty
 
 
 def test_a_study_without_a_base_model_has_no_verdict_on_wreckage():
@@ -113,16 +115,20 @@ def test_tables_of_a_study_without_a_main_part_are_empty():
     assert tables.formats(frames({cell("qa"): "tune", cell("none"): "tune"}, shares())).empty
 
 
-def test_what_a_reader_judges_otherwise_is_counted_by_evaluation_and_score():
-    asked = frames(main_part(("none", "qa"), ("fictional",), (0,)), shares(qa=0.5))
-    drawn = asked.items[(asked.items["format"] == "qa") & (asked.items["eval"] == "question")]
-    read = drawn[tables.READ].assign(right=drawn["strict"].astype(int).astype(str)).astype(str)
-    assert tables.judged(read, asked)["judged otherwise"].str.startswith("0.00 [0.00").all()
-    first = read.index[0]
-    flipped = read.assign(right=read["right"].where(read.index != first, "10"[int(read.loc[first, "right"])]))
-    table = tables.judged(flipped, asked).set_index("scored")["judged otherwise"]
-    scored = "right" if read.loc[first, "right"] == "1" else "wrong"
-    assert not table[scored].startswith("0.00") and table.drop(scored).str.startswith("0.00").all()
-    assert tables.judged(read.assign(right=""), asked) is None
-    with pytest.raises(UserError, match="not in the results"):
-        tables.judged(read.assign(answer="another"), asked)
+def test_what_a_reader_judges_otherwise_is_counted_by_evaluation_and_score(study):
+    simulation.study(study, main_part(("none", "qa"), ("fictional",), (0,)), shares(qa=0.5))
+    path = store.study_dir(study) / "read.csv"
+    assert run_notebook("read_answers", study=study)["judged"] == "not every answer is judged yet"
+    frames = run_notebook("read_answers", study=study, draw=True)["frames"]
+    drawn = pd.read_csv(path, dtype=str)
+    scored = drawn.merge(frames.items, on=["id", "eval", "question", "expected", "answer"])["strict"].astype(int)
+
+    def judged(right, **changes):
+        store.write_text(path, drawn.assign(right=right, **changes).to_csv(index=False))
+        return run_notebook("read_answers", study=study)["judged"]
+
+    assert judged(scored)["judged otherwise"].str.startswith("0.00 [0.00").all()
+    assert (judged(1 - scored)["judged otherwise"].str[:4] == "1.00").all()
+    assert path.with_name("judged.csv").exists()
+    with pytest.raises(AssertionError, match="not in the results"):
+        judged(scored, answer="another")
