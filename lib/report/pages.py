@@ -3,7 +3,6 @@
 import html
 import os
 import re
-import shutil
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from unicodedata import category
 import jinja2
 import numpy as np
 import pandas as pd
+import yaml
 from markupsafe import Markup
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
@@ -24,6 +24,7 @@ from lib.study import store
 from lib.study.run import execute
 
 TEMPLATES = LIB / "report" / "templates"
+FIGURES = yaml.safe_load((LIB / "report" / "figures.yaml").read_text(encoding="utf-8"))
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
 HEADINGS = {
@@ -48,7 +49,9 @@ def draw(study: str) -> None:
         new = Path(scratch)
         _write(study, loaded, new)
         for name in ("figures", "notebooks"):
-            _swap(new / name, folder / name)
+            if (folder / name).exists():
+                os.replace(folder / name, new / f"old {name}")  # and goes with the scratch folder
+            os.replace(new / name, folder / name)
         for path in sorted(new.glob("*.*"), key=lambda path: path.name == "README.md"):
             os.replace(path, folder / path.name)
 
@@ -92,17 +95,6 @@ def made_tables(loaded: list[dict], frames: scores.Frames) -> dict[str, pd.DataF
     return {name: table for name, table in made.items() if len(table)}
 
 
-def _swap(new, old):
-    """Put a folder in the place of another; what only the old one has and no figure notebook makes stays."""
-    for path in old.glob("*") if old.name == "notebooks" else ():
-        if not path.name.startswith("fig_"):
-            shutil.copy2(path, new / path.name)
-    with tempfile.TemporaryDirectory(dir=new.parent) as gone:
-        if old.exists():
-            os.replace(old, Path(gone) / old.name)
-        os.replace(new, old)
-
-
 def is_current(study: str) -> bool:
     """Whether draw has been through since the last result: README.md is what it writes last."""
     folder = store.study_dir(study)
@@ -113,24 +105,14 @@ def is_current(study: str) -> bool:
 
 def figure_notebooks(frames: scores.Frames) -> list[str]:
     """The figure notebooks that these results can feed, in the order of reading; fig_claims comes with the claims."""
-    main, walk = scores.trained(frames.cells, "main"), claims.CLAIMS["C6"]["contrasts"][0]
-    feeds = {
-        "fig_curves": (main["checkpoints"] > 0).any(),
-        "fig_formats": len(main) > 0,
-        "fig_frontier": len(main) > 0 and frames.cells["kept"].notna().any(),
-        "fig_reasoning": (frames.scores["measure"] == "reasoning_in_context").any(),
-        "fig_controls": frames.cells["part"].isin(claims.VARIED).any(),
-        "fig_walk": all(len(frames.scores.query(arm)) for arm in (*walk["plus"], *walk["minus"])),
-        "fig_tuning": (frames.cells["part"] == "tune").any(),
-    }
-    return [notebook for notebook, fed in feeds.items() if fed]
+    return [name for name, figure in FIGURES.items() if all(len(frames.scores.query(need)) for need in figure["needs"])]
 
 
 def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame], figures: set[str]) -> str:
     """README.md of a results folder."""
     manifests, cells = [result["manifest"] for result in loaded], made["experiments"]
     return environment().get_template("results.md.j2").render(
-        study=study, tables=made, claims=claims.CLAIMS, figures=figures, finished=len(loaded),
+        study=study, tables=made, claims=claims.CLAIMS, captions=FIGURES, figures=figures, finished=len(loaded),
         planned=len(store.parts(study)), models=sorted(set(cells["model"])), hours=cells["seconds"].sum() / 3600,
         machines=sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread each)" for m in manifests}),
         commits=sorted({m["git_commit"] or "unknown" for m in manifests}),

@@ -1,6 +1,6 @@
 """Whether a grid can be had, and what it will cost: from its rows and questions, and the speeds of earlier results."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 import pandas as pd
@@ -20,16 +20,13 @@ SIZED = 64  # profiles; a user may bring thousands
 DEFAULT = {"tokens_per_second": 190.0, "per_question": 0.3, "dtype": "bfloat16"}
 
 
-def check(cells: Iterable[Cell]) -> None:
+def check(cells: Collection[Cell]) -> None:
     """Raises UserError, before anything runs, for experiments whose facts, paraphrases or model cannot be had."""
-    checked = set()
-    for cell in cells:
-        same = cell.model_copy(update={"model": ""})  # facts and rows do not depend on it
-        try:
+    cell, alike = None, {cell.model_copy(update={"model": ""}): cell for cell in cells}  # facts and rows are the same
+    try:
+        for cell in {cell.model: cell for cell in cells}.values():
             weights.check(cell.model)
-            if same in checked:
-                continue
-            checked.add(same)
+        for cell in alike.values():
             chosen = take(of_cell.candidates(cell), cell.n_entities)
             if cell.format != "none":
                 rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
@@ -40,8 +37,8 @@ def check(cells: Iterable[Cell]) -> None:
             asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
             if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
                 raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
-        except UserError as error:
-            raise UserError(f"experiment {cell}: {error}") from None
+    except UserError as error:
+        raise UserError(f"experiment {cell}: {error}") from None
 
 
 def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
@@ -52,34 +49,30 @@ def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
 
 def costs(cells: list[Cell]) -> pd.DataFrame:
     """One row an experiment: `cell`, its parameters, training `tokens` (SmolLM2's tokenizer), `questions` asked,
-    `seconds` expected, in which `dtype`, and whether its model has earlier results (`measured`)."""
-    from transformers import PreTrainedTokenizerFast
+    `seconds` expected, in which `dtype`, and whether its model has earlier results (`measured`).
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(weights.resolve("smollm2-135m")[0])
-    speeds, sizes, rows = measured(), {}, []
+    Tokens and questions are counted of up to SIZED profiles, and scaled to all of them.
+    """
+    tokenizer, speeds, sizes, rows = weights.tokenizer("smollm2-135m"), measured(), {}, []
     for cell in cells:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model
         if same not in sizes:
-            sizes[same] = _size(same, tokenizer)
+            profiles = take(of_cell.candidates(same), same.n_entities)
+            scale, profiles = max(1, len(profiles) / SIZED), profiles[:SIZED]
+            asked = round(scale * len(of_cell.questions_for(same, profiles))) + len(texts("general")["questions"])
+            tokens = 0
+            if same.format != "none":
+                trained = of_cell.training_rows(same, profiles)
+                epochs = of_cell.epochs(same, tokenizer, profiles, trained)
+                tokens = scale * epochs * count_tokens(tokenizer, trained) + same.replay * TOKENS_A_REPLAY_ROW
+                asked += round(scale * same.checkpoints * len(facts_of(profiles)))
+            sizes[same] = tokens, asked
         tokens, asked = sizes[same]
         speed = speeds.get(cell.model, DEFAULT)
         expected = tokens / speed["tokens_per_second"] + asked * speed["per_question"]
         rows.append({"cell": cell, **cell.model_dump(), "tokens": round(tokens), "questions": asked,
                      "seconds": expected, "dtype": speed["dtype"], "measured": cell.model in speeds})  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _size(cell, tokenizer):
-    """Training tokens and questions of an experiment: counted of up to SIZED profiles, and scaled to all of them."""
-    profiles = take(of_cell.candidates(cell), cell.n_entities)
-    scale = len(profiles) / min(len(profiles), SIZED)
-    profiles = profiles[:SIZED]
-    asked = round(scale * len(of_cell.questions_for(cell, profiles))) + len(texts("general")["questions"])
-    if cell.format == "none":
-        return 0, asked
-    rows = of_cell.training_rows(cell, profiles)
-    tokens = scale * of_cell.epochs(cell, tokenizer, profiles, rows) * count_tokens(tokenizer, rows)
-    return tokens + cell.replay * TOKENS_A_REPLAY_ROW, asked + round(scale * cell.checkpoints * len(facts_of(profiles)))
 
 
 def measured() -> dict[str, dict]:
@@ -95,13 +88,11 @@ def measured() -> dict[str, dict]:
             training = result["training"] or {"seconds": 0.0, "tokens_per_second": None, "curve": []}
             asked = len(result["items"]) + len(training["curve"]) * len(result["facts"]["ids"])
             rest = result["manifest"]["seconds"] - training["seconds"]
-            rows.append({"model": result["cell"]["model"], "dtype": result["manifest"]["dtype"],
-                         "tokens_per_second": training["tokens_per_second"],
-                         "per_question": rest / max(1, asked)})  # fmt: skip
-    if not rows:
-        return {}
-    table = pd.DataFrame(rows).astype({"tokens_per_second": float})
-    medians = table.groupby(["model", "dtype"]).median(numeric_only=True).dropna().reset_index()
+            rows.append([result["cell"]["model"], result["manifest"]["dtype"], training["tokens_per_second"],
+                         rest / max(1, asked)])  # fmt: skip
+    table = pd.DataFrame(rows, columns=["model", "dtype", "tokens_per_second", "per_question"])
+    table = table.astype({"tokens_per_second": float, "per_question": float})
+    medians = table.groupby(["model", "dtype"]).median().dropna().reset_index()
     medians = medians.sort_values("dtype", key=lambda dtype: dtype == "bfloat16").drop_duplicates("model", keep="last")
     return medians.set_index("model").to_dict("index")
 
@@ -110,20 +101,17 @@ def describe(cells: Mapping[Cell, str], jobs: int) -> str:
     """The experiments by part and format, their tokens, and the hours expected with so many at once, where their models
     were measured."""
     table = costs(list(cells)).assign(part=list(cells.values()))
+    table["hours"] = table["seconds"] / 3600 / jobs
     grouped = table.groupby(["model", "part", "format"], sort=False).agg(
         experiments=("tokens", "size"), seeds=("seed", "nunique"), tokens=("tokens", "sum"),
-        questions=("questions", "sum"), hours=("seconds", "sum"),
+        questions=("questions", "sum"), hours=("hours", "sum"),
     )  # fmt: skip
-    grouped["hours"] /= 3600 * jobs
-    hours = f"{grouped['hours'].sum():.1f} hours expected with {jobs} experiments at once, in "
-    hours += " and ".join(table["dtype"].unique())
+    dtypes = " and ".join(table["dtype"].unique())
+    hours = f"{table['hours'].sum():.1f} hours expected with {jobs} experiments at once, in {dtypes}"
     unknown = table.loc[~table["measured"] & (table["model"] != "smollm2-135m"), "model"].unique()
     if len(unknown):
-        hours = (
-            f"hours not known: there is no earlier result of {', '.join(unknown)}; docs/scaling.md says how to guess"
-        )
         grouped = grouped.drop(columns="hours")
-    total = (
-        f"{len(cells)} experiments, {table['tokens'].sum():,} training tokens, {table['questions'].sum():,} questions"
-    )
+        hours = f"hours not known: no earlier result of {', '.join(unknown)}; docs/scaling.md says how to guess"
+    tokens, questions = table["tokens"].sum(), table["questions"].sum()
+    total = f"{len(cells)} experiments, {tokens:,} training tokens, {questions:,} questions"
     return f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}\n{hours}"

@@ -56,8 +56,8 @@ class Watch:
         self.console.print(f"[{number}/{self.total}] {cell.id} {cell}: {text}; {self.clocks()}")
 
     def clocks(self) -> str:
-        """How long the run has taken, and how long the rest will: as planned, by the pace so far, less what running
-        experiments have behind them."""
+        """How long the run has taken, and how long the rest will, in minutes: as planned, by the pace so far, less what
+        running experiments have behind them."""
         pace, now = self.taken / self.planned if self.planned else 1.0, time.monotonic()
         left = [max(0.0, pace * plan - (now - self.since.get(cell, now))) for cell, plan in self.expected.items()]
         clocks = now - self.start, max(max(left, default=0.0), sum(left) / self.jobs)

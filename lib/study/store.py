@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -158,41 +159,38 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
     from lib.data.facts import sha256
     from lib.train.weights import sha256 as model_sha256
 
-    on_gpu = model.device.type == "cuda"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kB, on a Mac in bytes
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes on a Mac, else kB
+    cuda = {"device_name": cpu_name(), "gpu_memory_mb": None, "gpu_peak_memory_mb": None, "block_compile": None}
+    if model.device.type == "cuda":
+        cuda = {
+            "device_name": torch.cuda.get_device_name(),
+            "gpu_memory_mb": round(torch.cuda.get_device_properties(0).total_memory / 2**20),
+            "gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20),
+            "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1",
+        }
     return {
-        "backend": "unsloth",
-        "device": str(model.device),
-        "device_name": torch.cuda.get_device_name() if on_gpu else cpu_name(),
-        "cuda": torch.version.cuda,
-        "gpu_memory_mb": round(torch.cuda.get_device_properties(0).total_memory / 2**20) if on_gpu else None,
-        "gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-        "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1" if on_gpu else None,
-        "threads": torch.get_num_threads(),
+        "backend": "unsloth", "device": str(model.device), "cuda": torch.version.cuda, **cuda,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
         "versions": {name: next((found.version for found in distributions(name=name)), None) for name in PACKAGES},
-        "git_commit": git_commit(),
-        "model_sha256": model_sha256(model_name),
-        "facts_sha256": sha256(list(facts)),
+        "git_commit": git_commit(), "model_sha256": model_sha256(model_name), "facts_sha256": sha256(list(facts)),
         "seconds": round(time.time() - psutil.Process().create_time(), 1),
-        "peak_memory_mb": round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10),
-    }
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+    }  # fmt: skip
 
 
 def git_commit() -> str | None:
     """The commit of this code, with "+changes" when files differ from it; None outside a git checkout."""
     command = ["git", "-C", str(ROOT), "status", "--porcelain=v2", "--branch", "--", "lib", "notebooks"]
     try:
-        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    changed = not all(line.startswith("# ") for line in lines)
-    return lines[0].removeprefix("# branch.oid ") + ("+changes" if changed else "")
+    changed = re.search(r"^[^#]", text, re.M)
+    return re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if changed else "")
 
 
 def cpu_name() -> str | None:
     """The processor's name, if the system tells it."""
     listed = Path("/proc/cpuinfo")
-    lines = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or None
+    named = re.search(r"^model name\s*: (.+)$", listed.read_text(encoding="utf-8") if listed.exists() else "", re.M)
+    return named[1].strip() if named else platform.processor() or None
