@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from helpers import load_tiny
 
+from lib.report import intervals
 from lib.study import store
 
 # no test depends on how fast the machine is, and a failure must come back when it is run again
@@ -24,6 +25,12 @@ def study():
     name = f"my-test-{uuid.uuid4().hex[:8]}"
     yield name
     shutil.rmtree(store.study_dir(name), ignore_errors=True)
+
+
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Bootstraps of a tenth of their size: enough where the truth is planted."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 400)
 
 
 @pytest.fixture(scope="session")

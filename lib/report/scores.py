@@ -103,15 +103,14 @@ def cells(results: list[dict]) -> pd.DataFrame:
     """
     rows = []
     for result in results:
-        training, left = result["training"] or {}, result["evals"]["general"]
+        training, left = result["training"] or {"seconds": 0.0, "evaluation_seconds": 0.0}, result["evals"]["general"]
         unlike = [item["strict"] for item in result["items"]
                   if item["eval"] == "general" and item["question"] in general.unlike_replay()]  # fmt: skip
         rows.append({
             **_parameters(result), "facts": len(result["facts"]["ids"]),
             "dropped_known": result["facts"]["dropped_known"],
             **{key: training.get(key) for key in ("tokens", "replay_tokens", "steps", "tokens_per_second")},
-            "training_seconds": training.get("seconds", 0.0),
-            "evaluation_seconds": training.get("evaluation_seconds", 0.0),
+            "training_seconds": training["seconds"], "evaluation_seconds": training["evaluation_seconds"],
             **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
             "general": left["strict"], "unlike": sum(unlike) / len(unlike) if unlike else None,
             "perplexity": left["perplexity"],
@@ -134,17 +133,11 @@ def stays(left):
 def comparable(results: list[dict]) -> list[dict]:
     """These results without the trained runs of the main part on draws of facts that not all of its formats have: in
     a study that is not finished, formats would be compared on other facts."""
-
-    def draw(result):
-        return tuple(result["cell"][name] for name in ("model", "entity", "seed"))
-
-    draws = {}
-    for result in results:
-        if result["part"] == "main" and result["cell"]["format"] != "none":
-            draws.setdefault(result["cell"]["format"], set()).add(draw(result))
-    common = set.intersection(*draws.values()) if draws else set()
-    return [result for result in results
-            if result["part"] != "main" or result["cell"]["format"] == "none" or draw(result) in common]  # fmt: skip
+    table = pd.DataFrame(map(_parameters, results))
+    main, draw = trained(table, "main"), ["model", "entity", "seed"]
+    common = main.groupby(draw)["format"].transform("nunique") == main["format"].nunique()
+    left_out = set(main.loc[~common, "id"])
+    return [result for result in results if result["id"] not in left_out]
 
 
 def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:

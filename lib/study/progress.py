@@ -14,11 +14,8 @@ EVERY = 60  # seconds between the lines about running experiments where there is
 
 class Watch:
     """What a run tells, while `with watch.bar`: a line of each experiment that ended; below them, at a terminal, a bar
-    and the stage of each running experiment; elsewhere a line a minute.
-
-    `expected` are the seconds of each experiment from the plan. What is left is corrected by how the ended experiments
-    compared with theirs.
-    """
+    and the stage of each running experiment; elsewhere a line a minute. `expected` are the seconds of each experiment
+    from the plan."""
 
     def __init__(self, expected: Mapping[Cell, float], jobs: int):
         self.expected, self.total, self.jobs = dict(expected), len(expected), jobs

@@ -18,7 +18,7 @@ def connect(jobs: int, gpus: float | None = None) -> tuple[int, Engine]:
     """Connect to the cluster at RAY_ADDRESS, or start one of `jobs` cores here, which no other machine can reach.
 
     Returns how many experiments it runs at once, each on a core, with the memory of an experiment and `gpus`, a share
-    of a card (default: one where there are any); and the engine. Raises UserError for a cluster that cannot be
+    of a card (default: a whole one where there are any); and the engine. Raises UserError for a cluster that cannot be
     reached, or whose nodes are all too small.
     """
     import ray

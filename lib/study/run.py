@@ -95,8 +95,6 @@ def finished(study: str, cell: Cell) -> bool:
     try:
         return path.exists() and bool(store.read(path))
     except UserError as error:
-        if path.is_dir():  # no result could take its place
-            raise
         print(f"not finished: {error}", file=sys.stderr)
         return False
 
@@ -105,10 +103,7 @@ def local(cells: list[Cell], study: str, jobs: int) -> Events:
     """Run experiments on this machine, so many at once. Closed early, it stops those that run."""
     threads = cores() // jobs or 1
     sweep()
-    with (
-        tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-") as scratch,
-        ThreadPoolExecutor(jobs) as pool,
-    ):
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-") as scratch, ThreadPoolExecutor(jobs) as pool:
         runs = {pool.submit(run_cell, cell, study, threads, Path(scratch, cell.id)): cell for cell in cells}
         try:
             while runs:

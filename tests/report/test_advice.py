@@ -1,9 +1,12 @@
 """One rule for which format to take, with the truth planted."""
 
+import pytest
 import simulation
 from simulation import main_part, shares
 
 from lib.report import advice
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 def recommended(planted, cells=None):

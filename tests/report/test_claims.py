@@ -9,6 +9,8 @@ from simulation import cell, main_part, shares
 from lib.cell import Cell
 from lib.report import claims, intervals, pages, scores, tables
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 
 def decide(results):
     return claims.decide(scores.frames(results))

@@ -9,6 +9,8 @@ from simulation import cell, main_part, shares
 from lib.report import scores, tables
 from lib.study import store
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 
 @pytest.fixture(scope="module")
 def results():
