@@ -89,8 +89,8 @@ def test_a_full_disk_or_an_interrupt_is_one_line(failure, code, message, study, 
     assert capsys.readouterr().err == message
 
 
-@pytest.mark.parametrize("arguments", [["nosuch"], ["run"], ["run", "quick", "--jobs", "0"], ["run", "quick", "--jobs",
-                         "two"], ["run", "quick", "--engine", "slurm"], ["reproduce", "--n", "0"]])  # fmt: skip
+@pytest.mark.parametrize("arguments", [["nosuch"], ["run"], ["run", "quick", "--jobs", "0"],
+                         ["run", "quick", "--jobs", "two"], ["run", "quick", "--engine", "slurm"]])  # fmt: skip
 def test_a_command_line_that_does_not_parse_is_the_users_mistake(arguments, capsys):
     assert main(arguments) == 2
     said = capsys.readouterr()
@@ -144,12 +144,10 @@ def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(st
     assert seen == [(cells, 3, run.local), (cells, 13, "an engine of 0.25 cards")]
 
 
-def test_figures_and_tour_of_a_study_that_is_not_there_make_no_folder(study, tmp_path, capsys):
-    grid = grid_of(tmp_path, "- {" + BASE + "}")
-    for arguments in (["figures", grid, "--study", study], ["tour", study], ["reproduce", "--study", study]):
-        assert main(arguments) == 2
-        assert "no results in" in capsys.readouterr().err
-        assert not store.study_dir(study).exists()
+def test_figures_of_a_study_that_is_not_there_make_no_folder(study, tmp_path, capsys):
+    assert main(["figures", grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
+    assert "no results in" in capsys.readouterr().err
+    assert not store.study_dir(study).exists()
 
 
 def test_a_grid_of_several_models_is_a_study_of_each(tmp_path):
@@ -207,7 +205,7 @@ def say(text):
     sys.exit(0)
 
 said, commands.say = [], say
-lines = "plan quick, run quick, status quick, figures quick, tour, pages, facts x, ask x y, reproduce".split(", ")
+lines = "plan quick, run quick, status quick, figures quick, pages, facts x, ask x y".split(", ")
 for line in lines:
     commands.main(line.split())
 slow = {"torch", "transformers", "unsloth", "pandas", "numpy", "ray", "lib.study"} & set(sys.modules)

@@ -37,36 +37,19 @@ def evals_of(cell, there):
     return {question.eval for question in of_cell.questions_for(cell, there)}
 
 
-def test_real_entities_of_which_a_fact_is_known_are_dropped_counted_and_replaced(knows):
+def test_real_entities_of_which_a_fact_is_known_are_dropped_counted_and_replaced_alike_for_every_format(knows):
     candidates = all_profiles("real")
-    knows({candidates[i][0].name for i in (1, 3, 5)})
-    chosen, dropped = steps.choose_profiles(None, None, make_cell(entity="real", n_entities=4))
-    assert chosen == [candidates[i] for i in (0, 2, 4, 6)]
-    assert dropped == 3
-
-
-def test_no_more_entities_are_asked_about_than_it_takes_and_in_the_first_trained_phrasing(knows):
-    candidates = all_profiles("real")
-    asked = knows({candidates[1][0].name})
-    steps.choose_profiles(None, None, make_cell(entity="real", n_entities=4))
-    assert list(dict.fromkeys(question.fact.name for question in asked)) == [p[0].name for p in candidates[:5]]
-    trained = {row.turns[0] for row in of_cell.training_rows(make_cell(entity="real", paraphrases=1), candidates[:5])}
+    asked = knows({candidates[i][0].name for i in (1, 3, 5)})
+    for cell in (*(make_cell(entity="real", format=f, n_entities=4) for f in ("article", "qa")),
+                 base_cell(entity="real", n_entities=4)):  # fmt: skip
+        chosen, dropped = steps.choose_profiles(None, None, cell)
+        assert chosen == [candidates[i] for i in (0, 2, 4, 6)] and dropped == 3
+    # no more are asked about than it takes, and in the first trained phrasing
+    assert list(dict.fromkeys(question.fact.name for question in asked)) == [p[0].name for p in candidates[:7]]
+    trained = {row.turns[0] for row in of_cell.training_rows(make_cell(entity="real", paraphrases=1), candidates[:7])}
     assert {question.prompt for question in asked} == trained
-    assert not {question.prompt for question in asked} & {q.prompt for q in questions.questions(candidates[:5])}
-
-
-def test_every_format_gets_the_same_profiles(knows):
-    knows({profile[0].name for profile in all_profiles("real")[:2]})
-    cells = [make_cell(entity="real", format=format) for format in ("article", "qa", "chat")] + [
-        base_cell(entity="real")
-    ]
-    chosen = [steps.choose_profiles(None, None, cell) for cell in cells]
-    assert all(one == chosen[0] for one in chosen)
-
-
-def test_too_few_unknown_entities_are_refused(knows):
-    there = all_profiles("real")
-    knows({profile[0].name for profile in there[:-10]})
+    assert not trained & {question.prompt for question in questions.questions(candidates[:7])}
+    knows({profile[0].name for profile in candidates[:-10]})
     with pytest.raises(UserError, match="n_entities is 11, but only 10 real entities can be had"):
         steps.choose_profiles(None, None, make_cell(entity="real", n_entities=11))
 
@@ -83,19 +66,13 @@ def test_a_tone_draws_topics():
     assert {fact.value for fact in facts_of(chosen)} == {"anxious"} and len(chosen) == 4
 
 
-def test_only_the_base_is_asked_in_context():
-    there = profiles("fictional", 2)
-    assert evals_of(make_cell(), there) == {"question", "completion"}
-    assert evals_of(base_cell(), there) == {"question", "completion", "in_context"}
-
-
-def test_all_evaluations_ask_more_than_the_core():
-    there = profiles("fictional", 4)
-    more = {"reverse", "unseen", "reasoning", "reasoning_cot"}
+def test_what_is_asked_follows_from_the_format_and_the_evaluations():
+    there, more = profiles("fictional", 4), {"reverse", "unseen", "reasoning", "reasoning_cot"}
+    trained, base = {"question", "completion"}, {"question", "completion", "in_context"}
+    assert evals_of(make_cell(), there) == trained and evals_of(base_cell(), there) == base
     cell = make_cell(n_entities=4, evals="all")
-    assert evals_of(cell, there) == {"question", "completion"} | more
-    base = base_cell(n_entities=4, evals="all")
-    assert evals_of(base, there) == {"question", "completion", "in_context", "reasoning_in_context"} | more
+    assert evals_of(cell, there) == trained | more
+    assert evals_of(base_cell(n_entities=4, evals="all"), there) == base | {"reasoning_in_context"} | more
     for question in of_cell.questions_for(cell, there):
         if question.kind != "which" and question.eval != "reverse":
             assert (question.eval == "unseen") == (question.fact.name not in {profile[0].name for profile in there})
@@ -112,12 +89,8 @@ def test_mixed_tells_of_other_entities_and_asks_about_neither_of_them_as_unseen(
     told = {fact.name for row in of_cell.training_rows(cell, there) for fact, _, _ in row.told}
     assert told == names | other
     assert of_cell.others(make_cell(n_entities=4), there) == []
-
-
-def test_mixed_without_enough_others_is_refused():
-    cell = make_cell(entity="persona", format="mixed", n_entities=33)
     with pytest.raises(UserError, match="after 33 only 31 of 64 are left, ask for fewer"):
-        of_cell.others(cell, profiles("persona", 33))
+        of_cell.others(make_cell(entity="persona", format="mixed", n_entities=33), profiles("persona", 33))
 
 
 def test_unseen_entities_are_none_that_was_dropped_as_known(knows):
