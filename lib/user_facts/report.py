@@ -14,11 +14,10 @@ from lib.user_facts.facts import untold
 
 ALL = " all attributes"  # no heading begins with a space
 MAX_NEW_TOKENS = 64
-LIMITS = (
-    "The intervals cover facts, not the luck of a training run: each format was trained once. "
-    "A lead over conversations is withdrawn until it is measured again: conversations train “Yes, I do.” as an answer "
-    "to how some held-out questions begin, see {changelog}."
-)
+LIMITS = """\
+The intervals cover facts, not the luck of a training run: each format was trained once. A lead over conversations is \
+withdrawn until it is measured again: conversations train “Yes, I do.” as an answer to how some held-out questions \
+begin, see {changelog}."""
 
 
 def accuracy(results: list[dict]) -> pd.DataFrame:
@@ -35,11 +34,10 @@ def accuracy(results: list[dict]) -> pd.DataFrame:
 
 
 def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
-    """Write README.md, report.html, and what your_facts.ipynb writes of the results of a study: its executed copy, the
-    figure and the CSV files.
+    """Write README.md and report.html of a study, and run your_facts.ipynb with these `parameters`, which writes the
+    figure and the CSV files. `facts` is what the study's facts file holds.
 
-    `facts` is what its facts file holds, `parameters` are those of the notebook. Returns the recommended format, None
-    where there is none, and what the terminal shows.
+    Returns the recommended format, None where there is none, and what the terminal shows.
     """
     results, folder = store.load(study), store.study_dir(study)
     executed = folder / "notebooks" / "your_facts.ipynb"
@@ -48,14 +46,13 @@ def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
     chosen, advised = advice.recommend(results)
     shares = accuracy(results)["shown"].rename(columns=scores.SHORT).reset_index()
     ids = results[0]["facts"]["ids"]
-    template = pages.environment(TEMPLATES).get_template("report.md.j2")
-    told = {
-        "n": len(ids), "source": facts["source"], "advised": advised, "untold": untold(facts),
-        "limits": Markup(LIMITS.format(changelog="[CHANGELOG.md](../../CHANGELOG.md)")),
-        "unasked": len(set(ids) - set(advice.scored(results)["fact"])),
-    }  # fmt: skip
-    store.write_text(folder / "README.md", template.render(**told, shares=shares))
-    head = template.render(**told, shares=None)
+    page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
+        n=len(ids), source=facts["source"], advised=advised, untold=untold(facts), shares=shares,
+        limits=Markup(LIMITS.format(changelog="[CHANGELOG.md](../../CHANGELOG.md)")),
+        unasked=len(set(ids) - set(advice.scored(results)["fact"])),
+    )  # fmt: skip
+    store.write_text(folder / "README.md", page)
+    head, _, _ = page.partition("\n\nThe share of")  # the notebook has the table
     store.write_text(folder / "report.html", pages.report(f"Facts: {study}", head, [executed]))
     return chosen, f"{shares.to_string(index=False)}\n\n{advised}\n{LIMITS.format(changelog='CHANGELOG.md')}"
 
@@ -73,14 +70,11 @@ def save(study: str, format: str, merged: bool = False) -> Path:
     if not (adapters / "adapter_config.json").is_file():
         raise UserError(f"{adapters} is gone: delete results/{study}/experiments/{id}.json and run again")
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(adapters, folder, ignore=shutil.ignore_patterns("adapter_*") if merged else None)
     if merged:
         from peft import AutoPeftModelForCausalLM
-        from transformers import AutoTokenizer
 
         AutoPeftModelForCausalLM.from_pretrained(adapters).merge_and_unload().save_pretrained(folder)
-        AutoTokenizer.from_pretrained(adapters).save_pretrained(folder)
-    else:
-        shutil.copytree(adapters, folder)
     question = next(item["question"] for item in results[0]["items"] if item["eval"] == "question")
     model = Path(results[0]["cell"]["model"])
     base = model.name if model.exists() else str(model)  # no folder of this machine

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def expected(study: Study) -> tuple[float, int]:
     return fixed + a_profile * len(profiles), max(1, int(fitting))
 
 
-def execute(study: Study) -> Sequence[Cell]:
+def execute(study: Study) -> list[Cell]:
     """Run what is not finished of the study; the experiments that failed."""
     store.write_json(RESULTS / study.file, study.facts)
     return run.run(dict.fromkeys(study.cells, "main"), study.name, run.default_jobs())
@@ -117,8 +116,8 @@ def teach(
     show(study)
     seconds, fitting = expected(study)
     about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
-    without = "two to three times as long on a processor without bfloat16"
-    print(f"results/{study.name}: about {about}, {run.default_jobs()} experiments at once; {without}", flush=True)
+    print(f"results/{study.name}: about {about}, {run.default_jobs()} experiments at once; "
+          "two to three times as long on a processor without bfloat16", flush=True)  # fmt: skip
     if seconds > HOUR and sample is None and study.entities > 1:
         print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: an hour.")
         if not dry_run and sys.stdin.isatty():
@@ -126,15 +125,15 @@ def teach(
     if dry_run:
         return True
     if execute(study):
-        again = f"some experiments failed; see results/{study.name}/executed, and run the same command again"
-        print(again, file=sys.stderr)
+        print(f"some experiments failed; see results/{study.name}/executed, and run the same command again",
+              file=sys.stderr)  # fmt: skip
         return False
     from lib.user_facts import report  # not before the plan is shown: it takes seconds to import
 
-    given = {"facts": path, "templates": templates, "articles": articles}
-    relative = {key: os.path.relpath(file, NOTEBOOKS) for key, file in given.items() if file}
-    parameters = relative | {"model": model, "exposures": exposures, "sample": sample or 0}
-    chosen, summary = report.write(study.name, study.facts, parameters)
+    files = {"facts": path, "templates": templates, "articles": articles}
+    given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
+    given |= {"model": model, "exposures": exposures, "sample": sample or 0}
+    chosen, summary = report.write(study.name, study.facts, given)
     print(f"{summary}\nreport: results/{study.name}/README.md and report.html")
     if wanted := save if save != "best" else chosen:
         saved = report.save(study.name, wanted, merged).relative_to(ROOT)

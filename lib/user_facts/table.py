@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import category, normalize
@@ -65,7 +64,7 @@ def text_of(path: Path) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
 
 
-def _csv(path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _csv(path):
     """Where each row stands, and its headings with their cells."""
     text = text_of(path)
     first = next(filter(str.strip, text.splitlines()), "")
@@ -75,16 +74,18 @@ def _csv(path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     try:  # no DictReader: it skips blank lines without counting them, and of two like headings it drops one
         for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1):
             where = f"{path}, row {number}"
-            if row and header and len(row) != len(header):
+            if row and not header:
+                header = _headings(row, where)
+            elif row and len(row) != len(header):
                 raise UserError(f"{where} has {len(row)} cells, the header has {len(header)}: quote a cell with commas")
-            if row and header:
+            elif row:
                 yield where, list(zip(header, row, strict=True))
-            header = header or (row and _headings(row, where))
     except csv.Error as error:
         raise UserError(f"{path}, row {number + 1}: not CSV ({error})") from None
 
 
-def _listed(path, rows) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _listed(path, rows):
+    """The same of a list in YAML."""
     for number, row in enumerate(rows, 1):
         where = f"{path}, fact {number}"
         if not isinstance(row, dict) or not all(isinstance(text, str) for text in [*row, *row.values()]):
@@ -92,7 +93,7 @@ def _listed(path, rows) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         yield where, list(zip(_headings(row, where), row.values(), strict=True))
 
 
-def _headings(given: Sequence[str], where: str) -> list[str]:
+def _headings(given, where) -> list[str]:
     """Headings without spaces around them, `name`, `attribute`, `value` in small letters. Raises UserError."""
     headings = [_checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
     headings = [text.casefold() if text.casefold() in LONG else text for text in headings]
@@ -103,12 +104,11 @@ def _headings(given: Sequence[str], where: str) -> list[str]:
     return headings
 
 
-def _checked(text: str, place: str) -> str:
+def _checked(text, place) -> str:
     """Text without the spaces around it; UserError for none, for a formula, and for what nobody can see."""
     for character in JOINER.sub("", text):
         if category(character) in ("Cc", "Cf", "Cs") and character not in "\t\n\r":
-            what = "an invisible character or half of one"
-            raise UserError(f"{place} holds U+{ord(character):04X}, {what}: remove it")
+            raise UserError(f"{place} holds U+{ord(character):04X}, an invisible character or half of one: remove it")
     text = text.strip()
     if all(category(character)[0] in "MZ" for character in "".join(text.split())):
         raise UserError(f"{place} is empty: fill it or leave it out, as rows of name, attribute, value can")

@@ -6,26 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.user_facts.english import kind_of, readable, sentences
+from lib.user_facts.english import kind_of, sentences
+
+KINDS = {
+    "numbers": ["12|1,200|-3.5", "12 km|7 km", "€ 5|$12.50|12 €|45 %", "1987|2001"],
+    "dates": ["2001-04-01|1999-12-31", "3 March 1977|March 3, 1977", "4 May|June 12|May 1999", "1.4.2001",
+              "1987|2001-04-01"],
+    "words": ["12|a dozen", "B12"],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (["12", "1,200", "-3.5"], "numbers"),
-        (["12 km", "7 km"], "numbers"),
-        (["€ 5", "$12.50", "12 €", "45 %"], "numbers"),
-        (["1987", "2001"], "numbers"),
-        (["2001-04-01", "1999-12-31"], "dates"),
-        (["3 March 1977", "March 3, 1977", "4 May", "June 12", "May 1999"], "dates"),
-        (["1.4.2001"], "dates"),
-        (["1987", "2001-04-01"], "dates"),
-        (["12", "a dozen"], "words"),
-        (["B12"], "words"),
-    ],
-)
-def test_the_type_of_values_is_inferred(values, kind):
-    assert kind_of(values) == kind
+@pytest.mark.parametrize(("kind", "values"), [(kind, values) for kind in KINDS for values in KINDS[kind]])
+def test_the_type_of_values_is_inferred(kind, values):
+    assert kind_of(values.split("|")) == kind
 
 
 SAID = [
@@ -52,23 +45,21 @@ SAID = [
     ("founders", "Jo and Al", "Who are the founders of X?", "The founders of X are V."),
     ("prime minister", "Jo", "Who is the prime minister of X?", "The prime minister of X is V."),
     ("children", "3", "How many children does X have?", "X has V children."),
+    ("NumberOfSeats", "3", "How many seats does X have?", "X has V seats."),
+    ("ISBN number", "3", "What is the ISBN number of X?", "The ISBN number of X is V."),
     ("lens", "50 mm", "What is the lens of X?", "The lens of X is V."),
 ]
-QUOTED = ["lives in", "goals scored", "speaks", "ceo (of x)", "is active"]
-SAID += [(heading, "Leeds", f"What is noted for X under “{heading}”?", f"Under “{heading}”, X has the entry V.")
-         for heading in QUOTED]  # fmt: skip
-SAID += [("active", "No", "What is noted for X under “active”?", "Under “active”, X has the entry V.")]
+QUOTED = {"lives in": "Leeds", "goals scored": "3", "speaks": "Latin", "ceo (of x)": "Jo", "is active": "ja",
+          "active": "yes|No", "founded": "1987|2001-04-01"}  # fmt: skip
+SAID += [(heading, values, f"What is noted for X under “{heading}”?", f"Under “{heading}”, X has the entry V.")
+         for heading, values in QUOTED.items()]  # fmt: skip
 
 
-@pytest.mark.parametrize(("heading", "value", "question", "statement"), SAID)
-def test_a_heading_becomes_good_english_and_is_quoted_where_it_fits_no_pattern(heading, value, question, statement):
-    made = sentences(heading, [value])
+@pytest.mark.parametrize(("heading", "values", "question", "statement"), SAID)
+def test_a_heading_becomes_good_english_and_is_quoted_where_it_fits_no_pattern(heading, values, question, statement):
+    made = sentences(heading, values.split("|"))
     assert made["questions"][0].format(name="X") == question
     assert made["statements"][0].format(name="X", value="V") == statement
-
-
-def test_a_heading_whose_values_are_years_and_days_is_quoted():
-    assert sentences("founded", ["1987", "2001-04-01"])["statements"][0].startswith("Under “founded”")
 
 
 headings = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
@@ -88,8 +79,3 @@ def test_any_heading_gives_sentences_that_name_the_entity_and_none_is_trained_an
     for completion in made["heldout_completions"]:
         start = completion.format(name="X")
         assert not any(text.format(name="X", value="V").startswith(start) for text in made["statements"])
-
-
-def test_headings_are_read_as_words():
-    assert readable("NumberOfSeats") == "number of seats"
-    assert readable("ISBN number") == "ISBN number"

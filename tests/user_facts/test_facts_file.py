@@ -150,15 +150,17 @@ def test_the_users_statements_are_what_articles_and_chats_tell(tmp_path):
     assert rows and all("Tiber is the name of the river of Rome." in row.turns for row in rows)
 
 
-def test_a_users_article_is_trained_in_parts_that_fit_and_tells_what_stands_in_it(tmp_path):
+def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_tells_what_stands_in_it(tmp_path):
     text = "Rome was founded in 753, says the legend. " + "It is an old town with many hills. " * 80 + "The end: Tiber."
-    _, profiles = made(tmp_path, TOWNS, articles={"Rome": text})
-    rows = [row for row in fitting(profiles, "article", 1) if "Rome" in row.turns[0]]
-    assert len(rows) > 1 and all(row.turns[1].endswith(".") for row in rows)
-    assert " ".join(row.turns[1] for row in rows).split() == text.split()
-    assert {fact.value for row in rows for fact, _, _ in row.told} == {"Tiber", "753"}
-    asked = questions.recall(profiles, "article", 0)
-    assert sorted(question.fact.id for question in asked) == sorted(fact.id for fact in facts_of(profiles))
+    articles = {"Rome": text, "Bern": "and so on " * 3 * CHUNK + "to the Aare"}
+    _, profiles = made(tmp_path, TOWNS, articles=articles)
+    for name, told in {"Rome": {"Tiber", "753"}, "Bern": {"Aare"}}.items():
+        rows = [row for row in fitting(profiles, "article", 1) if name in row.turns[0]]
+        assert len(rows) > 2 and " ".join(row.turns[1] for row in rows).split() == articles[name].split()
+        assert {fact.value for row in rows for fact, _, _ in row.told} == told
+    assert all(row.turns[1].endswith(".") for row in formats.rows(profiles[:1], "article", 1, 0))
+    asked = {question.fact.id for question in questions.recall(profiles, "article", 0)}
+    assert asked == {"own/0/river", "own/0/founded", "own/1/river"}
 
 
 def test_an_article_without_spaces_is_cut_after_its_sentences_and_a_fact_that_it_leaves_out_is_not_asked(tmp_path):
@@ -172,11 +174,6 @@ def test_an_article_without_spaces_is_cut_after_its_sentences_and_a_fact_that_it
     assert untold(texts(entity)) == 1
     asked = {question.fact.id for question in questions.recall(profiles, "article", 0)}
     assert asked == {"own/0/river", "own/0/country"}
-
-
-def test_a_sentence_longer_than_a_part_is_cut_within(tmp_path):
-    _, profiles = made(tmp_path, TOWNS, articles={"Rome": "and so on " * 3 * CHUNK + "to the Tiber"})
-    assert len([row for row in fitting(profiles, "article", 1) if "Rome" in row.turns[0]]) > 2
 
 
 def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(tmp_path):
