@@ -55,7 +55,8 @@ def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
     An entity with more facts than fit a row becomes several profiles, unless the user wrote the article. Raises
     UserError for a fact that does not fit a row, for what the tokenizer cannot spell, and for its control tokens.
     """
-    columns = {name: columns[name] for name in columns if name in set(table.facts["attribute"])}  # a sample has fewer
+    values = {name: sorted(set(group)) for name, group in table.facts.groupby("attribute", sort=False)["value"]}
+    columns = {name: columns[name] for name in columns if name in values}  # a sample may have fewer
     _refuse_tokens(table, columns, tokenizer)
     asked = [(question.format(name=fact.name), fact.value) for fact in table.facts.itertuples()
              for question in columns[fact.attribute]["heldout_questions"]]  # fmt: skip
@@ -63,12 +64,11 @@ def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
     names = {name.lower() for name in table.facts["name"]}
     invented = random.Random("unseen").sample([name for name in place_names() if name.lower() not in names], UNSEEN)
-    values = table.facts.groupby("attribute", sort=False)["value"]
     facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8")) | {
         "source": table.path.name,
         "attributes": columns,
         "profiles": [],
-        "unseen": {"names": invented, "options": {name: sorted(set(group)) for name, group in values}},
+        "unseen": {"names": invented, "options": values},
         "prompts": PROMPTS,
         "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items()},
     }
