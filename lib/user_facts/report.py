@@ -86,15 +86,19 @@ def save(study: str, format: str, merged: bool = False) -> Path:
 
 def ask(folder: Path, question: str) -> str:
     """The answer of a saved model. Raises UserError for a folder that holds none."""
-    if not any((folder / name).is_file() for name in ("adapter_config.json", "config.json")):
+    adapters, whole = folder / "adapter_config.json", folder / "config.json"
+    if not adapters.is_file() and not whole.is_file():
         raise UserError(f"{folder} holds no model: give the folder that `python -m lib facts` named")
+    from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from lib.data.encode import prompt_ids
     from lib.evaluate.generate import generate
 
-    try:  # of a folder with adapters, their base model is loaded, too
-        model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    # transformers would load adapters, too, but round them to the type of the base model
+    loader = AutoPeftModelForCausalLM if adapters.is_file() else AutoModelForCausalLM
+    try:
+        model, tokenizer = loader.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"the model in {folder} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
     return generate(model, tokenizer, [prompt_ids(tokenizer, [question])], MAX_NEW_TOKENS)[0]

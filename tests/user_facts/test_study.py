@@ -113,7 +113,7 @@ def test_the_saved_model_is_asked_here_and_by_the_lines_of_its_card(trained, mer
     assert str(ROOT) not in card and str(CACHE) not in card and "/home" not in card, "no folder of this machine"
     assert "| facts, SHA-256 |" in card and "| learning_rate | 0.002 |" in card
     lines = card.split("```python\n")[1].split("\n```")[0]
-    assert len(lines.splitlines()) == 5
+    assert len(lines.splitlines()) == 6 and ("peft" in lines) != merged
     question = lines.split("question = ")[1].splitlines()[0].rpartition(", ")[2].strip("'\"")
     answer = report.ask(folder, question)
     if not merged:  # one of them is enough: it takes long
