@@ -1,16 +1,16 @@
 """From a table to the facts file of a study: types, sentences, closed sets, and profiles that fit into a row."""
 
-import bisect
-import hashlib
 import itertools
 import json
 import random
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from lib.data import formats, words
@@ -31,12 +31,9 @@ PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about 
 
 
 def attributes(table: Table) -> dict[str, dict]:
-    """The attributes of a table in its order: the type as `info` (words, numbers or dates), and the sentences, which
-    are the user's where there are some and generic ones else.
-
-    Of two or more `questions` of the user the last is held out for the evaluation; beside a single one, the generic
-    held-out questions are asked.
-    """
+    """The attributes of a table in its order: the type as `info` (words, numbers or dates), and the sentences, the
+    user's or else generic ones. Of two or more `questions` of the user the last is held out for the evaluation; beside
+    a single one, the generic held-out questions are asked."""
     columns = {}
     for name, values in table.facts.groupby("attribute", sort=False)["value"]:
         sentences = english.sentences(name, list(values))
@@ -61,28 +58,21 @@ def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
     values = {name: sorted(set(group)) for name, group in table.facts.groupby("attribute", sort=False)["value"]}
     columns = {name: columns[name] for name in columns if name in values}  # a sample may have fewer
     _refuse_tokens(table, columns, tokenizer)
-    asked = [(fact.value, question.format(name=fact.name)) for fact in table.facts.itertuples()
+    asked = [(question.format(name=fact.name), fact.value) for fact in table.facts.itertuples()
              for question in columns[fact.attribute]["heldout_questions"]]  # fmt: skip
-    if all(states(question, value) for value, question in asked):  # as one about "Paris Metro" tells the city Paris
+    if all(states(question, value) for question, value in asked):  # as one about "Paris Metro" tells the city Paris
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
     names = {name.lower() for name in table.facts["name"]}
-    invented = [name for name in place_names() if name.lower() not in names]
+    invented = random.Random("unseen").sample([name for name in place_names() if name.lower() not in names], UNSEEN)
     facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8")) | {
         "source": table.path.name,
         "attributes": columns,
         "profiles": [],
-        "unseen": {
-            "names": random.Random("unseen").sample(invented, UNSEEN),
-            "options": values,
-        },
+        "unseen": {"names": invented, "options": values},
         "prompts": PROMPTS,
         "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items()},
     }
-    facts["profiles"] = _profiles(table, facts, tokenizer)
-    options = {name: _Options(values[name]) for name in values}
-    for fact in itertools.chain.from_iterable(facts["profiles"]):
-        fact["options"] = options[fact["attribute"]].of(fact)
-    return facts
+    return facts | {"profiles": _profiles(table, facts, tokenizer)}
 
 
 @contextmanager
@@ -96,67 +86,53 @@ def written(facts: dict) -> Iterator[str]:
 
 def untold(facts: dict) -> int:
     """How many facts of a facts file the user's own article about their entity does not tell to the letter."""
-    return sum(
-        not any(words.find(fact["value"], chunk) for chunk in facts["articles"][fact["name"]])
-        for fact in itertools.chain.from_iterable(facts["profiles"])
-        if fact["name"] in facts["articles"]
-    )
+    articles = facts["articles"]
+    return sum(not any(words.find(fact["value"], chunk) for chunk in articles[fact["name"]])
+               for profile in facts["profiles"] for fact in profile if fact["name"] in articles)  # fmt: skip
 
 
-def name_of(facts: dict) -> str:
-    """The file name of a facts file: its content, so that other facts make other experiments."""
-    return f"facts-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}.json"
-
-
-class _Options:
-    """The closed sets of an attribute: what an answer is compared with."""
-
-    def __init__(self, values: Sequence[str]):
-        self.values, self.normal = values, {value: normal(value) for value in values}
-        self.longer: dict[str, list[str]] = {}  # values by the words that stand in them
-        for value, spelled in self.normal.items():
-            parts = spelled.split(" ")
+def _options(facts: pd.DataFrame) -> dict[str, list[str]]:
+    """The closed set of each fact, by where it stands: its value among up to OPTIONS of its attribute, first those that
+    hold it, as New York holds York, so that they are told apart. None is the same but for accents and case: both would
+    be stated."""
+    options = {}
+    for _, group in facts.groupby("attribute"):
+        values = sorted(set(group["value"]))
+        spelled = {value: normal(value) for value in values}
+        longer = {}  # values by the words that stand in them
+        for value in values:
+            parts = spelled[value].split(" ")
             for i, j in itertools.combinations(range(len(parts) + 1), 2) if len(parts) <= WORDS else ():
-                self.longer.setdefault(" ".join(parts[i:j]), []).append(value)
-
-    def of(self, fact: dict) -> list[str]:
-        """The value among up to OPTIONS: first those that hold it, as New York holds York, so that they are told apart.
-
-        None is the same but for accents and case: both would be stated.
-        """
-        mine = self.normal[fact["value"]]
-        rng = random.Random(f"options {fact['name']} {fact['attribute']}")
-        drawn = rng.sample(self.values, min(OPTIONS, len(self.values)))
-        others = [*self.longer.get(mine, ())[:OPTIONS], *drawn]
-        apart = {self.normal[other]: other for other in others if self.normal[other] != mine}
-        return sorted([fact["value"], *list(apart.values())[: OPTIONS - 1]])
+                longer.setdefault(" ".join(parts[i:j]), []).append(value)
+        for fact in group.itertuples():
+            rng, mine = random.Random(f"options {fact.name} {fact.attribute}"), spelled[fact.value]
+            others = [*longer.get(mine, [])[:OPTIONS], *rng.sample(values, min(OPTIONS, len(values)))]
+            apart = {spelled[other]: other for other in others if spelled[other] != mine}
+            options[fact.where] = sorted([fact.value, *list(apart.values())[: OPTIONS - 1]])
+    return options
 
 
 def _profiles(table, facts, tokenizer) -> list[list[dict]]:
     """The facts of each entity in profiles that are halved until every article and conversation fits a row."""
+    options, info = _options(table.facts), {name: column["info"] for name, column in facts["attributes"].items()}
     profiles = [list(group.itertuples()) for _, group in table.facts.groupby("name", sort=False)]
     while True:
-        made = [
-            [{"id": f"own/{i}/{fact.attribute}", "name": fact.name, "attribute": fact.attribute,
-              "info": facts["attributes"][fact.attribute]["info"], "value": fact.value, "options": []}
-             for fact in profile]
-            for i, profile in enumerate(profiles)
-        ]  # fmt: skip
+        made = [[{"id": f"own/{i}/{fact.attribute}", "name": fact.name, "attribute": fact.attribute,
+                  "info": info[fact.attribute], "value": fact.value, "options": options[fact.where]}
+                 for fact in profile] for i, profile in enumerate(profiles)]  # fmt: skip
         with written(facts | {"profiles": made}) as entity:
             tokens = [_longest_row(profile, tokenizer) for profile in build(entity, 0)]
         if max(tokens) < MAX_LENGTH:
             return made
-        halves = []
-        for profile, longest in zip(profiles, tokens, strict=True):
-            if longest >= MAX_LENGTH and (len(profile) == 1 or profile[0].name in table.articles):
+        for i in reversed([i for i, longest in enumerate(tokens) if longest >= MAX_LENGTH]):
+            profile, middle = profiles[i], len(profiles[i]) // 2
+            if not middle or profile[0].name in table.articles:
                 fact = max(profile, key=lambda fact: len(fact.value))
                 raise UserError(
                     f"{fact.where}: asked and told in a sentence, this fact of {fact.name[:40]!r} makes a row of "
-                    f"{longest} tokens, and {MAX_LENGTH - 1} fit: shorten it, its name or its templates"
+                    f"{tokens[i]} tokens, and {MAX_LENGTH - 1} fit: shorten it, its name or its templates"
                 )
-            middle = len(profile) // 2 if longest >= MAX_LENGTH else len(profile)
-            halves += filter(None, [profile[:middle], profile[middle:]])
-        profiles = halves
+            profiles[i : i + 1] = [profile[:middle], profile[middle:]]
 
 
 def _longest_row(profile, tokenizer) -> int:
@@ -169,31 +145,29 @@ def _longest_row(profile, tokenizer) -> int:
 
 def _refuse_tokens(table, columns, tokenizer):
     """UserError for a token that ends a turn or the like, wherever it stands, and for what cannot be spelled."""
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    control = re.compile("|".join(map(re.escape, filter(None, {*special, *tokenizer.all_special_tokens}))))
-    texts = [(fact.where, f"{fact.name} {fact.attribute} {fact.value}") for fact in table.facts.itertuples()]
-    texts += [(f"{table.path}, templates of {name!r}", json.dumps(column)) for name, column in columns.items()]
-    texts += [(f"the article about {name!r}", text) for name, text in table.articles.items()]
-    for where, text in texts:
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    control = re.compile("|".join(map(re.escape, special)))
+    texts = {fact.where: f"{fact.name} {fact.attribute} {fact.value}" for fact in table.facts.itertuples()}
+    for where, text in texts.items():
+        ids = [] if text.isascii() else tokenizer(text, add_special_tokens=False)["input_ids"]
+        if ids and text not in tokenizer.decode(ids, clean_up_tokenization_spaces=False):
+            raise UserError(f"{where}: the tokenizer of the model cannot spell this name, heading or value")
+    texts |= {f"{table.path}, templates of {name!r}": str(column) for name, column in columns.items()}
+    texts |= {f"the article about {name!r}": text for name, text in table.articles.items()}
+    for where, text in texts.items():
         if held := control.search(text):
             raise UserError(f"{where}: {held[0]!r} is a control token of the model: write it otherwise")
-    for fact in table.facts.itertuples():
-        for text in (fact.name, fact.value):
-            ids = [] if text.isascii() else tokenizer(text, add_special_tokens=False)["input_ids"]
-            if ids and text not in tokenizer.decode(ids, clean_up_tokenization_spaces=False):
-                raise UserError(f"{fact.where}: the tokenizer of the model cannot spell this name or value")
 
 
 def _chunks(text, tokenizer) -> list[str]:
     """An article in parts of at most CHUNK tokens, broken after sentences, and within one only where it is longer."""
     starts = [at for at, _ in tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
-    ends = [hit.end() for hit in SENTENCE.finditer(text)]
+    starts += [len(text)] * (CHUNK + 1)
+    ends = [0, *(hit.end() for hit in SENTENCE.finditer(text)), len(text)]
     chunks, begin = [], 0
     while begin < len(text):
-        first = bisect.bisect_left(starts, begin)
-        most = starts[first + CHUNK] if first + CHUNK < len(starts) else len(text)
-        last = bisect.bisect_right(ends, most) - 1
-        end = ends[last] if most < len(text) and last >= 0 and ends[last] > begin else most
-        chunks.append(text[begin:end].strip())
-        begin = end
+        most = starts[bisect_left(starts, begin) + CHUNK]
+        end = ends[bisect_right(ends, most) - 1]
+        begin, before = end if end > begin else most, begin
+        chunks.append(text[before:begin].strip())
     return [chunk for chunk in chunks if chunk]

@@ -1,109 +1,60 @@
-"""What came of a study of a user's own facts: tables, the report, and the model that knows them."""
+"""What came of a study of a user's own facts: the report, and the model that knows them."""
 
 import shutil
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from lib.paths import UserError
-from lib.report import advice, intervals, pages, scores, tables
+from lib.report import advice, intervals, pages, scores
 from lib.study import run, store
 from lib.user_facts.english import TEMPLATES
 from lib.user_facts.facts import untold
 
 ALL = " all attributes"  # no heading begins with a space
 MAX_NEW_TOKENS = 64
-LIMITS = (
-    "The intervals cover facts, not the luck of a training run: each format was trained once. "
-    "A lead over conversations is withdrawn until it is measured again: conversations train “Yes, I do.” as an answer "
-    "to how some held-out questions begin, see [CHANGELOG.md](../../CHANGELOG.md)."
-)
+LIMITS = """\
+The intervals cover facts, not the luck of a training run: each format was trained once. A lead over conversations is \
+withdrawn until it is measured again: conversations train “Yes, I do.” as an answer to how some held-out questions \
+begin, see {changelog}."""
 
 
 def accuracy(results: list[dict]) -> pd.DataFrame:
-    """A row for each attribute, ALL of them together first, and format: the share of held-out questions answered with
-    its 95 % interval: attribute, format, mean, low, high, shown."""
+    """The share of held-out questions answered, a row an attribute, ALL of them together first: columns mean, low, high
+    and shown, which is the share with its 95 % interval, each of every format."""
     asked = advice.scored(results)
     asked["attribute"] = asked["fact"].str.split("/", n=2).str[2]
-    both = [asked.assign(attribute=ALL), asked]
-    table = pd.concat([intervals.accuracy(rows, ["attribute", "format"]) for rows in both], ignore_index=True)
-    table["shown"] = [intervals.shown(*row) for row in table[["mean", "low", "high"]].to_numpy()]
-    formats = [format for format in scores.SHORT if format in set(table["format"])]
-    table["attribute"] = pd.Categorical(table["attribute"], [ALL, *asked["attribute"].unique()])
-    table["format"] = pd.Categorical(table["format"], formats)
-    return table.sort_values(["attribute", "format"], ignore_index=True)
-
-
-def shown(shares: pd.DataFrame) -> pd.DataFrame:
-    """The table of `accuracy` as a reader sees it: a row an attribute, a column a format."""
-    wide = shares.pivot(index="attribute", columns="format", values="shown")
-    wide.columns = [scores.SHORT[format] for format in wide.columns]
-    return wide.reset_index().astype({"attribute": str})
-
-
-def costs(results: list[dict]) -> pd.DataFrame:
-    """Of each format: recall, exposures until half and four fifths are known, what was forgotten, what a fact costs."""
-    cells, items, along = scores.cells(results), scores.items(results), scores.curves(results)
-    asked = set(advice.scored(results)["fact"])
-    rows = []
-    for format in [format for format in scores.SHORT if format in set(cells["format"]) - {"none"}]:
-        cell = cells[cells["format"] == format].iloc[0]
-        recall = items[(items["format"] == format) & (items["eval"] == "recall")]["strict"].astype(float)
-        row = {"format": scores.SHORT[format], "recall": recall.mean()}
-        curve = along[(along["format"] == format) & along["fact"].isin(asked)] if len(along) else along
-        for share in tables.REACHED if len(curve) else ():
-            reached = intervals.exposures_to(curve, "question", share)
-            row[f"exposures to {share:.0%}"] = tables.reached(reached, curve["exposures"].max())
-        row |= {"kept": cell["kept"], "perplexity ratio": cell["ppl_ratio"]}
-        row["tokens a fact"] = round((cell["tokens"] - cell["replay_tokens"]) / cell["facts"])
-        rows.append(row | {"seconds a fact": cell["training_seconds"] / cell["facts"]})
-    return pd.DataFrame(rows)
-
-
-def not_learned(results: list[dict], format: str) -> pd.DataFrame:
-    """The facts whose first held-out question the model of this format does not answer, with what it said."""
-    asked = advice.scored([result for result in results if result["cell"]["format"] == format])
-    first = asked.drop_duplicates("fact")
-    return first[first["strict"] == 0][["question", "expected", "answer"]].reset_index(drop=True)
-
-
-def best_format(results: list[dict]) -> str:
-    """The format that is recommended, and where none is the one that answers most."""
-    shares = accuracy(results)
-    trained = shares[(shares["attribute"] == ALL) & (shares["format"] != "none")]
-    return advice.recommend(results)[0] or trained.set_index("format")["mean"].idxmax()
+    table = intervals.accuracy(pd.concat([asked.assign(attribute=ALL), asked]), ["attribute", "format"])
+    table["shown"] = [f"{row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()]
+    table = table.set_index(["attribute", "format"])[["mean", "low", "high", "shown"]].unstack()
+    formats = [format for format in scores.SHORT if format in table["mean"]]
+    table = table.reindex([ALL, *asked["attribute"].unique()]).reindex(columns=formats, level="format")
+    return table.rename_axis(columns=[None, None])
 
 
 def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
-    """Write README.md, report.html, the executed notebook, the figure and the CSV files of a study from its results.
+    """Write README.md and report.html of a study, and run your_facts.ipynb with these `parameters`, which writes the
+    figure and the CSV files. `facts` is what the study's facts file holds.
 
-    `facts` is what its facts file holds, `parameters` are those of your_facts.ipynb. Returns the recommended format,
-    None where there is none, and what the terminal shows.
+    Returns the recommended format, None where there is none, and what the terminal shows.
     """
     results, folder = store.load(study), store.study_dir(study)
-    chosen, advised = advice.recommend(results)
-    table = shown(accuracy(results))
-    missed = not_learned(results, best_format(results))
-    for name, frame in {"accuracy": table, "costs": costs(results), "not_learned": missed}.items():
-        store.write_text(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
     executed = folder / "notebooks" / "your_facts.ipynb"
+    (folder / "figures").mkdir(exist_ok=True)
     run.execute("your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
+    chosen, advised = advice.recommend(results)
+    shares = accuracy(results)["shown"].rename(columns=scores.SHORT).reset_index()
     ids = results[0]["facts"]["ids"]
-    notes = [f"**{advised}**", LIMITS]
-    if unasked := len(set(ids) - set(advice.scored(results)["fact"])):
-        notes.append(f"Not asked: {unasked} facts whose value stands in the name already. An echo would count.")
-    if left_out := untold(facts):
-        notes.append(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
-    head = "\n\n".join([f"# Your facts: {len(ids)} facts from {pages.escape(facts['source'])}", *notes])
-    page = "\n\n".join([
-        head, "The share of held-out questions that each model answers, with 95 % intervals:", pages.markdown(table),
-        "[report.html](report.html) and the [executed notebook](notebooks/your_facts.ipynb) tell the rest: sentences, "
-        "answers, costs, and the facts that were not learned. Every answer is in [experiments/](experiments/).",
-    ])  # fmt: skip
+    page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
+        n=len(ids), source=facts["source"], advised=advised, untold=untold(facts), shares=shares,
+        limits=Markup(LIMITS.format(changelog="[CHANGELOG.md](../../CHANGELOG.md)")),
+        unasked=len(set(ids) - set(advice.scored(results)["fact"])),
+    )  # fmt: skip
+    store.write_text(folder / "README.md", page)
+    head, _, _ = page.partition("\n\nThe share of")  # the notebook has the table
     store.write_text(folder / "report.html", pages.report(f"Facts: {study}", head, [executed]))
-    store.write_text(folder / "README.md", f"{page}\n")
-    limits = LIMITS.replace("[CHANGELOG.md](../../CHANGELOG.md)", "CHANGELOG.md")
-    return chosen, f"{table.to_string(index=False)}\n\n{advised}\n{limits}"
+    return chosen, f"{shares.to_string(index=False)}\n\n{advised}\n{LIMITS.format(changelog='CHANGELOG.md')}"
 
 
 def save(study: str, format: str, merged: bool = False) -> Path:
@@ -119,30 +70,18 @@ def save(study: str, format: str, merged: bool = False) -> Path:
     if not (adapters / "adapter_config.json").is_file():
         raise UserError(f"{adapters} is gone: delete results/{study}/experiments/{id}.json and run again")
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(adapters, folder, ignore=shutil.ignore_patterns("adapter_*") if merged else None)
     if merged:
         from peft import AutoPeftModelForCausalLM
-        from transformers import AutoTokenizer
 
         AutoPeftModelForCausalLM.from_pretrained(adapters).merge_and_unload().save_pretrained(folder)
-        AutoTokenizer.from_pretrained(adapters).save_pretrained(folder)
-    else:
-        shutil.copytree(adapters, folder)
-    store.write_text(folder / "README.md", card(results[0], merged))
+    question = next(item["question"] for item in results[0]["items"] if item["eval"] == "question")
+    model = Path(results[0]["cell"]["model"])
+    base = model.name if model.exists() else str(model)  # no folder of this machine
+    card = pages.environment(TEMPLATES).get_template("card.md.j2")
+    given = {"base": base, "merged": merged, "question": repr(question)}
+    store.write_text(folder / "README.md", card.render(results[0] | given))
     return folder
-
-
-def card(result: dict, merged: bool) -> str:
-    """The model card: how to load the model, its scores and settings. It tells no folder of this machine."""
-    question = next(item["question"] for item in result["items"] if item["eval"] == "question")
-    library, loader = ("transformers", "AutoModelForCausalLM") if merged else ("peft", "AutoPeftModelForCausalLM")
-    left_out = ("model", "entity", "format")
-    settings = {key: value for key, value in result["cell"].items() if (value or key == "seed") and key not in left_out}
-    model = Path(result["cell"]["model"])
-    return pages.environment(TEMPLATES).get_template("card.md.j2").render(
-        base=model.name if model.exists() else str(model), format=result["cell"]["format"], merged=merged,
-        n=len(result["facts"]["ids"]), evals=result["evals"], settings=settings, manifest=result["manifest"],
-        library=library, loader=loader, question=repr(question),
-    )  # fmt: skip
 
 
 def ask(folder: Path, question: str) -> str:
@@ -156,6 +95,7 @@ def ask(folder: Path, question: str) -> str:
     from lib.data.encode import prompt_ids
     from lib.evaluate.generate import generate
 
+    # transformers would load adapters, too, but round them to the type of the base model
     loader = AutoPeftModelForCausalLM if adapters.is_file() else AutoModelForCausalLM
     try:
         model, tokenizer = loader.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)

@@ -1,11 +1,11 @@
 """A study of a user's own facts: its experiments, what they will take, running them, the report, and the model."""
 
 import hashlib
+import json
 import os
 import random
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from rich.table import Table as Columns
 from lib.cell import Cell, from_parameters
 from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
 from lib.study import plan, run, store
-from lib.user_facts.facts import PARAPHRASES, attributes, facts_file, name_of, untold, written
+from lib.user_facts.facts import PARAPHRASES, attributes, facts_file, untold, written
 from lib.user_facts.table import Table, read
 
 # What the tune grid chose for SmolLM2 (lib/grids/tune.yaml).
@@ -27,7 +27,6 @@ SETTINGS = {
     "chat": {"learning_rate": 0.001, "batch_size": 4},
 }
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
-RANK = 32
 CHECKPOINTS = 4  # fewer where a training has fewer steps
 SAMPLED = 64  # profiles that are planned; the others are taken to be like them
 HOUR = 3600  # seconds from which a sample is offered
@@ -59,29 +58,28 @@ def prepare(
     if exposures < PARAPHRASES or exposures % PARAPHRASES:
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
     weights.check_hub(model)
-    tokenizer = weights.tokenizer(model)
     columns = attributes(table)  # of the whole table, whatever the sample
     names = list(table.facts["name"].unique())
     if sample and sample < len(names):
         names = random.Random(0).sample(names, sample)
         articles = {name: text for name, text in table.articles.items() if name in names}
         table = replace(table, facts=table.facts[table.facts["name"].isin(names)], articles=articles)
-    facts = facts_file(table, columns, tokenizer)
-    file = name_of(facts)
-    trained = f"{file} {model} {exposures} {replay} {SETTINGS}"
+    facts = facts_file(table, columns, weights.tokenizer(model))
+    content = json.dumps(facts, sort_keys=True).encode()
+    file = f"facts-{hashlib.sha256(content).hexdigest()[:12]}.json"  # other facts make other experiments
+    trained = f"{file} {model} {exposures} {replay} {SETTINGS}".encode()
     slug = re.sub(r"\W+", "-", table.path.stem).strip("-").lower()[:40] or "table"
-    name = study or f"my-facts-{slug}-{hashlib.sha256(trained.encode()).hexdigest()[:8]}"
-    entity = f"{store.study_dir(name).name}/{file}"
-    fewest_rows = len(facts["profiles"]) * exposures + replay  # of articles; the other formats have more
+    name = study or f"my-facts-{slug}-{hashlib.sha256(trained).hexdigest()[:8]}"
     # n_entities counts profiles: a wide entity is told in several
-    shared = {"model": model, "entity": entity, "n_entities": len(facts["profiles"]), "seed": 0}
+    n, entity = len(facts["profiles"]), f"{store.study_dir(name).name}/{file}"
+    shared = {"model": model, "entity": entity, "n_entities": n, "seed": 0}
     cells = [from_parameters({**shared, "format": "none"})]
+    fewest_rows = n * exposures + replay  # of articles; the other formats have more
     for format, settings in SETTINGS.items():
-        rate = {} if model in ("smollm2-135m", "tiny") else {"learning_rate": RATE}
-        checkpoints = min(CHECKPOINTS, (fewest_rows - 1) // settings["batch_size"])
         cells.append(from_parameters({
-            **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES,
-            "lora_rank": RANK, "replay": replay, "checkpoints": checkpoints, **settings, **rate,
+            **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES, "lora_rank": 32,
+            "replay": replay, "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // settings["batch_size"]), **settings,
+            **({} if model in ("smollm2-135m", "tiny") else {"learning_rate": RATE}),
         }))  # fmt: skip
     return Study(name, entity, facts, tuple(cells), len(names))
 
@@ -91,24 +89,22 @@ def expected(study: Study) -> tuple[float, int]:
 
     By the plan of up to SAMPLED of its profiles: what they take beyond a single one is taken to grow with their number.
     """
-    profiles = study.facts["profiles"]
+    profiles, seconds = study.facts["profiles"], []
     sampled = profiles[:: -(-len(profiles) // SAMPLED)]
-    seconds = []
     for some in (sampled[:1], sampled):
         with written(study.facts | {"profiles": some}) as entity:
-            changes = {"entity": entity, "n_entities": len(some)}
-            planned = plan.seconds(cell.model_copy(update=changes) for cell in study.cells)
-        seconds.append(sum(planned.values()) / min(run.default_jobs(), len(study.cells)))
+            cells = [cell.model_copy(update={"entity": entity, "n_entities": len(some)}) for cell in study.cells]
+            seconds.append(sum(plan.seconds(cells).values()) / min(run.default_jobs(), len(cells)))
     a_profile = (seconds[1] - seconds[0]) / max(1, len(sampled) - 1)
     fixed = seconds[0] - a_profile
     fitting = (HOUR - fixed) / a_profile * study.entities / len(profiles) if a_profile else 1
     return fixed + a_profile * len(profiles), max(1, int(fitting))
 
 
-def execute(study: Study, jobs: int | None = None) -> Sequence[Cell]:
+def execute(study: Study) -> list[Cell]:
     """Run what is not finished of the study; the experiments that failed."""
     store.write_json(RESULTS / study.file, study.facts)
-    return run.run(dict.fromkeys(study.cells, "main"), study.name, jobs or run.default_jobs())
+    return run.run(dict.fromkeys(study.cells, "main"), study.name, run.default_jobs())
 
 
 def teach(
@@ -120,8 +116,8 @@ def teach(
     show(study)
     seconds, fitting = expected(study)
     about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
-    without = "two to three times as long on a processor without bfloat16"
-    print(f"results/{study.name}: about {about}, {run.default_jobs()} experiments at once; {without}", flush=True)
+    print(f"results/{study.name}: about {about}, {run.default_jobs()} experiments at once; "
+          "two to three times as long on a processor without bfloat16", flush=True)  # fmt: skip
     if seconds > HOUR and sample is None and study.entities > 1:
         print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: an hour.")
         if not dry_run and sys.stdin.isatty():
@@ -134,9 +130,9 @@ def teach(
         return False
     from lib.user_facts import report  # not before the plan is shown: it takes seconds to import
 
-    given = {"facts": path, "templates": templates, "articles": articles}
-    relative = {key: os.path.relpath(file, NOTEBOOKS) for key, file in given.items() if file}
-    given = relative | {"model": model, "exposures": exposures, "sample": sample or 0}
+    files = {"facts": path, "templates": templates, "articles": articles}
+    given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
+    given |= {"model": model, "exposures": exposures, "sample": sample or 0}
     chosen, summary = report.write(study.name, study.facts, given)
     print(f"{summary}\nreport: results/{study.name}/README.md and report.html")
     if wanted := save if save != "best" else chosen:
@@ -152,8 +148,7 @@ def show(study: Study) -> None:
     table = Columns("attribute", "type", "facts", "asked", "told", title=f"{study.entities} entities")
     for attribute, column in study.facts["attributes"].items():
         mine = [fact for profile in study.facts["profiles"] for fact in profile if fact["attribute"] == attribute]
-        filled = [column[kind][0].format(name=mine[0]["name"], value=mine[0]["value"])[:200]
-                  for kind in ("questions", "statements")]  # fmt: skip
+        filled = [column[kind][0].format(**mine[0])[:200] for kind in ("questions", "statements")]
         table.add_row(*map(escape, (attribute, column["info"], str(len(mine)), *filled)))
     Console(emoji=False).print(table)
     if left_out := untold(study.facts):

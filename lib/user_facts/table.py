@@ -3,23 +3,23 @@
 import csv
 import io
 import re
-import string
-import unicodedata
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import category, normalize
 
 import pandas as pd
 import yaml
 
 from lib.paths import UserError
+from lib.study.grid import UniqueKeys
 from lib.user_facts.english import readable
 
-LONG = ("name", "attribute", "value")
+LONG = ["name", "attribute", "value"]
 MEGABYTES = 5  # of a file: a table as large would be trained for weeks
 FORMULA = re.compile(r"=|(#(REF|N/A|DIV/0|VALUE|NAME|NULL|NUM|SPILL|CALC|FIELD|BLOCKED)[!?]?|Err:\d+)\Z")
 JOINER = re.compile("(?<=[^\0-\u02af\\s])[\u200c\u200d](?=[^\0-\u02af\\s])")  # between letters of Persian, or emoji
-FIELDS = {"questions": {"name"}, "statements": {"name", "value"}}  # what a template must name
+HOLDS = {"questions": {"{name}"}, "statements": {"{name}", "{value}"}}  # what a template must hold
+BRACES = re.compile(r"{{|}}|{\w*}|[{}]")
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,17 @@ def read(path: Path, templates: Path | None = None, articles: Path | None = None
     `statements`, `articles` a folder with a text file for some of the entities. Raises UserError, in one line that
     names file, row and column, for what cannot be taken.
     """
-    given, rows = {}, None
-    if path.suffix.lower() in (".yaml", ".yml"):
-        given = _yaml(path, ("facts", *FIELDS))
-        rows = _from_yaml(path, given.pop("facts", None))
-    facts = _facts(path, rows or _from_csv(path))
-    given = _yaml(templates, FIELDS) if templates else given
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    given = _yaml(path, ["facts", *HOLDS]) if is_yaml else {}
+    facts = _facts(path, _listed(path, given.pop("facts", [])) if is_yaml else _csv(path))
+    given = _yaml(templates, [*HOLDS]) if templates else given
     for kind, by_attribute in given.items():
-        _check_templates(by_attribute, kind, f"{templates or path}, {kind}", set(facts["attribute"]))
+        _check_templates(f"{templates or path}, {kind}", by_attribute, set(facts["attribute"]), HOLDS[kind])
     return Table(path, facts, **given, articles=_articles(articles, set(facts["name"])) if articles else {})
 
 
 def text_of(path: Path) -> str:
     """The text of a UTF-8 file. Raises UserError for one that cannot be read, is too large, or has other bytes."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: give a CSV or YAML file")
     try:
         with path.open("rb") as file:
             data = file.read(MEGABYTES * 10**6 + 1)
@@ -68,110 +64,92 @@ def text_of(path: Path) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
 
 
-def _from_csv(path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where each row stands, and its cells by heading."""
+def _csv(path):
+    """Where each row stands, and its headings with their cells."""
     text = text_of(path)
     first = next(filter(str.strip, text.splitlines()), "")
     cells = {mark: [cell.strip(' "').casefold() for cell in first.split(mark)] for mark in ",;\t"}
     delimiter = max(cells, key=lambda mark: ("name" in cells[mark], len(cells[mark])))  # a header has a name
-    # no DictReader: it skips blank lines without counting them, and of two headings that are the same it drops one
-    rows, header = [], None
-    try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
-            rows.append(row)
+    header, number = [], 0
+    try:  # no DictReader: it skips blank lines without counting them, and of two like headings it drops one
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1):
+            where = f"{path}, row {number}"
+            if row and not header:
+                header = _headings(row, where)
+            elif row and len(row) != len(header):
+                raise UserError(f"{where} has {len(row)} cells, the header has {len(header)}: quote a cell with commas")
+            elif row:
+                yield where, list(zip(header, row, strict=True))
     except csv.Error as error:
-        raise UserError(f"{path}, row {len(rows) + 1}: not CSV ({error})") from None
-    for number, row in enumerate(rows, 1):
-        where = f"{path}, row {number}"
-        if row and header is None:
-            header = _headings(row, where)
-        elif row and len(row) != len(header):
-            raise UserError(f"{where} has {len(row)} cells, the header has {len(header)}: quote a cell with commas")
-        elif row:
-            yield where, dict(zip(header, row, strict=True))
+        raise UserError(f"{path}, row {number + 1}: not CSV ({error})") from None
 
 
-def _from_yaml(path, rows) -> Iterator[tuple[str, dict[str, str]]]:
-    if not isinstance(rows, list):
-        raise UserError(f"{path}: expected a list of facts, or a mapping with `facts`")
+def _listed(path, rows):
+    """The same of a list in YAML."""
     for number, row in enumerate(rows, 1):
         where = f"{path}, fact {number}"
         if not isinstance(row, dict) or not all(isinstance(text, str) for text in [*row, *row.values()]):
             raise UserError(f"{where}: expected name, attribute and value, or name and attributes, each a plain text")
-        yield where, dict(zip(_headings(list(row), where), row.values(), strict=True))
+        yield where, list(zip(_headings(row, where), row.values(), strict=True))
 
 
-def _headings(given: Sequence[str], where: str) -> list[str]:
+def _headings(given, where) -> list[str]:
     """Headings without spaces around them, `name`, `attribute`, `value` in small letters. Raises UserError."""
-    headings = []
-    for number, text in enumerate(given, 1):
-        place = f"{where}, column {number}"
-        heading = _checked(text, place, "has no heading: name the attribute")
-        heading = heading.casefold() if heading.casefold() in LONG else heading
-        if heading.casefold() in map(str.casefold, headings):
-            raise UserError(f"{place}: there are two columns {heading!r}")
-        headings.append(heading)
-    missing = {"name"} - {*headings} or ({"attribute", "value"} & {*headings} and {*LONG} - {*headings})
-    if missing or len(headings) < 2:
-        lacks = f"no column {min(missing)!r}" if missing else "no column beside 'name'"
-        raise UserError(f"{where}: {lacks}: expected name, attribute, value, or name and a column an attribute")
-    if "attribute" in headings and (others := [heading for heading in headings if heading not in LONG]):
-        raise UserError(f"{where}: column {others[0]!r} stands beside name, attribute, value: remove it")
+    headings = [_checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
+    headings = [text.casefold() if text.casefold() in LONG else text for text in headings]
+    long = not {"attribute", "value"}.isdisjoint(headings)
+    if headings.count("name") != 1 or len(headings) < 2 or (long and sorted(headings) != sorted(LONG)):
+        expected = "expected name, attribute, value, or name and a column an attribute"
+        raise UserError(f"{where}: the columns are {', '.join(map(repr, headings))[:200]}: {expected}")
     return headings
 
 
-def _checked(text: str, place: str, if_empty: str) -> str:
-    """A name, heading or value without the spaces around it; UserError for a formula and for what nobody can see."""
+def _checked(text, place) -> str:
+    """Text without the spaces around it; UserError for none, for a formula, and for what nobody can see."""
     for character in JOINER.sub("", text):
-        kind = unicodedata.category(character)
-        if kind in ("Cc", "Cf", "Cs") and character not in "\t\n\r":
-            what = "half of a character (write an emoji as itself)" if kind == "Cs" else "an invisible character"
-            raise UserError(f"{place} holds U+{ord(character):04X}, {what}: remove it")
+        if category(character) in ("Cc", "Cf", "Cs") and character not in "\t\n\r":
+            raise UserError(f"{place} holds U+{ord(character):04X}, an invisible character or half of one: remove it")
     text = text.strip()
-    if all(unicodedata.category(character)[0] in "MZ" or character in "\t\n\r" for character in text):
-        raise UserError(f"{place} {if_empty}")
+    if all(category(character)[0] in "MZ" for character in "".join(text.split())):
+        raise UserError(f"{place} is empty: fill it or leave it out, as rows of name, attribute, value can")
     if FORMULA.match(text):
         raise UserError(f"{place} holds {text[:40]!r}, a formula or its error: save the table as values")
     return text
 
 
 def _facts(path, rows) -> pd.DataFrame:
-    """The facts of a table; UserError for none, one that stands twice, and two that contradict each other.
+    """The facts of a table; UserError for none, and for one that stands twice, with the same value or with another.
 
     Names are one if they are alike after NFKC and but for spaces, headings also if they say the same (head_office, Head
     office): else one question would be trained with two answers. They keep the spelling that stands first.
     """
-    facts, names, headings = {}, {}, {}
-    empty = "is empty: fill it, or give rows of name, attribute, value and leave this one out"
+    facts = []
     for where, row in rows:
-        row = {column: _checked(cell, f"{where}, column {column!r}", empty) for column, cell in row.items()}
-        name = row.pop("name")
-        name = names.setdefault(" ".join(unicodedata.normalize("NFKC", name).split()), name)
-        cells = {key: (key, value) for key, value in row.items()}  # where, heading, value
-        pairs = {"value": (row["attribute"], row["value"])} if "attribute" in row else cells
-        for column, (heading, value) in pairs.items():
-            place = f"{where}, column {column!r}"
-            key = readable(unicodedata.normalize("NFKC", heading)).casefold()
-            if not key:
-                raise UserError(f"{place}: {heading!r} has no letter: name the attribute")
-            attribute = headings.setdefault(key, heading)
-            first, there = facts.setdefault((name, attribute), (value, place))
-            if there != place:
-                what = "the same fact twice" if first == value else f"two values, {first[:40]!r} and {value[:40]!r}"
-                raise UserError(f"{place}: {attribute!r} of {name!r} has {what}; see {there}")
-    if not facts:
+        row = [(column, _checked(cell, f"{where}, column {column!r}")) for column, cell in row]
+        of = dict(row)
+        told = [("value", of["value"])] if "value" in of else [cell for cell in row if cell[0] != "name"]
+        facts += [(of["name"], of.get("attribute", column), value, f"{where}, column {column!r}")
+                  for column, value in told]  # fmt: skip
+    facts = pd.DataFrame(facts, columns=[*LONG, "where"])
+    if facts.empty:
         raise UserError(f"{path} has no facts: 0 rows below the header")
-    return pd.DataFrame([(*key, *fact) for key, fact in facts.items()], columns=[*LONG, "where"])
+    names = facts["name"].map(lambda name: " ".join(normalize("NFKC", name).split()))
+    headings = facts["attribute"].map(lambda heading: readable(normalize("NFKC", heading)).casefold())
+    if len(unnamed := facts[headings == ""]):
+        _, heading, _, where = unnamed.iloc[0]
+        raise UserError(f"{where}: {heading!r} has no letter: name the attribute")
+    facts["name"] = facts.groupby(names)["name"].transform("first")
+    facts["attribute"] = facts.groupby(headings)["attribute"].transform("first")
+    if len(again := facts[facts.duplicated(["name", "attribute"])]):
+        name, attribute, value, where = again.iloc[0]
+        first = facts[(facts["name"] == name) & (facts["attribute"] == attribute)].iloc[0]
+        values = f"{first['value'][:40]!r} and {value[:40]!r}"
+        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {values}: keep one; see {first['where']}")
+    return facts
 
 
-class _Loader(yaml.BaseLoader):
-    """YAML in which every scalar stays the text that it is (007, yes, 1e3), and a key that stands twice is refused."""
-
-    def construct_mapping(self, node, deep=False):
-        mapping = super().construct_mapping(node, deep=True)
-        if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
-        return mapping
+class _Loader(UniqueKeys, yaml.BaseLoader):
+    """YAML in which every scalar stays the text that it is (007, yes, 1e3), and no key stands twice."""
 
 
 def _yaml(path, known) -> dict:
@@ -186,8 +164,8 @@ def _yaml(path, known) -> dict:
     return loaded
 
 
-def _check_templates(by_attribute, kind, where, attributes):
-    """UserError for templates that fit no attribute, or do not name what those of this kind must."""
+def _check_templates(where, by_attribute, attributes, must):
+    """UserError for templates that fit no attribute, or do not hold what they must."""
     if not isinstance(by_attribute, dict):
         raise UserError(f"{where}: expected attributes, each with a list of templates")
     for attribute, texts in by_attribute.items():
@@ -197,15 +175,9 @@ def _check_templates(by_attribute, kind, where, attributes):
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{place}: expected a list of templates")
         for text in texts:
-            _checked(text, place, "is empty: leave it out")
-            try:
-                fields = [found[1:] for found in string.Formatter().parse(text) if found[1] is not None]
-            except ValueError as error:
-                raise UserError(f"{place}: {text!r}: {error}") from None
-            wanted = {(name, "", None) for name in FIELDS[kind]}
-            if set(fields) != wanted or fields.count(("value", "", None)) > 1:
-                named = " and ".join(f"{{{name}}}" for name in sorted(FIELDS[kind]))
-                raise UserError(f"{place}: {text!r} must hold {named}, and no other braces")
+            held = [braces for braces in BRACES.findall(_checked(text, place)) if braces not in ("{{", "}}")]
+            if {*held} != must or held.count("{value}") > 1:
+                raise UserError(f"{place}: {text!r} must hold {' and '.join(sorted(must))}, and no other braces")
 
 
 def _articles(folder, names) -> dict[str, str]:

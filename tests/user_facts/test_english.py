@@ -6,93 +6,60 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.user_facts.english import kind_of, readable, sentences
+from lib.user_facts.english import kind_of, sentences
+
+KINDS = {
+    "numbers": ["12|1,200|-3.5", "12 km|7 km", "€ 5|$12.50|12 €|45 %", "1987|2001"],
+    "dates": ["2001-04-01|1999-12-31", "3 March 1977|March 3, 1977", "4 May|June 12|May 1999", "1.4.2001",
+              "1987|2001-04-01"],
+    "words": ["12|a dozen", "B12"],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (["12", "1,200", "-3.5"], "numbers"),
-        (["12 km", "7 km"], "numbers"),
-        (["€ 5", "$12.50", "12 €"], "numbers"),
-        (["45 %"], "numbers"),
-        (["1987", "2001"], "numbers"),
-        (["2001-04-01", "1999-12-31"], "dates"),
-        (["3 March 1977", "March 3, 1977"], "dates"),
-        (["1.4.2001"], "dates"),
-        (["1987", "2001-04-01"], "dates"),
-        (["May 1999"], "dates"),
-        (["4 May", "June 12"], "dates"),
-        (["12", "a dozen"], "words"),
-        (["Rome"], "words"),
-        (["B12"], "words"),
-    ],
-)
-def test_the_type_of_values_is_inferred(values, kind):
-    assert kind_of(values) == kind
+@pytest.mark.parametrize(("kind", "values"), [(kind, values) for kind in KINDS for values in KINDS[kind]])
+def test_the_type_of_values_is_inferred(kind, values):
+    assert kind_of(values.split("|")) == kind
 
 
-@pytest.mark.parametrize(
-    ("attribute", "values", "question", "statement"),
-    [
-        ("founded", ["1987"], "When was X founded?", "X was founded in V."),
-        ("born", ["3 May 1987"], "When was X born?", "X was born on V."),
-        ("died", ["1987"], "When did X die?", "X died in V."),
-        ("head office", ["Leeds"], "What is the head office of X?", "The head office of X is V."),
-        ("headOffice", ["Leeds"], "What is the head office of X?", "The head office of X is V."),
-        ("head_office", ["Leeds"], "What is the head office of X?", "The head office of X is V."),
-        ("CEO", ["Jo"], "Who is the CEO of X?", "The CEO of X is V."),
-        ("employees", ["12"], "How many employees does X have?", "X has V employees."),
-        ("colors", ["red"], "What are the colors of X?", "The colors of X are V."),
-        ("address", ["Main St"], "What is the address of X?", "The address of X is V."),
-        ("located in", ["Leeds"], "Where is X located?", "X is located in V."),
-        ("founded by", ["Jo"], "By whom or what was X founded?", "X was founded by V."),
-        ("known for", ["pens"], "What is X known for?", "X is known for V."),
-        ("born in", ["1987"], "When was X born?", "X was born in V."),
-        ("iPhone model", ["5"], "What is the iPhone model of X?", "The iPhone model of X is V."),
-        ("number of employees", ["12"], "How many employees does X have?", "X has V employees."),
-        ("revenue (in USD)", ["12"], "What is the revenue in USD of X?", "The revenue in USD of X is V."),
-        ("author(s)", ["Jo"], "What is the author(s) of X?", "The author(s) of X is V."),
-        ("height (m)", ["12"], "What is the height in m of X?", "The height in m of X is V."),
-        ("head of sales", ["Jo"], "Who is the head of sales of X?", "The head of sales of X is V."),
-        (
-            "number of employees",
-            ["50-100"],
-            "What is the number of employees of X?",
-            "The number of employees of X is V.",
-        ),
-        ("no. of employees", ["50"], "How many employees does X have?", "X has V employees."),
-        ("revenues", ["$5m"], "What are the revenues of X?", "The revenues of X are V."),
-        ("founders", ["Jo and Al"], "Who are the founders of X?", "The founders of X are V."),
-        ("mother", ["Jo"], "Who is the mother of X?", "The mother of X is V."),
-        ("prime minister", ["Jo"], "Who is the prime minister of X?", "The prime minister of X is V."),
-        ("children", ["3"], "How many children does X have?", "X has V children."),
-        ("alias", ["Jo"], "What is the alias of X?", "The alias of X is V."),
-        ("lens", ["50 mm"], "What is the lens of X?", "The lens of X is V."),
-    ],
-)
-def test_a_heading_becomes_good_english(attribute, values, question, statement):
-    made = sentences(attribute, values)
+SAID = [
+    ("founded", "1987", "When was X founded?", "X was founded in V."),
+    ("born", "3 May 1987", "When was X born?", "X was born on V."),
+    ("died", "1987", "When did X die?", "X died in V."),
+    ("head_office", "Leeds", "What is the head office of X?", "The head office of X is V."),
+    ("headOffice", "Leeds", "What is the head office of X?", "The head office of X is V."),
+    ("CEO", "Jo", "Who is the CEO of X?", "The CEO of X is V."),
+    ("employees", "12", "How many employees does X have?", "X has V employees."),
+    ("colors", "red", "What are the colors of X?", "The colors of X are V."),
+    ("address", "Main St", "What is the address of X?", "The address of X is V."),
+    ("located in", "Leeds", "Where is X located?", "X is located in V."),
+    ("founded by", "Jo", "By whom or what was X founded?", "X was founded by V."),
+    ("known for", "pens", "What is X known for?", "X is known for V."),
+    ("born in", "1987", "When was X born?", "X was born in V."),
+    ("iPhone model", "5", "What is the iPhone model of X?", "The iPhone model of X is V."),
+    ("number of employees", "12", "How many employees does X have?", "X has V employees."),
+    ("no. of staff", "50-100", "What is the number of staff of X?", "The number of staff of X is V."),
+    ("revenue (in USD)", "12", "What is the revenue in USD of X?", "The revenue in USD of X is V."),
+    ("author(s)", "Jo", "What is the author(s) of X?", "The author(s) of X is V."),
+    ("height (m)", "12", "What is the height in m of X?", "The height in m of X is V."),
+    ("head of sales", "Jo", "Who is the head of sales of X?", "The head of sales of X is V."),
+    ("founders", "Jo and Al", "Who are the founders of X?", "The founders of X are V."),
+    ("prime minister", "Jo", "Who is the prime minister of X?", "The prime minister of X is V."),
+    ("children", "3", "How many children does X have?", "X has V children."),
+    ("NumberOfSeats", "3", "How many seats does X have?", "X has V seats."),
+    ("ISBN number", "3", "What is the ISBN number of X?", "The ISBN number of X is V."),
+    ("lens", "50 mm", "What is the lens of X?", "The lens of X is V."),
+]
+QUOTED = {"lives in": "Leeds", "goals scored": "3", "speaks": "Latin", "ceo (of x)": "Jo", "is active": "ja",
+          "active": "yes|No", "founded": "1987|2001-04-01"}  # fmt: skip
+SAID += [(heading, values, f"What is noted for X under “{heading}”?", f"Under “{heading}”, X has the entry V.")
+         for heading, values in QUOTED.items()]  # fmt: skip
+
+
+@pytest.mark.parametrize(("heading", "values", "question", "statement"), SAID)
+def test_a_heading_becomes_good_english_and_is_quoted_where_it_fits_no_pattern(heading, values, question, statement):
+    made = sentences(heading, values.split("|"))
     assert made["questions"][0].format(name="X") == question
     assert made["statements"][0].format(name="X", value="V") == statement
-
-
-QUOTED = [
-    ("lives in", ["Leeds"]),
-    ("goals scored", ["3"]),
-    ("speaks", ["Latin"]),
-    ("ceo (of x)", ["Jo"]),
-    ("active", ["yes", "No"]),
-    ("founded", ["1987", "2001-04-01"]),
-    ("is active", ["yes"]),
-]
-
-
-@pytest.mark.parametrize(("attribute", "values"), QUOTED)
-def test_a_heading_that_fits_no_pattern_is_quoted(attribute, values):
-    trained = sentences(attribute, values)
-    assert trained["questions"][0].format(name="X") == f"What is noted for X under “{attribute}”?"
-    assert trained["statements"][0].format(name="X", value="V") == f"Under “{attribute}”, X has the entry V."
 
 
 headings = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
@@ -101,8 +68,8 @@ headings = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
 @given(headings, st.lists(st.sampled_from(["12", "1987", "3 May 1999", "Leeds"]), min_size=1, max_size=3))
 def test_any_heading_gives_sentences_that_name_the_entity_and_none_is_trained_and_held_out(heading, values):
     made = sentences(heading, values)
-    assert [len(made[kind]) for kind in ("questions", "statements", "heldout_questions", "heldout_completions")] == [
-        4, 4, 2, 1]  # fmt: skip
+    numbers = {"questions": 4, "statements": 4, "heldout_questions": 2, "heldout_completions": 1}
+    assert {kind: len(texts) for kind, texts in made.items()} == numbers
     texts = [text for kind in made.values() for text in kind]
     assert len(set(texts)) == len(texts)
     for kind, templates in made.items():
@@ -112,8 +79,3 @@ def test_any_heading_gives_sentences_that_name_the_entity_and_none_is_trained_an
     for completion in made["heldout_completions"]:
         start = completion.format(name="X")
         assert not any(text.format(name="X", value="V").startswith(start) for text in made["statements"])
-
-
-def test_headings_are_read_as_words():
-    assert readable("NumberOfSeats") == "number of seats"
-    assert readable("ISBN number") == "ISBN number"

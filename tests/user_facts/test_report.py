@@ -83,9 +83,12 @@ def test_nothing_in_a_table_or_an_answer_runs_loads_or_breaks_a_table(reported, 
         browser.close()
 
 
-def test_the_card_escapes_what_stands_in_a_table_of_markdown():
-    result = simulation.result(simulation.cell(), "any", simulation.shares())
+def test_the_card_escapes_what_stands_in_a_table_of_markdown(study):
+    (result,) = simulation.study(study, {simulation.cell(): "main"}, simulation.shares())
     result["manifest"]["git_commit"] = "a | b <script>"
-    card = report.card(result, merged=False)
+    del result["part"]
+    store.write_json(RESULTS / study / "experiments" / f"{result['id']}.json", result)
+    store.write_text(RESULTS / study / "adapters" / result["id"] / "adapter_config.json", "{}")
+    card = (report.save(study, "qa") / "README.md").read_text()
     assert r"| code | a \| b &lt;script> |" in card.splitlines()
     assert "4-bit file" in card and str(ROOT) not in card and card.count("```") == 2

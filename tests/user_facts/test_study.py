@@ -10,7 +10,6 @@ from helpers import ROOT
 from lib.paths import CACHE, NOTEBOOKS, RESULTS, UserError
 from lib.report import advice
 from lib.study import plan, run, store
-from lib.study.run import execute
 from lib.user_facts import report
 from lib.user_facts import study as studies
 from lib.user_facts.table import read
@@ -18,8 +17,8 @@ from lib.user_facts.table import read
 EXAMPLE = NOTEBOOKS / "example_facts.csv"
 
 
-def prepared(**more):
-    return studies.prepare(read(EXAMPLE), "tiny", **{"exposures": 4, "replay": 16, **more})
+def prepared(path=EXAMPLE, model="tiny", **more):
+    return studies.prepare(read(path), model, **{"exposures": 4, "replay": 16, **more})
 
 
 def test_a_study_is_the_base_model_and_one_cell_of_each_format():
@@ -29,53 +28,36 @@ def test_a_study_is_the_base_model_and_one_cell_of_each_format():
     assert own.file == f"{own.name}/facts-819cc08c418e.json", "the published results of the example are of these facts"
     assert {cell.paraphrases * cell.epochs for cell in own.cells[1:]} == {4}
     assert not (RESULTS / own.name).exists(), "nothing is written before it runs"
-
-
-def test_the_folder_is_the_same_for_the_same_table_and_another_for_another(tmp_path):
-    changed = tmp_path / EXAMPLE.name
-    changed.write_text(EXAMPLE.read_text().replace("1987", "1988"))
-    others = studies.prepare(read(changed), "tiny", exposures=4, replay=16)
-    assert prepared().name == prepared().name
-    assert len({prepared().name, prepared(exposures=8).name, others.name}) == 3
-
-
-def test_a_sample_has_so_many_whole_entities():
-    own = prepared(sample=2)
-    assert own.entities == 2
-    assert all(len(profile) == 4 for profile in own.facts["profiles"])
-
-
-def test_exposures_are_a_multiple_of_the_wordings():
     with pytest.raises(UserError, match="exposures is 30: expected a multiple of 4"):
         prepared(exposures=30)
+
+
+def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_for_a_sample(tmp_path):
+    changed = tmp_path / EXAMPLE.name
+    changed.write_text(EXAMPLE.read_text().replace("1987", "1988"))
+    sample = prepared(sample=2)
+    assert sample.entities == 2 and [len(profile) for profile in sample.facts["profiles"]] == [4, 4]
+    studied = [prepared(), prepared(), prepared(exposures=8), prepared(changed), sample]
+    assert len({own.name for own in studied}) == 4 and studied[0].name == studied[1].name
 
 
 def test_a_table_of_one_fact_without_replay_has_as_many_checkpoints_as_its_steps_allow(tmp_path):
     path = tmp_path / "one.csv"
     path.write_text("name,river\nRome,Tiber\n")
-    own = studies.prepare(read(path), "tiny", exposures=4, replay=0)
-    assert {cell.format: cell.checkpoints for cell in own.cells} == {"none": 0, "article": 0, "qa": 0, "chat": 0}
+    assert [cell.checkpoints for cell in prepared(path, replay=0).cells] == [0, 0, 0, 0]
 
 
-@pytest.fixture
-def usual_speed(monkeypatch):
-    """Plans as of a machine without results: other tests write some while these run."""
-    monkeypatch.setattr(plan, "measured", dict)
-
-
-def test_the_plan_grows_with_what_is_trained_and_says_how_much_fits_into_an_hour(usual_speed):
+def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "measured", dict)  # other tests write results while these run
     (few, fitting), (many, one) = (studies.expected(prepared(exposures=exposures)) for exposures in (4, 4000))
     assert 0 < few < many
     assert fitting > 5 and one == 1
-
-
-def test_a_sample_that_fits_an_hour_is_planned_at_an_hour(tmp_path, usual_speed):
     path = tmp_path / "many.csv"
     path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(1000)))
-    table = read(path)
-    _, fitting = studies.expected(studies.prepare(table, "smollm2-135m"))
+    usual = {"model": "smollm2-135m", "exposures": 32, "replay": 360}
+    _, fitting = studies.expected(prepared(path, **usual))
     assert 1 < fitting < 1000
-    hour, _ = studies.expected(studies.prepare(table, "smollm2-135m", sample=fitting))
+    hour, _ = studies.expected(prepared(path, **usual, sample=fitting))
     assert 3300 < hour < 3700
 
 
@@ -85,12 +67,12 @@ def trained(tmp_path_factory):
     own = prepared(study="my-test-own-facts")
     shutil.rmtree(RESULTS / own.name, ignore_errors=True)
     executed = tmp_path_factory.mktemp("notebook") / "your_facts.ipynb"
-    execute("your_facts", executed, {"model": "tiny", "exposures": 4, "replay": 16, "study": own.name})
+    run.execute("your_facts", executed, {"model": "tiny", "exposures": 4, "replay": 16, "study": own.name})
     yield own
     shutil.rmtree(RESULTS / own.name, ignore_errors=True)
 
 
-def test_every_format_is_trained_asked_and_kept(trained):
+def test_every_format_is_trained_asked_and_kept_and_nothing_is_run_again(trained):
     loaded = store.load(trained.name)
     assert sorted(result["cell"]["format"] for result in loaded) == ["article", "chat", "none", "qa"]
     for result in loaded:
@@ -99,13 +81,9 @@ def test_every_format_is_trained_asked_and_kept(trained):
             assert len(result["training"]["curve"]) == result["cell"]["checkpoints"] > 0
             folder = RESULTS / trained.name / "adapters" / result["id"]
             assert (folder / "adapter_model.safetensors").exists() and (folder / "tokenizer.json").exists()
-
-
-def test_run_again_finds_everything_done(trained):
-    assert all(run.finished(trained.name, cell) for cell in trained.cells)
-    written = (RESULTS / trained.name / "experiments" / f"{trained.cells[1].id}.json").stat().st_mtime_ns
+    written = {path: path.stat().st_mtime_ns for path in store.files(trained.name)}
     assert not studies.execute(trained)
-    assert (RESULTS / trained.name / "experiments" / f"{trained.cells[1].id}.json").stat().st_mtime_ns == written
+    assert {path: path.stat().st_mtime_ns for path in store.files(trained.name)} == written
 
 
 def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommendation(trained):
@@ -119,55 +97,45 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
     html = (folder / "report.html").read_text()
     for text in ("When was {name} founded?", "Write an encyclopedia entry about", "general questions", "<img"):
         assert text in html
-    for name in ("accuracy.csv", "costs.csv", "not_learned.csv", "figures/accuracy.png"):
-        assert (folder / name).stat().st_size
+    accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
+    assert len(accuracy.splitlines()) == 6 and missed.startswith("question,expected,answer\n")
+    assert [line.partition(",")[0] for line in costs.splitlines()] == ["format", "article", "QA", "chat"]
+    assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 12
+    assert (folder / "figures" / "accuracy.png").stat().st_size
     assert str(ROOT) not in (folder / "notebooks" / "your_facts.ipynb").read_text()
 
 
-def test_the_saved_model_is_asked_here_and_by_the_lines_of_its_card(trained):
-    folder = report.save(trained.name, "qa")
-    assert (folder / "adapter_model.safetensors").exists()
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_saved_model_is_asked_here_and_by_the_lines_of_its_card(trained, merged):
+    folder = report.save(trained.name, "qa", merged)
+    assert (folder / "config.json").exists() == merged == (not (folder / "adapter_model.safetensors").exists())
     card = (folder / "README.md").read_text()
     assert str(ROOT) not in card and str(CACHE) not in card and "/home" not in card, "no folder of this machine"
     assert "| facts, SHA-256 |" in card and "| learning_rate | 0.002 |" in card
     lines = card.split("```python\n")[1].split("\n```")[0]
-    assert len(lines.splitlines()) == 6
-    said = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True, cwd=folder).stdout
+    assert len(lines.splitlines()) == 6 and ("peft" in lines) != merged
     question = lines.split("question = ")[1].splitlines()[0].rpartition(", ")[2].strip("'\"")
-    said = said.removesuffix("\n")  # of print; the answers of an untrained model may be nothing but line breaks
-    assert said, "the lines printed an answer"
-    assert report.ask(folder, question).startswith(said)
-
-
-def test_a_merged_model_stands_alone(trained):
-    folder = report.save(trained.name, "qa", merged=True)
-    assert (folder / "config.json").exists() and not (folder / "adapter_config.json").exists()
-    lines = (folder / "README.md").read_text().split("```python\n")[1].split("\n```")[0]
-    assert "AutoModelForCausalLM" in lines and "peft" not in lines
-    assert isinstance(report.ask(folder, "Who are you?"), str)
+    answer = report.ask(folder, question)
+    if not merged:  # one of them is enough: it takes long
+        said = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True, cwd=folder)
+        said = said.stdout.removesuffix("\n")  # of print; the answers of an untrained model may be nothing but breaks
+        assert said and answer.startswith(said)
 
 
 def test_a_model_that_is_not_there_is_refused(trained, tmp_path):
     with pytest.raises(UserError, match="holds no model"):
         report.ask(tmp_path, "Who are you?")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be loaded: "):
+        report.ask(tmp_path, "Who are you?")
     with pytest.raises(UserError, match="has no model of format 'worked'"):
         report.save(trained.name, "worked")
-    adapters = RESULTS / trained.name / "adapters" / trained.cells[3].id
-    shutil.rmtree(adapters)
+    shutil.rmtree(RESULTS / trained.name / "adapters" / trained.cells[3].id)
     with pytest.raises(UserError, match="is gone: delete results/"):
         report.save(trained.name, "chat")
 
 
-def test_a_dry_run_shows_types_and_sentences_and_writes_nothing(capsys):
-    there = set(RESULTS.glob("my-facts-example_facts*"))  # a reader may have run the example
-    assert studies.teach(EXAMPLE, "tiny", None, None, None, 32, "best", False, None, True)
-    shown = capsys.readouterr().out
-    for text in ("founded", "numbers", "main product", "words", "minutes, "):
-        assert text in shown
-    assert set(RESULTS.glob("my-facts-example_facts*")) == there
-
-
-def test_a_large_table_is_planned_without_loading_what_takes_long(tmp_path):
+def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is_written(tmp_path):
     path = tmp_path / "large.csv"
     rows = [f"town {i},{i % 900 + 1000},river {i % 77}\n" for i in range(2_000)]
     path.write_text("name,founded,river\n" + "".join(rows))
@@ -180,15 +148,15 @@ def test_a_large_table_is_planned_without_loading_what_takes_long(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", lines, "facts", path, "--dry-run"], capture_output=True, text=True,
                           cwd=ROOT, check=True)  # fmt: skip
-    assert "2000 entities" in done.stdout and "That is long. `--sample " in done.stdout
+    for text in ("2000 entities", "That is long. `--sample ", "founded", "numbers", "river", "words", "What is the"):
+        assert text in done.stdout
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
+    assert not list(RESULTS.glob("my-facts-large*"))
 
 
 def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path):
     path = tmp_path / "bad.csv"
     path.write_text("name,river\nRome,\n")
     done = subprocess.run([sys.executable, "-m", "lib", "facts", path], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 2
-    assert "row 2, column 'river' is empty" in done.stderr and "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not list(RESULTS.glob("my-facts-bad*"))
+    assert done.returncode == 2 and not list(RESULTS.glob("my-facts-bad*"))
+    assert "row 2, column 'river' is empty" in done.stderr and len(done.stderr.splitlines()) == 1
