@@ -26,7 +26,6 @@ def accuracy(results: list[dict]) -> pd.DataFrame:
     asked = advice.scored(results)
     asked["attribute"] = asked["fact"].str.split("/", n=2).str[2]
     table = intervals.accuracy(pd.concat([asked.assign(attribute=ALL), asked]), ["attribute", "format"])
-    table["shown"] = [f"{row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()]
     table = table.set_index(["attribute", "format"])[["mean", "low", "high", "shown"]].unstack()
     formats = [format for format in scores.SHORT if format in table["mean"]]
     table = table.reindex([ALL, *asked["attribute"].unique()]).reindex(columns=formats, level="format")

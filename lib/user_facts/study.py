@@ -28,7 +28,6 @@ SETTINGS = {
 }
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
-SAMPLED = 64  # profiles that are planned; the others are taken to be like them
 HOUR = 3600  # seconds from which a sample is offered
 
 
@@ -85,20 +84,11 @@ def prepare(
 
 
 def expected(study: Study) -> tuple[float, int]:
-    """Seconds that the study will take, and how many of its entities fit into an hour, at least one.
-
-    By the plan of up to SAMPLED of its profiles: what they take beyond a single one is taken to grow with their number.
-    """
-    profiles, seconds = study.facts["profiles"], []
-    sampled = profiles[:: -(-len(profiles) // SAMPLED)]
-    for some in (sampled[:1], sampled):
-        with written(study.facts | {"profiles": some}) as entity:
-            cells = [cell.model_copy(update={"entity": entity, "n_entities": len(some)}) for cell in study.cells]
-            seconds.append(sum(plan.seconds(cells).values()) / min(run.default_jobs(), len(cells)))
-    a_profile = (seconds[1] - seconds[0]) / max(1, len(sampled) - 1)
-    fixed = seconds[0] - a_profile
-    fitting = (HOUR - fixed) / a_profile * study.entities / len(profiles) if a_profile else 1
-    return fixed + a_profile * len(profiles), max(1, int(fitting))
+    """Seconds that the study will take, and how many of its entities fit into an hour, at least one."""
+    with written(study.facts) as entity:
+        cells = [cell.model_copy(update={"entity": entity}) for cell in study.cells]
+        seconds = sum(plan.seconds(cells).values()) / min(run.default_jobs(), len(cells))
+    return seconds, max(1, int(HOUR / seconds * study.entities))
 
 
 def execute(study: Study) -> list[Cell]:
