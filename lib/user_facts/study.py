@@ -84,11 +84,15 @@ def prepare(
 
 
 def expected(study: Study) -> tuple[float, int]:
-    """Seconds that the study will take, and how many of its entities fit into an hour, at least one."""
-    with written(study.facts) as entity:
-        cells = [cell.model_copy(update={"entity": entity}) for cell in study.cells]
-        seconds = sum(plan.seconds(cells).values()) / min(run.default_jobs(), len(cells))
-    return seconds, max(1, int(HOUR / seconds * study.entities))
+    """Seconds that the study will take, and how many of its entities fit into an hour, at least one: what it takes
+    beyond its first profile is taken to grow with their number."""
+    profiles, seconds = study.facts["profiles"], []
+    for some in (profiles[:1], profiles):
+        with written(study.facts | {"profiles": some}) as entity:
+            cells = [cell.model_copy(update={"entity": entity, "n_entities": len(some)}) for cell in study.cells]
+            seconds.append(sum(plan.seconds(cells).values()) / min(run.default_jobs(), len(cells)))
+    more = (seconds[1] - seconds[0]) / study.entities
+    return seconds[1], max(1, int((HOUR - seconds[0]) / more)) if more else 1
 
 
 def execute(study: Study) -> list[Cell]:
