@@ -86,11 +86,11 @@ def _write(study, loaded, new):
 
 def made_tables(loaded: list[dict], frames: scores.Frames) -> dict[str, pd.DataFrame]:
     """The tables of a study that have rows, by the name of their CSV files; some figure notebooks write one more."""
-    rows = claims.decide(frames)
+    rows, main = claims.decide(frames), tables.formats(frames, ["main"], ["format"])
+    advised = [advice.recommend(loaded)[1]] if len(main) else []
     made = {
-        "experiments": frames.cells, "formats": tables.formats(frames), "claims": pd.DataFrame(rows),
-        "main": tables.formats(frames, ["main"], ["format"]), "verdicts": tables.claims(rows),
-        "regime": tables.regime(frames), "advice": pd.DataFrame({"advice": [advice.recommend(loaded)[1]]}),
+        "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
+        "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),
     }  # fmt: skip
     return {name: table for name, table in made.items() if len(table)}
 

@@ -53,12 +53,12 @@ def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour
     assert 0 < few < many
     assert fitting > 5 and one == 1
     path = tmp_path / "many.csv"
-    path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(1000)))
+    path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(300)))
     usual = {"model": "smollm2-135m", "exposures": 32, "replay": 360}
     _, fitting = studies.expected(prepared(path, **usual))
-    assert 1 < fitting < 1000
+    assert 1 < fitting < 300
     hour, _ = studies.expected(prepared(path, **usual, sample=fitting))
-    assert 3300 < hour < 3700
+    assert 3300 < hour < 3900  # of which all training takes a share
 
 
 @pytest.fixture(scope="module")
