@@ -1,5 +1,6 @@
 """Result files: written whole or not at all, and read with their damage named. And what it takes to judge a run."""
 
+import hashlib
 import json
 import os
 import platform
@@ -155,8 +156,7 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
     """Machine, versions, hashes, seconds and peak memory of this process; None where a thing is unknown."""
     import torch
 
-    from lib.data.facts import sha256
-    from lib.train.weights import sha256 as model_sha256
+    from lib.train.weights import sha256
 
     on_gpu = model.device.type == "cuda"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kB, on a Mac in bytes
@@ -172,8 +172,8 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
         "threads": torch.get_num_threads(),
         "versions": {name: next((found.version for found in distributions(name=name)), None) for name in PACKAGES},
         "git_commit": git_commit(),
-        "model_sha256": model_sha256(model_name),
-        "facts_sha256": sha256(list(facts)),
+        "model_sha256": sha256(model_name),
+        "facts_sha256": hashlib.sha256(repr(list(facts)).encode()).hexdigest(),
         "seconds": round(time.time() - psutil.Process().create_time(), 1),
         "peak_memory_mb": round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10),
     }
