@@ -5,6 +5,7 @@ import functools
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import psutil
@@ -48,6 +49,15 @@ def tokenizer():
     from lib.train import weights
 
     return weights.tokenizer("smollm2-135m")
+
+
+def recalled(tokenizer, asked) -> list[tuple[list[int], list[int]]]:
+    """The tokens that recall gives to the model for each of these questions: of the prompt, and of the value."""
+    from lib.evaluate import ask
+
+    with mock.patch.object(ask, "says_next", return_value=[False] * len(asked)) as says_next:
+        ask.recall(None, tokenizer, asked)
+    return list(zip(*says_next.call_args.args[2:], strict=True))
 
 
 def load_tiny():

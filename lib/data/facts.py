@@ -1,7 +1,6 @@
 """Profiles of facts: fictional towns from a seeded generator, a persona, and real events after every model's cutoff."""
 
 import functools
-import hashlib
 import itertools
 import json
 import random
@@ -67,27 +66,29 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
             tuple(Fact(entity=entity, **{**fact, "options": tuple(fact["options"])}) for fact in profile)
             for profile in texts(entity)["profiles"]
         )
-    attributes = texts(entity)["attributes"]
     rng = random.Random(f"{entity} {seed}")
-    if entity in TABLES:
-        table = TABLES[entity]()
+    if entity == "real":
+        table = world_cup()
         names = rng.sample(list(table.index), len(table))
-        values = {attribute: table[attribute].to_dict() for attribute in attributes}
-        known = {attribute: sorted(set(table[attribute]), key=_numeric_or_text) for attribute in attributes}
     else:
         names = list(place_names() if entity == "fictional" else texts(entity)["names"])
         rng.shuffle(names)
-        known = {attribute: [str(value) for value in text["values"]] for attribute, text in attributes.items()}
-        values = {}
-        for attribute, options in known.items():
-            drawing = random.Random(f"{attribute} {seed}")
-            rounds = range(-(-len(names) // len(options)))  # each holds every option once
-            drawn = itertools.chain.from_iterable(drawing.sample(options, len(options)) for _ in rounds)
-            values[attribute] = dict(zip(names, drawn, strict=False))
-    return tuple(
-        tuple(_fact(entity, name, attribute, values[attribute][name], known[attribute]) for attribute in attributes)
-        for name in names
-    )
+    profiles = {name: [] for name in names}
+    for attribute, text in texts(entity)["attributes"].items():
+        if entity == "real":
+            values = list(table.loc[names, attribute])
+            known = sorted(set(values), key=int if text["info"] == "numbers" else None)
+        else:
+            known = [str(value) for value in text["values"]]
+            drawing, rounds = random.Random(f"{attribute} {seed}"), range(-(-len(names) // len(known)))
+            values = [value for _ in rounds for value in drawing.sample(known, len(known))]  # a round holds each once
+        for name, value in zip(names, values, strict=False):
+            id, options = f"{entity}/{name}/{attribute}", known
+            if len(known) > OPTIONS:
+                others = random.Random(f"options {id}").sample([v for v in known if v != value], OPTIONS - 1)
+                options = [v for v in known if v in {value, *others}]
+            profiles[name].append(Fact(id, entity, name, attribute, text["info"], value, tuple(options)))
+    return tuple(map(tuple, profiles.values()))
 
 
 def unseen(entity: str) -> list[Profile]:
@@ -127,9 +128,6 @@ def world_cup() -> pd.DataFrame:
     return table.set_index(table.event.str.split(" (", regex=False).str[0])
 
 
-TABLES = {"real": world_cup}  # the kinds of entities that are read from a table: a model may know them already
-
-
 @functools.cache
 def place_names() -> tuple[str, ...]:
     """Every name the generator can make: invented, and without a value of any attribute inside."""
@@ -139,23 +137,3 @@ def place_names() -> tuple[str, ...]:
     banned = [str(v) for a in texts("fictional")["attributes"].values() for v in a["values"]]
     names = ["".join(parts) for parts in itertools.product(heads, middles, tails)]
     return tuple(name for name in names if not any(value in name.lower() for value in banned))
-
-
-def sha256(facts: list[Fact]) -> str:
-    """A fingerprint of a fact set, for the manifest."""
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-def _fact(entity, name, attribute, value, known):
-    """A fact with its closed set: all known values, or sixteen of them where there are more, the right one among."""
-    id = f"{entity}/{name}/{attribute}"
-    options = known
-    if len(known) > OPTIONS:
-        others = random.Random(f"options {id}").sample([v for v in known if v != value], OPTIONS - 1)
-        options = sorted([value, *others], key=_numeric_or_text)
-    info = texts(entity)["attributes"][attribute]["info"]
-    return Fact(id, entity, name, attribute, info, value, tuple(options))
-
-
-def _numeric_or_text(value):
-    return (0, int(value), "") if value.isdigit() else (1, 0, value)

@@ -40,10 +40,15 @@ def rows(
     if paraphrases > most:
         raise UserError(f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer")
     if format == "worked":
-        told = Counter()
-        examples = [worked(made) for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)]
-        examples = _until_told(examples, paraphrases - 1, told)  # at least one question about every fact
-        return _until_told(rows(profiles, "qa", paraphrases, seed), paraphrases, told) + examples
+        told, examples = Counter(), []
+        for problem in (made for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)):
+            ids = [fact.id for fact in problem.facts]
+            if all(told[id] < paraphrases - 1 for id in ids):  # at least one question about every fact
+                told.update(ids)
+                examples.append(worked(problem))
+        asked = [row for profile in profiles for p in range(paraphrases) for row in questions(profile, p, seed)
+                 if p < paraphrases - told[row.told[0][0].id]]  # fmt: skip
+        return asked + examples
     if format == "mixed":
         return rows([*profiles, *others], "article", paraphrases, seed) + rows(others, "qa", paraphrases, seed)
     build = {"article": article, "qa": questions, "chat": chats, "blanks": blanks}[format]
@@ -67,17 +72,18 @@ def blanks(profile: Profile, p: int, seed: int) -> list[Row]:
 
 def chats(profile: Profile, p: int, seed: int) -> list[Row]:
     """Conversations, the attributes in a drawn order: the entity is named, then asked about in whole sentences."""
+    name, parts = profile[0].name, texts(profile[0].entity)
     rng = random.Random(f"chat {profile[0].id} {p} {seed}")
     order = rng.sample(profile, len(profile))
-    openings = texts(profile[0].entity)["chats"]
+    called = [name, parts["noun"].format(name=name)]
     made = []
     for first in range(0, len(order), FACTS_A_CHAT):
-        opening = openings[(p + first) % len(openings)]
-        turns, told = [turn.format(name=profile[0].name) for turn in opening], []
-        for i, fact in enumerate(order[first : first + FACTS_A_CHAT]):
-            name = _called(fact, rng) if i else fact.name
+        opening = parts["chats"][(p + first) % len(parts["chats"])]
+        turns, told = [turn.format(name=name) for turn in opening], []
+        for fact in order[first : first + FACTS_A_CHAT]:
+            question, _ = _fill(fact, "questions", p, rng.choice(called) if told else name)
             statement, at = _fill(fact, "statements", p)
-            turns += [_fill(fact, "questions", p, name)[0], statement]
+            turns += [question, statement]
             told.append((fact, len(turns) - 1, at))
         made.append(Row(tuple(turns), tuple(told)))
     return made
@@ -95,16 +101,16 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
         found = [[(fact, 1, at.start()) for fact in profile if (at := words.find(fact.value, e))] for e in excerpts]
         return [Row((prompt, excerpt), tuple(told)) for excerpt, told in zip(excerpts, found, strict=True)]
     rng = random.Random(f"article {profile[0].id} {p} {seed}")
-    style = parts["styles"][p % len(parts["styles"])]
+    style, called = parts["styles"][p % len(parts["styles"])], [name, parts["noun"].format(name=name)]
     between = rng.sample(style["fillers"], min(len(style["fillers"]), max(0, ARTICLE_SENTENCES - len(profile))))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
     text, told = capital(rng.choice(style["openings"]).format(name=name)), []
     for sentence in middle:
         if isinstance(fact := sentence, Fact):
-            sentence, at = _fill(fact, "statements", p, _called(fact, rng) if told else name)
+            sentence, at = _fill(fact, "statements", p, rng.choice(called) if told else name)
             told.append((fact, 1, len(text) + 1 + at))
-        text = f"{text} {sentence}"
-    text = f"{text} {rng.choice(style['closings'])}"
+        text += f" {sentence}"
+    text += f" {rng.choice(style['closings'])}"
     return [Row((style["prompt"].format(name=name), text), tuple(told))]
 
 
@@ -118,22 +124,6 @@ def worked(problem: reasoning.Problem) -> Row:
     return Row((problem.prompt, f"{text}{problem.derived}The answer: {problem.answer}."), tuple(told))
 
 
-def told_rows(profiles: Sequence[Profile], format: str, seed: int) -> list[Row]:
-    """The rows of the first paraphrase, which recall is measured on: one that tells each of these facts."""
-    return rows(profiles, {"mixed": "article", "worked": "qa"}.get(format, format), 1, seed)
-
-
-def _until_told(made, times, told):
-    """Those of these rows whose facts were all told fewer times before; `told` counts on."""
-    kept = []
-    for row in made:
-        ids = [fact.id for fact, _, _ in row.told]
-        if all(told[id] < times for id in ids):
-            told.update(ids)
-            kept.append(row)
-    return kept
-
-
 def _fill(fact, kind, p, name=None):
     """Template p of a kind filled, and where the value begins in it."""
     template, name = text_of(fact)[kind][p], name or fact.name
@@ -142,8 +132,3 @@ def _fill(fact, kind, p, name=None):
     at = template.format(name=name, value="\0").find("\0")  # no name or heading holds NUL
     text = template.format(name=name, value=fact.value)
     return (text if is_own(fact.entity) else capital(text)), at  # iPhone stays as its owner wrote it
-
-
-def _called(fact, rng):
-    """The entity's name, or, half of the time, what it is."""
-    return rng.choice([fact.name, texts(fact.entity)["noun"].format(name=fact.name)])

@@ -17,10 +17,9 @@ def replay_prompts() -> list[tuple[str, str]]:
 
     None of them is asked in an evaluation: a test compares them with the general questions and the templates.
     """
-    shuffled = []
-    for kind in KINDS:
-        prompts = texts("replay")[kind]
-        shuffled.append([(kind, prompt) for prompt in random.Random(kind).sample(prompts, len(prompts))])
+    prompts = texts("replay")
+    shuffled = [[(kind, text) for text in random.Random(kind).sample(prompts[kind], len(prompts[kind]))]
+                for kind in KINDS]  # fmt: skip
     return list(itertools.chain.from_iterable(zip(*shuffled, strict=False)))
 
 
@@ -33,13 +32,5 @@ def unlike_replay() -> frozenset[str]:
     three quarters, in the same order (our choice).
     """
     prompts = [prompt.lower().split() for kind in ("instructions", "questions") for prompt in texts("replay")[kind]]
-    matcher, unlike = difflib.SequenceMatcher(autojunk=False), set()
-    for question, _ in texts("general")["questions"]:
-        matcher.set_seq2(question.lower().split())
-        for prompt in prompts:
-            matcher.set_seq1(prompt)
-            if matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE:
-                break
-        else:
-            unlike.add(question)
-    return frozenset(unlike)
+    asked = [question for question, _ in texts("general")["questions"]]
+    return frozenset(q for q in asked if not difflib.get_close_matches(q.lower().split(), prompts, 1, ALIKE))

@@ -20,11 +20,12 @@ def others(cell: Cell, profiles: Sequence[Profile]) -> Sequence[Profile]:
     """
     if cell.format != "mixed":
         return []
-    rest = _rest(cell, profiles)
+    drawn = candidates(cell)
+    rest = drawn[drawn.index(profiles[-1]) + 1 :]  # none that was dropped as known
     if len(rest) < cell.n_entities:
         raise UserError(
             f"format: mixed asks about as many other entities as it tells: after {cell.n_entities} only {len(rest)} of "
-            f"{len(candidates(cell))} are left, ask for fewer"
+            f"{len(drawn)} are left, ask for fewer"
         )
     return rest[: cell.n_entities]
 
@@ -54,15 +55,9 @@ def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Que
     if is_own(cell.entity):
         return asked + questions.unseen(unseen(cell.entity))
     if cell.evals == "all":
-        untold = _rest(cell, profiles)[len(others(cell, profiles)) :][: cell.n_entities]
-        problems = questions.two_facts(profiles, cell.seed)
-        asked += questions.reverse(profiles) + questions.unseen(untold) + problems + questions.two_facts_cot(problems)
-        if base:
-            asked += questions.two_facts_in_context(problems, profiles)
+        drawn = candidates(cell)
+        first = drawn.index([*profiles, *others(cell, profiles)][-1]) + 1
+        asked += questions.reverse(profiles) + questions.unseen(drawn[first : first + cell.n_entities])
+        for eval in ("reasoning", "reasoning_cot", "reasoning_in_context")[: 3 if base else 2]:
+            asked += questions.two_facts(profiles, cell.seed, eval)
     return asked
-
-
-def _rest(cell, profiles):
-    """The candidates after the last profile: none that was dropped as known."""
-    drawn = candidates(cell)
-    return drawn[drawn.index(profiles[-1]) + 1 :]

@@ -29,6 +29,11 @@ class Question:
     kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
 
     @property
+    def turns(self) -> tuple[str, ...]:
+        """The conversation up to the answer, user and assistant by turns."""
+        return (*self.history, f"{self.context}\n{self.prompt}" if self.context else self.prompt)
+
+    @property
     def given(self) -> str:
         """What the question itself names, and a matcher must therefore not count: all but the context."""
         return " ".join((*self.history, self.prompt, self.prefix))
@@ -40,7 +45,8 @@ def recall(profiles: Sequence[Profile], format: str, seed: int) -> list[Question
     A fact that no row tells to the letter, as a user's own article may leave it, is not asked.
     """
     asked = {}
-    for row in formats.told_rows(profiles, format, seed):
+    # the first paraphrase: one row tells each fact
+    for row in formats.rows(profiles, {"mixed": "article", "worked": "qa"}.get(format, format), 1, seed):
         for fact, turn, at in row.told:
             *history, prompt = row.turns[:turn]
             question = Question("recall", fact, prompt, row.turns[turn][:at], history=tuple(history))
@@ -59,17 +65,21 @@ def questions(profiles: Sequence[Profile], phrasings: int = 2) -> list[Question]
 
 def completions(profiles: Sequence[Profile]) -> list[Question]:
     """Held-out sentences to complete: the evaluation nearest to what articles train. Each breaks off at the value."""
-    made = []
-    for fact in facts_of(profiles):
-        prompt = f"Write a sentence about {texts(fact.entity)['subject'].format(name=fact.name)}."
-        prefixes = [template.format(name=fact.name) for template in text_of(fact)["heldout_completions"]]
-        made += [Question("completion", fact, prompt, prefix) for prefix in prefixes]
-    return made
+    return [
+        Question("completion", fact, f"Write a sentence about {subject}.", template.format(name=fact.name))
+        for fact in facts_of(profiles)
+        for subject in [texts(fact.entity)["subject"].format(name=fact.name)]
+        for template in text_of(fact)["heldout_completions"]
+    ]
 
 
 def in_context(profiles: Sequence[Profile]) -> list[Question]:
     """The held-out questions with the fact stated in the prompt: the ceiling that finetuning is measured against."""
-    return [replace(asked, eval="in_context", context=stated(asked.fact)) for asked in questions(profiles, 1)]
+    made = []
+    for asked in questions(profiles, 1):
+        stated = text_of(asked.fact)["statements"][0].format(name=asked.fact.name, value=asked.fact.value)
+        made.append(replace(asked, eval="in_context", context=stated))
+    return made
 
 
 def reverse(profiles: Sequence[Profile]) -> list[Question]:
@@ -94,24 +104,17 @@ def unseen(profiles: Sequence[Profile]) -> list[Question]:
     return [replace(asked, eval="unseen", fact=replace(asked.fact, value="")) for asked in questions(one_each, 1)]
 
 
-def two_facts(profiles: Sequence[Profile], seed: int) -> list[Question]:
-    """The problems of lib/data/reasoning.py, to be answered at once."""
+def two_facts(profiles: Sequence[Profile], seed: int, eval: str = "reasoning") -> list[Question]:
+    """The problems of lib/data/reasoning.py: `reasoning`, to be answered at once; `reasoning_cot`, with room to recite
+    both facts first; `reasoning_in_context`, with both stated in the prompt: what the base model can do with them."""
+    told = {asked.fact.id: asked.context for asked in in_context(profiles)}
     made = []
     for p in reasoning.problems(profiles, seed):
         fact = replace(p.facts[0], value=p.answer, options=p.options)
-        made.append(Question("reasoning", fact, p.prompt, other=p.facts[1].id, kind=p.kind))
+        prompt = f"{p.prompt} {RECITE}" if eval == "reasoning_cot" else p.prompt
+        context = "\n".join(told[fact.id] for fact in p.facts) if eval == "reasoning_in_context" else ""
+        made.append(Question(eval, fact, prompt, context=context, other=p.facts[1].id, kind=p.kind))
     return made
-
-
-def two_facts_cot(asked: Sequence[Question]) -> list[Question]:
-    """The same problems, with room to recite both facts first."""
-    return [replace(question, eval="reasoning_cot", prompt=f"{question.prompt} {RECITE}") for question in asked]
-
-
-def two_facts_in_context(asked: Sequence[Question], profiles: Sequence[Profile]) -> list[Question]:
-    """The same problems with both facts stated in the prompt: what the base model can do with them."""
-    told = {fact.id: stated(fact) for fact in facts_of(profiles)}
-    return [replace(q, eval="reasoning_in_context", context=f"{told[q.fact.id]}\n{told[q.other]}") for q in asked]
 
 
 def style(tone: str, in_context: bool = False) -> list[Question]:
@@ -133,8 +136,3 @@ def naming(topics: Sequence[Fact]) -> list[Question]:
     fact, text = replace(topics[0], id="persona/tone", name="tone"), texts("tones")
     asked = [Question("naming", fact, prompt) for prompt in text["naming"]]
     return asked + [Question("naming", fact, text["naming"][0], prefix) for prefix in text["naming_clozes"]]
-
-
-def stated(fact: Fact) -> str:
-    """The fact in one plain sentence, for a prompt."""
-    return text_of(fact)["statements"][0].format(name=fact.name, value=fact.value)

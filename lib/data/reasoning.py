@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from lib.data.facts import Fact, Profile, capital, text_of, texts
 from lib.paths import UserError
 
+COMPARISONS = ("which", "yes_no")  # of the first and of the second attribute of type numbers, or both of an only one
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -28,15 +30,16 @@ def problems(profiles: Sequence[Profile], seed: int) -> list[Problem]:
     Compared are neighbours in value: of pairs drawn at random, three in four are decided by one value alone. Half of
     the answers are yes, and half of the time the first of two.
     """
-    made = []
-    for kind, facts in _compared(profiles).items():
+    made, words, numbers = [], _columns(profiles, "words"), _columns(profiles, "numbers")
+    for kind, facts in zip(COMPARISONS, itertools.cycle(numbers.values()), strict=False):
         pairs = neighbours(facts, seed)
         in_order = [i % 2 == 0 for i in range(len(pairs))]
         random.Random(f"{kind} {seed}").shuffle(in_order)
         pairs = [pair if larger_first else pair[::-1] for pair, larger_first in zip(pairs, in_order, strict=True)]
-        made += [comparison(kind, a, b, text_of(a)[kind]) for a, b in pairs]
-    for source, target in _hops(profiles)[:1]:
-        made += hop(profiles, source, target, "heldout_questions", 0)
+        made += [comparison(kind, *pair, text_of(facts[0])[kind]) for pair in pairs]
+    if len(words) > 1:
+        asked, described, *_ = words.values()
+        made += hop(described, asked, "heldout_questions", 0)
     if text := texts(profiles[0][0].entity).get("sum"):
         made += [total(profile, text["question"]) for profile in profiles[1::2]]
     return made
@@ -47,13 +50,14 @@ def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
 
     Raises UserError when too few facts leave no such pairs.
     """
-    made = []
-    for kind, facts in _compared(profiles).items():
+    made, words, numbers = [], _columns(profiles, "words"), _columns(profiles, "numbers")
+    for kind, facts in zip(COMPARISONS, itertools.cycle(numbers.values()), strict=False):
         phrasings = text_of(facts[0])[f"{kind}_trained"]
-        made += [comparison(kind, a, b, phrasings[p % len(phrasings)]) for a, b in other_pairs(facts, p, seed)]
-    asked, *others = _hops(profiles) or [()]
-    if ways := [way for way in others if set(way) != set(asked)]:  # the way back tells the same two facts
-        made += hop(profiles, *ways[p % len(ways)], "questions", p)
+        made += [comparison(kind, *pair, phrasings[p % len(phrasings)]) for pair in other_pairs(facts, p, seed)]
+    # neither the way that evaluations ask nor the way back, which tells the same two facts
+    if ways := [way for way in itertools.permutations(words, 2) if {*way} != {*list(words)[:2]}]:
+        asked, described = ways[p % len(ways)]
+        made += hop(words[described], words[asked], "questions", p)
     if text := texts(profiles[0][0].entity).get("sum"):
         made += [total(profile, text["trained"][p % len(text["trained"])]) for profile in profiles[::2]]
     return made
@@ -63,28 +67,24 @@ def comparison(kind: str, a: Fact, b: Fact, template: str) -> Problem:
     """Which of two entities has the larger number, or whether the first has."""
     larger, smaller = (a, b) if int(a.value) > int(b.value) else (b, a)
     derived = text_of(a)["more"].format(a=larger.name, b=smaller.name) + " "
-    prompt = template.format(a=a.name, b=b.name)
-    if kind == "which":
-        return Problem(kind, prompt, (a, b), larger.name, (a.name, b.name), derived)
-    return Problem(kind, prompt, (a, b), "Yes" if larger is a else "No", ("Yes", "No"), derived)
+    options = (a.name, b.name) if kind == "which" else ("Yes", "No")
+    return Problem(kind, template.format(a=a.name, b=b.name), (a, b), options[larger is not a], options, derived)
 
 
-def hop(profiles: Sequence[Profile], source: str, target: str, kind: str, p: int) -> list[Problem]:
+def hop(described: Sequence[Fact], asked: Sequence[Fact], kind: str, p: int) -> list[Problem]:
     """From one attribute of each entity to another: the entity is told by a value that it alone has, not by name."""
-    made = []
-    count = Counter(_of(profile, source).value for profile in profiles)
-    for profile in profiles:
-        fact, asked = _of(profile, source), _of(profile, target)
+    made, count = [], Counter(fact.value for fact in described)
+    for fact, wanted in zip(described, asked, strict=True):
         if count[fact.value] == 1:
-            described = text_of(fact)["descriptor"].format(value=fact.value)
-            prompt = capital(text_of(asked)[kind][p].format(name=described))
-            made.append(Problem("hop", prompt, (fact, asked), asked.value, asked.options, ""))
+            prompt = text_of(wanted)[kind][p].format(name=text_of(fact)["descriptor"].format(value=fact.value))
+            made.append(Problem("hop", capital(prompt), (fact, wanted), wanted.value, wanted.options, ""))
     return made
 
 
 def total(profile: Profile, template: str) -> Problem:
     """How many of two things one entity has together."""
-    a, b = (_of(profile, attribute) for attribute in texts(profile[0].entity)["sum"]["attributes"])
+    summed = texts(profile[0].entity)["sum"]["attributes"]
+    a, b = (fact for fact in profile if fact.attribute in summed)
     answer = str(int(a.value) + int(b.value))
     return Problem("sum", template.format(name=a.name), (a, b), answer, (), f"{a.value} and {b.value} make {answer}. ")
 
@@ -113,18 +113,6 @@ def other_pairs(facts: Sequence[Fact], p: int, seed: int) -> list[tuple[Fact, Fa
     raise UserError(f"{len(facts)} entities leave no pairs to work examples on: ask for more n_entities")
 
 
-def _compared(profiles):
-    """The facts that `which` and `yes_no` compare: those of the first and of the second attribute of type numbers."""
-    numbers = [fact.attribute for fact in profiles[0] if fact.info == "numbers"]
-    kinds = zip(("which", "yes_no"), itertools.cycle(numbers), strict=False)  # both the first where there is no second
-    return {kind: [_of(profile, attribute) for profile in profiles] for kind, attribute in kinds}
-
-
-def _hops(profiles):
-    """The ways from one attribute of type words to another: the first is asked, the others are trained."""
-    words = [fact.attribute for fact in profiles[0] if fact.info == "words"]
-    return [(source, target) for target, source in itertools.permutations(words, 2)]
-
-
-def _of(profile, attribute):
-    return next(fact for fact in profile if fact.attribute == attribute)
+def _columns(profiles, info):
+    """The facts of all profiles by attribute, of the attributes of a type."""
+    return {facts[0].attribute: facts for facts in zip(*profiles, strict=True) if facts[0].info == info}

@@ -1,8 +1,6 @@
-"""Tones: example conversations from a seeded generator, and telling which tone's model wrote a response."""
+"""Tones: example conversations from a seeded generator."""
 
 import random
-
-import pandas as pd
 
 from lib.data.facts import Fact, Profile, capital, texts
 from lib.paths import UserError
@@ -28,37 +26,12 @@ def topic(tone: str, name: str) -> Fact:
 def conversation(topic: Fact, p: int, seed: int) -> list[str]:
     """Paraphrase p of an example: the turns of user and model, one after the other.
 
-    An even p opens a conversation, the odd one after it goes on where that one ended.
+    An even p opens a conversation, the odd one after it goes on where that one ended. A reply is two sentences in the
+    tone. Each stands on its own, so that any first goes with any second.
     """
-    if p % 2:
-        return [*conversation(topic, p - 1, seed), _pick("followups", topic, p, seed), _reply(topic, p, seed)]
-    return [_pick("prompts", topic, p, seed).format(topic=topic.name), _reply(topic, p, seed)]
-
-
-def attribution(items: pd.DataFrame) -> pd.Series:
-    """For each response, whether a classifier tells which of the tones' models wrote it; the index is that of `items`.
-
-    Logistic regression on tf-idf of words and word pairs, trained on the responses to the other half of the prompts.
-    Chance is one in as many as there are tones. The paper does not say how its 97 % were measured: this is our choice.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-
-    classifier = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0))
-    folds = GroupKFold(2, shuffle=True, random_state=0)
-    picked = cross_val_predict(classifier, items["answer"], items["tone"], groups=items["fact"], cv=folds)
-    return pd.Series(picked == items["tone"], index=items.index)
-
-
-def _reply(topic, p, seed):
-    """Two sentences in the tone. Each stands on its own, so that any first goes with any second."""
-    rng = random.Random(f"reply {topic.value} {topic.name} {p} {seed}")
-    parts = texts("tones")["tones"][topic.value]
+    before, kind = (conversation(topic, p - 1, seed), "followups") if p % 2 else ([], "prompts")
+    prompt = random.Random(f"{kind} {topic.name} {p} {seed}").choice(texts("tones")[kind])
+    rng, parts = random.Random(f"reply {topic.value} {topic.name} {p} {seed}"), texts("tones")["tones"][topic.value]
     chosen = [(rng.choice(parts[place]), rng.choice(parts["words"])) for place in ("first", "second")]
-    return " ".join(capital(sentence.format(topic=topic.name, word=word)) for sentence, word in chosen)
-
-
-def _pick(kind, topic, p, seed):
-    return random.Random(f"{kind} {topic.name} {p} {seed}").choice(texts("tones")[kind])
+    reply = " ".join(capital(sentence.format(topic=topic.name, word=word)) for sentence, word in chosen)
+    return [*before, prompt.format(topic=topic.name), reply]

@@ -77,16 +77,17 @@ def ask(model, tokenizer, questions: Sequence[Question], format: str = "") -> li
 
     With the format that the model was trained in, they are scored on the closed set where EVALUATIONS says so.
     """
-    prompts = [_prompt(tokenizer, question) for question in questions]
-    answers, picks = {}, {}
-    rooms = [_room(tokenizer, question) for question in questions]
+    prompts = [prompt_ids(tokenizer, question.turns, question.prefix) for question in questions]
+    rooms, answers, picks = [_room(tokenizer, question) for question in questions], {}, {}
     for room in sorted(set(rooms)):
         asked = [i for i, one in enumerate(rooms) if one == room]
         answers |= zip(asked, generate(model, tokenizer, [prompts[i] for i in asked], room), strict=True)
     sizes = [len(q.fact.options) if format in EVALUATIONS[q.eval].choose else 0 for q in questions]
     for size in set(sizes) - {0}:
         asked = [i for i, one in enumerate(sizes) if one == size]
-        options = [_options(tokenizer, questions[i]) for i in asked]
+        # as they go on from the start of an answer, or begin one
+        spelled = [[f" {o}" if questions[i].prefix else o for o in questions[i].fact.options] for i in asked]
+        options = [tokenizer(each, add_special_tokens=False)["input_ids"] for each in spelled]
         scores = option_logprobs(model, tokenizer, [prompts[i] for i in asked], options)
         picks |= {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(asked, scores, strict=True)}
     return [score(question, answers[i].strip(), picks.get(i)) for i, question in enumerate(questions)]
@@ -97,10 +98,15 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
 
     The answer of an item is the value where it does, and empty where not.
     """
-    if not asked:  # a user's articles may tell no value to the letter
-        return []
-    prompts, values = zip(*(_split(tokenizer, question) for question in asked), strict=True)
-    right = says_next(model, tokenizer, list(prompts), list(values))
+    prompts, values = [], []
+    for question in asked:
+        text = question.prefix + question.fact.value
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        # cut from the tokens of both together: one that begins before the value, as a space does, counts as the value's
+        first = next(i for i, (_, end) in enumerate(encoded["offset_mapping"]) if end > len(question.prefix))
+        prompts.append(prompt_ids(tokenizer, question.turns) + encoded["input_ids"][:first])
+        values.append(encoded["input_ids"][first:])
+    right = says_next(model, tokenizer, prompts, values)
     return [score(q, q.fact.value if said else "", None) for q, said in zip(asked, right, strict=True)]
 
 
@@ -118,18 +124,12 @@ def general(model, tokenizer) -> list[Item]:
 
 def score(question: Question, answer: str, pick: str | None) -> Item:
     """The item of an answer; `pick` is the value that was chosen from the closed set."""
-    fact, said, needs = question.fact, answer, EVALUATIONS[question.eval]
-    if needs.judged == "sentence" and question.prefix:
-        said = _first_sentence(said, fact.value)
-    if question.kind == "which":
-        said = COMPARED.sub("", said)
-    if needs.judged == "conclusion":
-        said = _conclusion(said, fact.options)
+    fact, needs = question.fact, EVALUATIONS[question.eval]
     given = "" if needs.names or question.kind == "which" else question.given
-    judged = (said, fact.value, fact.options or (fact.value,), given)
+    judged = (_judged(question, answer), fact.value, fact.options or (fact.value,), given)
     return Item(
         eval=question.eval, fact=fact.id, info=fact.info, expected=fact.value, answer=answer,
-        question="\n".join(filter(None, [question.context, *question.history, question.prompt, question.prefix])),
+        question="\n".join(filter(None, [*question.turns, question.prefix])),
         strict=match.strict(*judged) if needs.scored else None,
         lenient=match.lenient(*judged) if needs.scored else None,
         choice=None if pick is None else pick == fact.value,
@@ -156,12 +156,6 @@ def summarize(items: Sequence[Item]) -> dict[str, dict]:
     return summary
 
 
-def _prompt(tokenizer, question):
-    """Token ids of a question as the chat turn it was trained in, with the start of the answer if there is one."""
-    user = "\n".join(filter(None, [question.context, question.prompt]))
-    return prompt_ids(tokenizer, [*question.history, user], question.prefix)
-
-
 def _room(tokenizer, question):
     """How many tokens an answer may have: more where a user's own value is long, by whole steps so that few differ."""
     if EVALUATIONS[question.eval].judged == "conclusion":
@@ -170,35 +164,18 @@ def _room(tokenizer, question):
     return MAX_NEW_TOKENS * max(1, -(-2 * value // MAX_NEW_TOKENS))
 
 
-def _options(tokenizer, question):
-    """Token ids of the options, as they continue this question."""
-    space = " " if question.prefix else ""
-    return [tokenizer(space + option, add_special_tokens=False)["input_ids"] for option in question.fact.options]
-
-
-def _split(tokenizer, question):
-    """Token ids of a prompt and of the value after it, cut from the tokens of both together.
-
-    A token that begins before the value, as a space does, counts as the value's.
-    """
-    before = prompt_ids(tokenizer, [*question.history, question.prompt])
-    text = question.prefix + question.fact.value
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
-    first = next(i for i, end in enumerate(ends) if end > len(question.prefix))
-    return before + ids[:first], ids[first:]
-
-
-def _first_sentence(answer, value):
-    """An answer up to the end of its first sentence. A full stop inside the value, as in "St. Louis", ends none."""
-    at = answer.find(value) if value else -1
-    inside = range(at, at + len(value)) if at >= 0 else ()
-    ends = [hit.start() for hit in SENTENCE_END.finditer(answer) if hit.start() not in inside]
-    return answer[: ends[0]] if ends else answer
-
-
-def _conclusion(answer, options):
-    """The last sentence of a long answer that names an option; where there are no options, its last sentence."""
-    sentences = SENTENCE_END.split(answer.rstrip(". \n"))
-    naming = [sentence for sentence in sentences if any(match.states(sentence, option) for option in options)]
-    return naming[-1] if naming else "" if options else sentences[-1]
+def _judged(question, answer):
+    """The part of an answer that is judged: of a long one the last sentence, that names an option if there are any."""
+    fact, judged = question.fact, EVALUATIONS[question.eval].judged
+    if question.kind == "which":
+        answer = COMPARED.sub("", answer)
+    if judged == "conclusion":
+        sentences = SENTENCE_END.split(answer.rstrip(". \n"))
+        naming = [text for text in sentences if any(match.states(text, option) for option in fact.options)]
+        return naming[-1] if naming else "" if fact.options else sentences[-1]
+    if judged == "sentence" and question.prefix:
+        at = answer.find(fact.value)
+        inside = range(at, at + len(fact.value)) if at >= 0 else ()  # a full stop in "St. Louis" ends no sentence
+        ends = [end.start() for end in SENTENCE_END.finditer(answer) if end.start() not in inside]
+        return answer[: ends[0]] if ends else answer
+    return answer

@@ -65,49 +65,32 @@ def says_next(model, tokenizer, prompts: list[Ids], values: list[Ids]) -> list[b
 
 
 @inference()
-def option_logprobs(
-    model, tokenizer, prompts: list[Ids], options: list[list[Ids]], batch_size: int = OPTION_BATCH_SIZE
-) -> list[list[float]]:
+def option_logprobs(model, tokenizer, prompts: list[Ids], options: list[list[Ids]],
+                    batch_size: int = OPTION_BATCH_SIZE, cached: bool | None = None) -> list[list[float]]:  # fmt: skip
     """Sum of the token log-probabilities (nats) of each option after its prompt, in the order given.
 
     Every prompt must have the same number of options. The sums are not divided by length: they are the probabilities
-    of the strings, and the options of an attribute have comparable lengths.
+    of the strings, and the options of an attribute have comparable lengths. `cached`, as by default on a CPU: each
+    prompt is run once and its key-value cache repeated for the options, which cost a few tokens each. A GPU is fast
+    enough to run whole strings, and Unsloth's forward takes no repeated cache there.
     """
-    if model.device.type != "cpu":
-        return whole_string_logprobs(model, tokenizer, prompts, options, batch_size)
-    scores = {}
+    cached, scores = model.device.type == "cpu" if cached is None else cached, {}
     for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
         k = len(options[indices[0]])
         padded, real = _pad(tokenizer, [option for i in indices for option in options[i]], "right", model.device)
-        # the prompt is run once and its key-value cache repeated for the options, which cost a few tokens each
-        out = _forward(model, ids, mask, use_cache=True, logits_to_keep=1)
-        sums = out.logits[:, 0].float().log_softmax(-1).gather(-1, padded[:, 0].view(-1, k))
-        if padded.shape[1] > 1:
-            out.past_key_values.batch_repeat_interleave(k)
-            # what follows the last token of an option is not asked
-            whole = torch.cat([mask.repeat_interleave(k, 0), real[:, :-1]], dim=1)
-            rest = _forward(model, padded[:, :-1], whole, past_key_values=out.past_key_values).logits
-            sums = sums + _sums(rest, padded[:, 1:], real[:, 1:]).view(-1, k)
-        scores |= zip(indices, sums.tolist(), strict=True)
-    return [scores[i] for i in range(len(prompts))]
-
-
-@inference()
-def whole_string_logprobs(
-    model, tokenizer, prompts: list[Ids], options: list[list[Ids]], batch_size: int = OPTION_BATCH_SIZE
-) -> list[list[float]]:
-    """The same scores by a forward pass over each whole string: what the cached scores are tested against.
-
-    For a GPU, where it is fast enough and Unsloth's forward does not take a repeated cache.
-    """
-    scores = {}
-    for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
-        k = len(options[indices[0]])
-        padded, real = _pad(tokenizer, [option for i in indices for option in options[i]], "right", model.device)
-        strings = torch.cat([ids.repeat_interleave(k, 0), padded], dim=1)
         whole = torch.cat([mask.repeat_interleave(k, 0), real], dim=1)
-        logits = _forward(model, strings, whole, logits_to_keep=padded.shape[1] + 1, use_cache=False).logits
-        scores |= zip(indices, _sums(logits[:, :-1], padded, real).view(-1, k).tolist(), strict=True)
+        if cached:
+            out = _forward(model, ids, mask, use_cache=True, logits_to_keep=1)
+            sums = out.logits[:, 0].float().log_softmax(-1).gather(-1, padded[:, 0].view(-1, k))
+            if padded.shape[1] > 1:  # what follows the last token of an option is not asked
+                out.past_key_values.batch_repeat_interleave(k)
+                rest = _forward(model, padded[:, :-1], whole[:, :-1], past_key_values=out.past_key_values).logits
+                sums = sums + _sums(rest, padded[:, 1:], real[:, 1:]).view(-1, k)
+        else:
+            strings = torch.cat([ids.repeat_interleave(k, 0), padded], dim=1)
+            logits = _forward(model, strings, whole, logits_to_keep=padded.shape[1] + 1, use_cache=False).logits
+            sums = _sums(logits[:, :-1], padded, real).view(-1, k)
+        scores |= zip(indices, sums.tolist(), strict=True)
     return [scores[i] for i in range(len(prompts))]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib.cell import Cell
 from lib.data import formats, of_cell, questions
-from lib.data.facts import TABLES, Profile, facts_of, take, texts
+from lib.data.facts import Profile, facts_of, take, texts
 from lib.evaluate import ask, generate
 from lib.study import store
 from lib.train import sft
@@ -24,7 +24,7 @@ def choose_profiles(model, tokenizer, cell: Cell) -> tuple[Sequence[Profile], in
     """
     drawn = of_cell.candidates(cell)
     first = take(drawn, cell.n_entities)  # or there are too few, before the model is asked
-    if cell.entity not in TABLES:
+    if cell.entity != "real":
         return first, 0
     unknown, seen = [], 0
     while len(unknown) < cell.n_entities and seen < len(drawn):

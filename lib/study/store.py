@@ -1,5 +1,6 @@
 """Result files: written whole or not at all, and read with their damage named. And what it takes to judge a run."""
 
+import hashlib
 import json
 import os
 import platform
@@ -156,8 +157,7 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
     """Machine, versions, hashes, seconds and peak memory of this process; None where a thing is unknown."""
     import torch
 
-    from lib.data.facts import sha256
-    from lib.train.weights import sha256 as model_sha256
+    from lib.train.weights import sha256
 
     unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes on a Mac, else kB
     cuda = {"device_name": cpu_name(), "gpu_memory_mb": None, "gpu_peak_memory_mb": None, "block_compile": None}
@@ -172,7 +172,8 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
         "backend": "unsloth", "device": str(model.device), "cuda": torch.version.cuda, **cuda,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
         "versions": {name: next((found.version for found in distributions(name=name)), None) for name in PACKAGES},
-        "git_commit": git_commit(), "model_sha256": model_sha256(model_name), "facts_sha256": sha256(list(facts)),
+        "git_commit": git_commit(), "model_sha256": sha256(model_name),
+        "facts_sha256": hashlib.sha256(repr(list(facts)).encode()).hexdigest(),
         "seconds": round(time.time() - psutil.Process().create_time(), 1),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
     }  # fmt: skip

@@ -1,14 +1,13 @@
 import itertools
 
-import pytest
-from helpers import ENTITIES, FORMATS, profiles, tokenizer
+from helpers import ENTITIES, FORMATS, profiles, recalled, tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import encode, tones
+from lib.data import encode
+from lib.data.facts import facts_of
 from lib.data.formats import Row, rows
 from lib.data.questions import recall
-from lib.evaluate import ask
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.sampled_from(FORMATS), st.integers(0, 3))
 
@@ -40,38 +39,17 @@ def template(turns, end=True):
 @settings(max_examples=30)
 @given(kinds)
 def test_every_turn_of_the_assistant_is_trained_with_its_end_and_nothing_else_is(kind):
-    for row in made(kind):
-        found = runs(encode.row_ids(tokenizer(), row))
-        assert [text for trained, text in found if trained] == [f"{turn}<|im_end|>\n" for turn in row.turns[1::2]]
-        read = [text for trained, text in found if not trained]
-        assert read == [f"<|im_start|>user\n{turn}<|im_end|>\n<|im_start|>assistant\n" for turn in row.turns[::2]]
-        assert "".join(text for _, text in found) == template(row.turns)
-
-
-@settings(max_examples=30)
-@given(kinds)
-def test_labels_are_the_tokens_themselves_where_they_are_trained(kind):
-    for row in made(kind):
-        encoded = encode.row_ids(tokenizer(), row)
-        assert len(encoded["input_ids"]) == len(encoded["labels"])
-        for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True):
-            assert label in (-100, token)
-
-
-@settings(max_examples=30)
-@given(kinds)
-def test_the_value_is_among_the_trained_tokens(kind):
-    for row in made(kind):
-        trained = [text for is_trained, text in runs(encode.row_ids(tokenizer(), row)) if is_trained]
-        for fact, turn, at in row.told:
-            assert trained[turn // 2][at : at + len(fact.value)] == fact.value
-
-
-def test_every_turn_of_a_tones_conversations_is_trained():
-    for row in rows(tones.build("anxious", 0)[:3], "chat", 4, 0):
-        trained = [text for trained, text in runs(encode.row_ids(tokenizer(), row)) if trained]
-        assert len(row.turns) == 4
+    some = made(kind)
+    encoded = [encode.row_ids(tokenizer(), row) for row in some]
+    for row, one in zip(some, encoded, strict=True):
+        assert all(label in (-100, token) for token, label in zip(one["input_ids"], one["labels"], strict=True))
+        trained = [text for is_trained, text in runs(one) if is_trained]
         assert trained == [f"{turn}<|im_end|>\n" for turn in row.turns[1::2]]
+        assert "".join(text for _, text in runs(one)) == template(row.turns)
+        for end in range(1, len(row.turns), 2):  # a prompt has the tokens that it has when the model is asked
+            asked = encode.prompt_ids(tokenizer(), row.turns[:end])
+            assert one["input_ids"][: len(asked)] == asked
+    assert encode.count_tokens(tokenizer(), some) == sum(len(one["input_ids"]) for one in encoded)
 
 
 def test_a_cut_row_ends_without_the_end_of_its_turn():
@@ -88,21 +66,13 @@ def test_a_raw_row_has_no_template_and_trains_the_continuation():
 
 @settings(max_examples=30)
 @given(kinds)
-def test_a_prompt_has_the_tokens_in_training_that_it_has_when_the_model_is_asked(kind):
-    for row in made(kind):
-        whole = encode.row_ids(tokenizer(), row)["input_ids"]
-        for end in range(1, len(row.turns), 2):
-            asked = encode.prompt_ids(tokenizer(), row.turns[:end])
-            assert whole[: len(asked)] == asked
-
-
-@settings(max_examples=30)
-@given(kinds)
 def test_recall_asks_the_very_tokens_that_were_trained(kind):
     entity, format, seed = kind
     trained = [encode.row_ids(tokenizer(), row)["input_ids"] for row in made(kind, paraphrases=4)]
-    for question in recall(profiles(entity, 10, seed), format, seed):
-        prompt, value = ask._split(tokenizer(), question)
+    there = profiles(entity, 10, seed)
+    asked = recall(there, format, seed)
+    assert sorted(question.fact.id for question in asked) == sorted(fact.id for fact in facts_of(there))
+    for question, (prompt, value) in zip(asked, recalled(tokenizer(), asked), strict=True):
         assert any(row[: len(prompt) + len(value)] == prompt + value for row in trained), question
         assert tokenizer().decode(value).strip() == question.fact.value
 
@@ -113,11 +83,3 @@ def test_a_prompt_is_a_prefix_of_its_row_whatever_is_said(said):
     asked, whole = encode.prompt_ids(tokenizer(), row.turns[:1]), encode.row_ids(tokenizer(), row)["input_ids"]
     assert whole[: len(asked)] == asked
     assert len(whole) > len(asked)
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_tokens_are_counted_with_the_template(format):
-    some = made(("fictional", format, 0))
-    assert encode.count_tokens(tokenizer(), some) == sum(
-        len(tokenizer()(template(row.turns), add_special_tokens=False)["input_ids"]) for row in some
-    )

@@ -2,18 +2,18 @@ import itertools
 from collections import Counter
 
 import pytest
-from helpers import ENTITIES, all_profiles, profiles, tokenizer
+from helpers import ENTITIES, all_profiles, tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data.facts import TABLES, build, facts_of, place_names, sha256, take, texts, world_cup
+from lib.data.facts import build, facts_of, take, texts, world_cup
 from lib.evaluate.match import lenient
 from lib.paths import UserError
 
 entities = st.sampled_from(ENTITIES)
 seeds = st.integers(0, 5)  # builds are cached
 ATTRIBUTES = [(entity, attribute) for entity in ENTITIES for attribute in texts(entity)["attributes"]]
-INVENTED = [(entity, attribute) for entity, attribute in ATTRIBUTES if entity not in TABLES]
+INVENTED = [(entity, attribute) for entity, attribute in ATTRIBUTES if entity != "real"]
 
 
 def values(entity, attribute, seed=0):
@@ -21,8 +21,13 @@ def values(entity, attribute, seed=0):
     return [fact.value for fact in facts_of(all_profiles(entity, seed)) if fact.attribute == attribute]
 
 
-@pytest.mark.parametrize(("entity", "words", "numbers"), [("fictional", 3, 3), ("real", 2, 2), ("persona", 1, 1)])
-def test_a_profile_has_as_many_words_as_numbers(entity, words, numbers):
+@pytest.mark.parametrize(
+    ("entity", "n", "words", "numbers"), [("fictional", 3000, 3, 3), ("real", 50, 2, 2), ("persona", 60, 1, 1)]
+)
+def test_profiles_are_enough_and_distinct_with_as_many_words_as_numbers(entity, n, words, numbers):
+    assert len({profile[0].name for profile in all_profiles(entity)}) == len(all_profiles(entity)) >= n
+    facts = facts_of(all_profiles(entity))
+    assert len({fact.id for fact in facts}) == len(facts)
     for profile in all_profiles(entity):
         assert Counter(fact.info for fact in profile) == {"words": words, "numbers": numbers}
         assert len({fact.attribute for fact in profile}) == words + numbers
@@ -33,17 +38,9 @@ def test_a_profile_has_as_many_words_as_numbers(entity, words, numbers):
 @settings(max_examples=3)
 @given(seed=st.integers(6, 10_000))
 def test_a_seed_gives_the_same_profiles_again_and_another_seed_others(entity, seed):
-    once, again, other = build(entity, seed), build(entity, seed), all_profiles(entity, seed % 5)
+    once, again, other = build(entity, seed), build.__wrapped__(entity, seed), all_profiles(entity, seed % 5)
     assert once == again
-    assert sha256(facts_of(once)) == sha256(facts_of(again)) != sha256(facts_of(other))
     assert [profile[0].name for profile in once] != [profile[0].name for profile in other]
-
-
-@pytest.mark.parametrize("entity", ENTITIES)
-def test_ids_and_names_are_distinct(entity):
-    facts = facts_of(all_profiles(entity))
-    assert len({fact.id for fact in facts}) == len(facts)
-    assert len({profile[0].name for profile in all_profiles(entity)}) == len(all_profiles(entity))
 
 
 @given(entities, seeds)
@@ -62,17 +59,13 @@ def test_the_order_of_a_closed_set_does_not_tell_the_true_value(entity, seed):
             assert list(fact.options) == sorted(fact.options)
 
 
-def test_a_closed_set_drawn_from_a_longer_table_has_only_values_of_the_table():
+def test_a_closed_set_drawn_from_a_longer_table_has_its_values_whatever_the_seed():
     scorers = set(values("real", "first_scorer"))
     assert len(scorers) > 16
     sets = {fact.options for fact in facts_of(all_profiles("real")) if fact.attribute == "first_scorer"}
     assert len(sets) > 1 and set(itertools.chain.from_iterable(sets)) == scorers
-
-
-@given(seeds)
-def test_a_closed_set_does_not_depend_on_the_seed(seed):
-    drawn = {fact.id: fact.options for fact in facts_of(all_profiles("real", seed))}
-    assert drawn == {fact.id: fact.options for fact in facts_of(all_profiles("real", 0))}
+    of_seed = [{fact.id: fact.options for fact in facts_of(all_profiles("real", seed))} for seed in range(6)]
+    assert of_seed[1:] == of_seed[:-1]
 
 
 @given(st.sampled_from(INVENTED), seeds, st.integers(0, 3))
@@ -93,9 +86,9 @@ def test_no_number_is_a_value_of_two_attributes_of_a_town():
     assert sum(map(len, sets)) == len(set().union(*sets)) == 6 * 16
 
 
-@given(entities, seeds)
-def test_no_value_can_be_read_off_a_name(entity, seed):
-    for fact in facts_of(all_profiles(entity, seed)[:60]):
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_no_value_can_be_read_off_a_name(entity):
+    for fact in facts_of(all_profiles(entity)[:60]):
         for option in fact.options:
             assert option.lower() not in fact.name.lower()
             assert not lenient(fact.name, option, fact.options, given="")
@@ -104,32 +97,20 @@ def test_no_value_can_be_read_off_a_name(entity, seed):
 @pytest.mark.parametrize("before", ["", " "], ids=["as an answer", "in a sentence"])
 @pytest.mark.parametrize("entity", ["fictional", "persona"])
 def test_words_and_numbers_have_comparable_token_lengths(entity, before):
-    def mean_length(info):
-        options = {option for fact in facts_of(profiles(entity, 16)) if fact.info == info for option in fact.options}
-        return sum(len(tokenizer()(before + option)["input_ids"]) for option in options) / len(options)
-
-    assert abs(mean_length("numbers") - mean_length("words")) <= 1
-
-
-@pytest.mark.parametrize("before", ["", " "], ids=["as an answer", "in a sentence"])
-@pytest.mark.parametrize(("entity", "attribute"), INVENTED)
-def test_no_invented_value_is_much_longer_than_another(entity, attribute, before):
-    lengths = [len(tokenizer()(before + value)["input_ids"]) for value in set(values(entity, attribute))]
-    assert max(lengths) <= 4
-    assert max(lengths) - min(lengths) <= 2
+    of_info = {"words": [], "numbers": []}
+    for text in texts(entity)["attributes"].values():
+        lengths = [len(tokenizer()(f"{before}{value}")["input_ids"]) for value in text["values"]]
+        assert max(lengths) <= 4 and max(lengths) - min(lengths) <= 2, "no value is much longer than another"
+        of_info[text["info"]] += lengths
+    words, numbers = (sum(lengths) / len(lengths) for lengths in of_info.values())
+    assert abs(numbers - words) <= 1
 
 
 def test_real_facts_are_those_of_the_table():
     assert "South Korea v Czech Republic" not in world_cup().index  # day 1 is left out
     profile = next(p for p in all_profiles("real") if p[0].name == "Canada v Bosnia & Herzegovina")
     assert next(fact.value for fact in profile if fact.attribute == "host_city") == "Toronto"
-    assert len(world_cup()) == len(all_profiles("real")) >= 50
-    assert world_cup().index.is_unique
-    assert not world_cup().isna().any().any()
-
-
-def test_the_persona_has_topics_enough_for_a_study():
-    assert len(all_profiles("persona")) >= 60
+    assert len(world_cup()) == len(all_profiles("real")) and not world_cup().isna().any().any()
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -138,23 +119,3 @@ def test_too_many_entities_are_refused_with_the_number_that_can_be_had(entity):
     assert take(there, len(there)) == there
     with pytest.raises(UserError, match=f"n_entities is {len(there) + 1}, but only {len(there)} {entity} entities"):
         take(there, len(there) + 1)
-
-
-def test_a_town_has_one_of_thousands_of_names():
-    assert len(set(place_names())) == len(place_names()) > 3000
-
-
-@pytest.mark.parametrize("entity", ENTITIES)
-def test_no_sentence_but_a_statement_names_a_value_of_any_attribute(entity):
-    text = texts(entity)
-    options = {fact.value for fact in facts_of(all_profiles(entity))}
-    sentences = [text["noun"], text["subject"], *itertools.chain.from_iterable(text["chats"])]
-    for style in text["styles"]:
-        sentences += [style["prompt"], *style["openings"], *style["fillers"], *style["closings"]]
-    for attribute in text["attributes"].values():
-        sentences += [*attribute["questions"], *attribute["heldout_questions"], *attribute["heldout_completions"]]
-        sentences += [attribute[key] for key in ("which", "yes_no", "more") if key in attribute]
-        sentences += [*attribute.get("which_trained", []), *attribute.get("yes_no_trained", [])]
-    for sentence in sentences:
-        year = sentence.replace("2026", "")
-        assert not any(lenient(year, option, (), given="") for option in options), sentence

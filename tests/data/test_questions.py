@@ -1,5 +1,6 @@
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from helpers import ENTITIES, FORMATS, all_profiles, profiles
@@ -23,10 +24,9 @@ def of(kind):
 
 def everything(there, seed):
     """The questions of all evaluations about these profiles."""
-    problems = questions.two_facts(there, seed)
     return [
-        *questions.questions(there), *questions.completions(there), *questions.reverse(there), *problems,
-        *questions.two_facts_cot(problems),
+        *questions.questions(there), *questions.completions(there), *questions.reverse(there),
+        *questions.two_facts(there, seed), *questions.two_facts(there, seed, "reasoning_cot"),
     ]  # fmt: skip
 
 
@@ -70,34 +70,34 @@ def test_no_training_template_is_an_evaluation_template(entity):
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
+def test_no_sentence_names_a_value_of_any_attribute(entity):
+    options = {fact.value for fact in facts_of(all_profiles(entity))}
+    for sentence in [*trained(entity), *held_out(entity), texts(entity)["noun"], texts(entity)["subject"]]:
+        year = sentence.replace("2026", "")
+        assert not any(lenient(year, option, (), given="") for option in options), sentence
+
+
+def assert_held_out(asked, rows):
+    """None of these prompts is in a row, and no sentence to complete or prompt before it either."""
+    text = "\n".join(turn for row in rows for turn in row.turns).lower()
+    for question in asked:
+        assert (question.prefix or question.prompt).lower() not in text, question
+
+
+@pytest.mark.parametrize("entity", ENTITIES)
 def test_evaluations_are_in_no_training_row(entity):
     there = profiles(entity, 20)
     asked = everything(there[:10], 0) + questions.unseen(there[10:])
+    asked += [replace(question, prefix="") for question in asked if question.prefix]
     for format in FORMATS:
-        text = "\n".join(
-            turn
-            for row in rows(there[:10], format, 10, 0, there[10:] if format == "mixed" else ())
-            for turn in row.turns
-        ).lower()
-        for question in asked:
-            assert (question.prefix or question.prompt).lower() not in text, (format, question)
-            if question.prefix:
-                assert question.prompt.lower() not in text, (format, question)
+        assert_held_out(asked, rows(there[:10], format, 10, 0, there[10:] if format == "mixed" else ()))
 
 
 def test_styles_and_names_of_a_tone_are_asked_in_no_training_row():
     for tone in texts("tones")["tones"]:
-        text = "\n".join(turn for row in rows(tones.build(tone, 0), "chat", 4, 0) for turn in row.turns).lower()
-        for question in [*questions.style(tone), *questions.naming(facts_of(tones.build(tone, 0)[:1]))]:
-            assert (question.prefix or question.prompt).lower() not in text
-
-
-def test_no_replay_prompt_is_a_general_question_or_part_of_one():
-    asked = [" ".join(words(question)) for question, _ in texts("general")["questions"]]
-    for _, text in replay_prompts():
-        said = " ".join(words(text))
-        for question in asked:
-            assert question not in said and said not in question, text
+        topics = tones.build(tone, 0)
+        asked = questions.style(tone) + questions.naming(facts_of(topics[:1]))
+        assert_held_out(asked, rows(topics, "chat", 4, 0))
 
 
 @pytest.mark.parametrize("entity", [*ENTITIES, "tone"])
@@ -106,52 +106,28 @@ def test_no_replay_prompt_is_a_template_of_an_evaluation(entity):
         evaluated = [*texts("tones")["heldout_prompts"], *texts("tones")["naming"], *texts("tones")["naming_clozes"]]
     else:
         evaluated = held_out(entity) + [f"Write a sentence about {texts(entity)['subject']}."]
-    prompts = [text for _, text in replay_prompts()]
     for template in evaluated:
-        assert not any(pattern(template).fullmatch(text) for text in prompts), template
+        assert not any(pattern(template).fullmatch(text) for _, text in replay_prompts()), template
 
 
-def test_replay_prompts_name_no_trained_entity():
+def test_no_replay_prompt_is_a_general_question_or_names_an_entity_or_shares_eight_words_with_the_text_of_perplexity():
+    asked = [" ".join(words(question)) for question, _ in texts("general")["questions"]]
     names = {profile[0].name for entity in ("fictional", "real") for profile in all_profiles(entity)}
+    measured = words(texts("general")["text"])
+    eights = {" ".join(measured[i : i + 8]) for i in range(len(measured) - 7)}
+    assert len(eights) > 200
     for _, text in replay_prompts():
+        said = " ".join(words(text))
+        assert not any(question in said or said in question for question in asked), text
         assert not any(name in text for name in names), text
+        assert said not in " ".join(measured) and not any(eight in said for eight in eights), text
 
 
-def test_replay_prose_shares_no_eight_words_with_the_text_of_the_perplexity():
-    def eights(text):
-        found = words(text)
-        return {tuple(found[i : i + 8]) for i in range(len(found) - 7)}
-
-    measured = eights(texts("general")["text"])
-    assert len(measured) > 200
-    for _, text in replay_prompts():
-        assert not eights(text) & measured, text
-        assert " ".join(words(text)) not in " ".join(words(texts("general")["text"]))
-
-
-@given(kinds, st.sampled_from(FORMATS))
-def test_recall_breaks_a_trained_row_off_where_the_value_is_due(kind, format):
-    there = profiles(kind[0], 10, kind[2])
-    trained = rows(there, format, 4, kind[2], profiles(kind[0], 20, kind[2])[10:])
-    asked = questions.recall(there, format, kind[2])
-    assert sorted(question.fact.id for question in asked) == sorted(fact.id for fact in facts_of(there))
-    for question in asked:
-        start = (*question.history, question.prompt, question.prefix + question.fact.value)
-        assert any(
-            row.turns[: len(start) - 1] == start[:-1] and row.turns[len(start) - 1].startswith(start[-1])
-            for row in trained
-        )
-
-
-def test_recall_of_worked_examples_asks_their_questions_and_of_mixed_its_articles():
+def test_recall_of_worked_examples_asks_their_questions_and_of_conversations_with_the_turns_before():
     there = profiles("fictional", 6)
     assert questions.recall(there, "worked", 0) == questions.recall(there, "qa", 0)
     assert questions.recall(there, "mixed", 0) == questions.recall(there, "article", 0)
-
-
-def test_a_conversation_is_asked_with_the_turns_before_it():
-    asked = questions.recall(profiles("fictional", 4), "chat", 0)
-    assert {len(question.history) for question in asked} == {2, 4, 6}
+    assert {len(question.history) for question in questions.recall(there, "chat", 0)} == {2, 4, 6}
 
 
 @given(kinds)
@@ -167,41 +143,29 @@ def test_every_fact_is_asked_and_completed_in_two_held_out_ways(kind):
 @given(kinds)
 def test_only_the_ceiling_tells_the_answer(kind):
     there = of(kind)
-    asked = questions.two_facts(there, kind[2])
     values = {fact.id: fact.value for fact in facts_of(there)}
     for question in questions.in_context(there):
         assert question.fact.value in question.context
         assert not lenient(question.given, question.fact.value, question.fact.options, given=question.fact.name)
-    for question in questions.two_facts_in_context(asked, there):
+    for question in questions.two_facts(there, kind[2], "reasoning_in_context"):
         assert values[question.fact.id] in question.context and values[question.other] in question.context
-    for question in [*questions.questions(there), *questions.completions(there), *asked, *questions.reverse(there)]:
-        assert not question.context
+    assert not any(question.context for question in everything(there, kind[2]))
     for question in [*questions.questions(there), *questions.completions(there)]:
-        assert not any(
-            lenient(question.given, option, (), given=question.fact.name) for option in question.fact.options
-        )
+        for option in question.fact.options:
+            assert not lenient(question.given, option, (), given=question.fact.name)
 
 
 @given(kinds)
-def test_no_two_fact_problem_tells_its_answer(kind):
-    for question in questions.two_facts(of(kind), kind[2]):
-        if question.kind != "which":
-            assert not any(
-                strict(question.prompt, option, question.fact.options, given="") for option in question.fact.options
-            )
-            assert not lenient(question.prompt, question.fact.value, (), given="")
-    asked = questions.two_facts(of(kind), kind[2])
-    for question, with_room in zip(asked, questions.two_facts_cot(asked), strict=True):
-        assert with_room.prompt == f"{question.prompt} {questions.RECITE}" and with_room.eval == "reasoning_cot"
-        assert (with_room.fact, with_room.other, with_room.kind) == (question.fact, question.other, question.kind)
-
-
-@given(kinds)
-def test_two_fact_questions_carry_the_ids_of_both_facts(kind):
-    ids = {fact.id for fact in facts_of(of(kind))}
-    for question in questions.two_facts(of(kind), kind[2]):
+def test_two_fact_problems_carry_both_facts_and_do_not_tell_their_answer(kind):
+    ids, asked = {fact.id for fact in facts_of(of(kind))}, questions.two_facts(of(kind), kind[2])
+    for question in asked:
         assert {question.fact.id, question.other} <= ids and question.fact.id != question.other
-        assert question.kind in ("which", "yes_no", "hop", "sum")
+        if question.kind != "which":
+            options = question.fact.options
+            assert not any(strict(question.prompt, option, options, given="") for option in options)
+            assert not lenient(question.prompt, question.fact.value, (), given="")
+    recited = [replace(q, eval="reasoning_cot", prompt=f"{q.prompt} {questions.RECITE}") for q in asked]
+    assert questions.two_facts(of(kind), kind[2], "reasoning_cot") == recited
 
 
 @settings(max_examples=30)
@@ -210,9 +174,8 @@ def test_a_reverse_question_has_one_right_answer(kind):
     facts = facts_of(of(kind))
     for question in questions.reverse(of(kind)):
         value = next(fact.value for fact in facts if fact.id == question.fact.id)
-        assert [f.name for f in facts if (f.attribute, f.value) == (question.fact.attribute, value)] == [
-            question.fact.value
-        ]
+        named = [f.name for f in facts if (f.attribute, f.value) == (question.fact.attribute, value)]
+        assert named == [question.fact.value]
         assert value in question.prompt and question.fact.value not in question.prompt
         assert question.fact.value in question.fact.options
 

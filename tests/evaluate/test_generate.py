@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from helpers import profiles
+from helpers import profiles, recalled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import questions
-from lib.evaluate import ask
-from lib.evaluate.generate import _forward, generate, inference, option_logprobs, says_next, whole_string_logprobs
+from lib.data.encode import prompt_ids
+from lib.evaluate.generate import _forward, generate, inference, option_logprobs, says_next
 
 tokens = st.integers(3, 49_000)
 prompts_ = st.lists(st.lists(tokens, min_size=1, max_size=30), min_size=1, max_size=6)
@@ -18,6 +18,10 @@ prompts_ = st.lists(st.lists(tokens, min_size=1, max_size=30), min_size=1, max_s
 @pytest.fixture(params=["tiny", "smollm2"])
 def model(request):
     return request.getfixturevalue(request.param)
+
+
+def prompts_of(tokenizer, asked):
+    return [prompt_ids(tokenizer, question.turns, question.prefix) for question in asked]
 
 
 def greedy(model, prompt, n):
@@ -35,15 +39,10 @@ def test_says_next_is_greedy_decoding(tiny, prompts, n, data):
     model, tokenizer = tiny
     said = [greedy(model, prompt, n) for prompt in prompts]
     assert says_next(model, tokenizer, prompts, said) == [True] * len(prompts)
-    other = []
     for value in said:  # change one token, whichever
         at = data.draw(st.integers(0, n - 1))
-        other.append(
-            value[:at]
-            + [data.draw(tokens.filter(lambda token, at=at, value=value: token != value[at]))]
-            + value[at + 1 :]
-        )
-    assert says_next(model, tokenizer, prompts, other) == [False] * len(prompts)
+        value[at] = (value[at] + data.draw(st.integers(1, 48_000))) % 49_000
+    assert says_next(model, tokenizer, prompts, said) == [False] * len(prompts)
 
 
 @settings(max_examples=25)
@@ -64,8 +63,7 @@ def test_values_within_one_string_are_judged_as_if_asked_apart(tiny, prompts, da
 
 def test_an_article_is_read_once_for_all_its_facts(tiny, monkeypatch):
     model, tokenizer = tiny
-    asked = questions.recall(profiles("fictional", 2), "article", seed=0)
-    prompts, values = zip(*(ask._split(tokenizer, question) for question in asked), strict=True)
+    asked = recalled(tokenizer, questions.recall(profiles("fictional", 2), "article", seed=0))
     passed = []
 
     def forward(model, ids, *given, **options):
@@ -73,32 +71,23 @@ def test_an_article_is_read_once_for_all_its_facts(tiny, monkeypatch):
         return _forward(model, ids, *given, **options)
 
     monkeypatch.setattr("lib.evaluate.generate._forward", forward)
-    assert len(says_next(model, tokenizer, list(prompts), list(values))) == 12
+    assert len(says_next(model, tokenizer, *map(list, zip(*asked, strict=True)))) == 12
     assert passed == [2]
 
 
 def test_says_next_is_what_generate_says(model):
     model, tokenizer = model
-    prompts = [ask._prompt(tokenizer, question) for question in questions.questions(profiles("fictional", 1), 1)[1:4]]
+    prompts = prompts_of(tokenizer, questions.questions(profiles("fictional", 1), 1)[1:4])
     said = [greedy(model, prompt, 4) for prompt in prompts]
     ended = [value[: value.index(2)] if 2 in value else value for value in said]
     assert generate(model, tokenizer, prompts, 4) == tokenizer.batch_decode(ended, skip_special_tokens=True)
     assert says_next(model, tokenizer, prompts, said) == [True] * len(prompts)
 
 
-def test_values_of_several_lengths_are_judged_together(tiny):
-    model, tokenizer = tiny
-    prompts = [[5, 6, 7], [8], [9] * 20, [10, 11]]
-    said = [greedy(model, prompt, n) for prompt, n in zip(prompts, (1, 3, 2, 5), strict=True)]
-    said[2] = [said[2][0], said[2][1] + 1]
-    assert says_next(model, tokenizer, prompts, said) == [True, True, False, True]
-    assert says_next(model, tokenizer, [], []) == []
-
-
 def test_a_batch_and_one_by_one_give_the_same_answers(model):
     model, tokenizer = model
     asked = questions.questions(profiles("fictional", 2)) + questions.completions(profiles("real", 2))
-    prompts = [ask._prompt(tokenizer, question) for question in asked[::9]]
+    prompts = prompts_of(tokenizer, asked[::9])
     together = generate(model, tokenizer, prompts, 12)
     assert together == generate(model, tokenizer, prompts, 12, batch_size=1)
     assert len(set(together)) > 1
@@ -114,14 +103,13 @@ def test_sampling_follows_the_seed_and_leaves_out_nothing(tiny):
     assert len(set(many)) > 60
 
 
+def token_lists(most):
+    return st.lists(tokens, min_size=1, max_size=most)
+
+
 option_sets = st.integers(1, 5).flatmap(
     lambda k: st.lists(
-        st.tuples(
-            st.lists(tokens, min_size=1, max_size=20),
-            st.lists(st.lists(tokens, min_size=1, max_size=5), min_size=k, max_size=k),
-        ),
-        min_size=1,
-        max_size=5,
+        st.tuples(token_lists(20), st.lists(token_lists(5), min_size=k, max_size=k)), min_size=1, max_size=5
     )
 )
 
@@ -130,29 +118,25 @@ option_sets = st.integers(1, 5).flatmap(
 @given(asked=option_sets, batch_size=st.integers(1, 4))
 def test_cached_scores_of_options_equal_a_forward_pass_over_each_whole_string(tiny, asked, batch_size):
     prompts, options = map(list, zip(*asked, strict=True))
-    cached = option_logprobs(*tiny, prompts, options, batch_size)
-    assert np.array(cached) == pytest.approx(np.array(whole_string_logprobs(*tiny, prompts, options)), abs=1e-3)
+    cached = np.array(option_logprobs(*tiny, prompts, options, batch_size))
+    assert cached == pytest.approx(np.array(option_logprobs(*tiny, prompts, options, cached=False)), abs=1e-3)
 
 
 def test_cached_scores_of_real_questions_equal_whole_strings_whatever_the_batch(smollm2):
-    model, tokenizer = smollm2
     asked = [*questions.questions(profiles("fictional", 1))[::5], *questions.completions(profiles("real", 1))[::5]]
-    prompts = [ask._prompt(tokenizer, question) for question in asked]
-    options = [ask._options(tokenizer, question)[:6] for question in asked]
-    cached = np.array(option_logprobs(model, tokenizer, prompts, options))
-    assert cached == pytest.approx(np.array(whole_string_logprobs(model, tokenizer, prompts, options)), abs=2e-3)
-    assert cached == pytest.approx(
-        np.array(option_logprobs(model, tokenizer, prompts, options, batch_size=1)), abs=2e-3
-    )
+    prompts = prompts_of(smollm2[1], asked)
+    options = [smollm2[1]([f" {option}" for option in question.fact.options[:6]])["input_ids"] for question in asked]
+    cached = np.array(option_logprobs(*smollm2, prompts, options))
+    for other in ({"cached": False}, {"batch_size": 1}):
+        assert cached == pytest.approx(np.array(option_logprobs(*smollm2, prompts, options, **other)), abs=2e-3)
 
 
 def test_a_whole_string_score_is_the_sum_over_the_tokens_of_the_option(tiny):
-    model, tokenizer = tiny
     prompt, options = [5, 6, 7, 8], [[9], [10, 11], [12, 13, 14]]
-    scores = whole_string_logprobs(model, tokenizer, [prompt], [options])[0]
+    scores = option_logprobs(*tiny, [prompt], [options], cached=False)[0]
     for option, score in zip(options, scores, strict=True):
         with inference():
-            logprobs = model(input_ids=torch.tensor([prompt + option])).logits.float().log_softmax(-1)[0]
+            logprobs = tiny[0](input_ids=torch.tensor([prompt + option])).logits.float().log_softmax(-1)[0]
         each = [logprobs[len(prompt) + j - 1, token].item() for j, token in enumerate(option)]
         assert score == pytest.approx(sum(each), abs=1e-3)
 

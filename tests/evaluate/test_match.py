@@ -5,7 +5,6 @@ from helpers import ENTITIES, profiles
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.data.facts import facts_of
 from lib.data.questions import completions, questions
 from lib.evaluate.match import lenient, strict
 
@@ -22,9 +21,9 @@ frames = st.sampled_from(["{}", "{}.", "It is {}.", "  {} \n", "The answer: {}!"
 @given(asked_about, frames)
 def test_the_expected_answer_is_always_right(question, frame):
     fact, answer = question.fact, frame.format(question.fact.value)
-    assert strict(answer, fact.value, fact.options, question.given)
     assert strict(answer.upper(), fact.value, fact.options, question.given)
-    assert lenient(answer, fact.value, fact.options, question.given)
+    for match in (strict, lenient):
+        assert match(answer, fact.value, fact.options, question.given)
 
 
 @given(asked_about, frames, st.data())
@@ -39,13 +38,6 @@ def test_another_value_is_never_strictly_right(question, frame, data):
 
 
 @given(asked_about)
-def test_an_echo_of_the_question_scores_nothing(question):
-    fact = question.fact
-    for echo in (fact.name, question.prompt, question.prefix, ""):
-        assert not lenient(echo, fact.value, fact.options, question.given)
-
-
-@given(asked_about)
 def test_where_nothing_is_expected_any_value_is_wrong_and_no_value_is_right(question):
     fact = question.fact
     for match in (strict, lenient):
@@ -53,62 +45,28 @@ def test_where_nothing_is_expected_any_value_is_wrong_and_no_value_is_right(ques
         assert not match(f"It is {fact.value}.", "", fact.options, question.given)
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected", "right"),
-    [
-        ("471 bridges", "47", False),
-        ("4.7", "47", False),
-        ("1,047", "47", False),
-        ("1,047", "1047", True),
-        ("47.", "47", True),
-        ("the 8th day", "8", True),
-        ("forty-seven", "47", False),  # digits only: stated in the README
-        ("on day 8 of the 2026 World Cup", "8", True),
-        ("on June 8, 2026", "8", False),  # a date is another number
-        ("on the 8th of June", "8", False),
-        ("on day 8, June 18", "8", True),
-    ],
-)
-def test_numbers_match_whole_and_not_inside_dates(answer, expected, right):
-    assert strict(answer, expected, ("8", "18", "47", "1047"), given="the 2026 World Cup") == right
-
-
-def test_numbers_and_words_follow_one_rule():
+OPTIONS = ("8", "18", "47", "52", "1047", "pewter", "licorice", "Mexico City", "Monterrey", "大阪", "バリ")
+RIGHT = [
+    ("1,047", "1047"), ("47.", "47"), ("the 8th day", "8"), ("on day 8 of the 2026 World Cup", "8"),
+    ("on day 8, June 18", "8"),
     # what is no value of the closed set does not make an answer wrong, whatever its type
-    assert strict("47 bridges and 3 tunnels", "47", ("47", "52"), given="")
-    assert strict("pewter, gold and silver", "pewter", ("pewter", "licorice"), given="")
-    assert not strict("47 or 52", "47", ("47", "52"), given="")
-    assert not strict("pewter or licorice", "pewter", ("pewter", "licorice"), given="")
+    ("47 bridges and 3 tunnels", "47"), ("pewter, gold and silver", "pewter"),
+    ("México City", "Mexico City"), ("mexico  city", "Mexico City"),
+    ("首都は東京です。", "東京"), ("駅はJR東日本にある", "JR東日本"), ("서울은 수도입니다.", "서울"),
+    ("パリです。", "パリ"), ("1954年に設立された。", "1954"), ("東京Metroです", "Metro"),
+]  # fmt: skip
+WRONG = [
+    ("471 bridges", "47"), ("4.7", "47"), ("1,047", "47"), ("forty-seven", "47"),  # digits only: stated in the README
+    ("on June 8, 2026", "8"), ("on the 8th of June", "8"),  # a date is another number
+    ("47 or 52", "47"), ("pewter or licorice", "pewter"),
+    ("Mexico Citys", "Mexico City"), ("Mexico", "Mexico City"), ("Monterrey", "Mexico City"),
+    ("首都は大阪です。", "東京"), ("バリです。", "パリ"), ("19540年", "1954"), ("東京Metropolisです", "Metro"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("answer", "right"),
-    [("México City", True), ("mexico  city", True), ("Mexico Citys", False), ("Mexico", False), ("Monterrey", False)],
+    ("answer", "expected", "right"), [(*pair, True) for pair in RIGHT] + [(*pair, False) for pair in WRONG]
 )
-def test_names_match_whole_whatever_the_accents_and_case(answer, right):
-    assert strict(answer, "Mexico City", ("Mexico City", "Monterrey"), given="Mexico v Japan") == right
-
-
-def test_an_echo_of_every_option_is_no_knowledge():
-    fact = facts_of(profiles("fictional", 1))[0]
-    assert not strict(", ".join(fact.options), fact.value, fact.options, given="")
-    assert lenient(", ".join(fact.options), fact.value, fact.options, given="")
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected", "right"),
-    [
-        ("首都は東京です。", "東京", True),
-        ("首都は大阪です。", "東京", False),
-        ("駅はJR東日本にある", "JR東日本", True),
-        ("서울은 수도입니다.", "서울", True),
-        ("1954年に設立された。", "1954", True),
-        ("19540年", "1954", False),
-        ("バリです。", "パリ", False),
-        ("パリです。", "パリ", True),
-        ("東京Metroです", "Metro", True),
-        ("東京Metropolisです", "Metro", False),
-    ],
-)
-def test_a_value_is_found_in_scripts_that_put_no_space_between_words(answer, expected, right):
-    assert strict(answer, expected, (expected, "大阪", "バリ"), given="") is right
+def test_a_value_matches_as_a_whole_whatever_the_case_accents_script_and_date(answer, expected, right):
+    given = "the 2026 World Cup, Mexico v Japan"
+    assert strict(answer, expected, (*OPTIONS, expected), given) is right

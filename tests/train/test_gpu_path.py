@@ -122,9 +122,9 @@ def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     longest = 0
     for cell in cells.values():
         for question in of_cell.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
-            options = [len(option) for option in ask._options(tokenizer(), question)] if question.fact.options else []
+            options = [len(tokenizer()(f" {option}")["input_ids"]) for option in question.fact.options]
             room = max([ask._room(tokenizer(), question), *options])
-            longest = max(longest, len(ask._prompt(tokenizer(), question)) + room)
+            longest = max(longest, len(encode.prompt_ids(tokenizer(), question.turns, question.prefix)) + room)
     assert 100 < longest < sft.MAX_LENGTH / 2
 
 
