@@ -4,6 +4,7 @@ Whoever imports trl, transformers or peft imports this before: Unsloth changes t
 """
 
 import os
+import re
 import tempfile
 
 from lib.paths import UserError
@@ -61,16 +62,12 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
             use_exact_model_name=True, use_gradient_checkpointing=False, **options,
         )  # fmt: skip
     except Exception as error:  # of the file formats' libraries, too, which raise nothing narrower
-        full = ("out of memory", "can't allocate memory")  # on a GPU, on the machine
-        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in full):
-            raise UserError(
-                f"model {model!r} does not fit into memory: {first_line(error)} Take a smaller model, a larger "
-                "machine, or fewer experiments at once: docs/gpu.md says what a model takes."
-            ) from None
-        raise UserError(
-            f"model {model!r} cannot be loaded from {path}: {first_line(error)} Give smollm2-135m, the folder of a "
-            "whole saved model, or a hub id."
-        ) from None
+        what = f"cannot be loaded from {path}"
+        advice = "Give smollm2-135m, the folder of a whole saved model, or a hub id."
+        if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error), re.I):
+            what = "does not fit into memory"
+            advice = "Take a smaller model, a larger machine, or fewer experiments at once: see docs/gpu.md."
+        raise UserError(f"model {model!r} {what}: {first_line(error)} {advice}") from None
     if loaded.device.type == "cpu":
         # The head gets a strided view of the last position; torch would copy its 28 million weights for every row.
         loaded.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))

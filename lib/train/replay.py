@@ -12,9 +12,8 @@ from lib.evaluate.generate import generate
 from lib.paths import CACHE, UserError
 from lib.train import weights
 
-# Answers are made and kept in blocks, so that a little replay costs little the first time; an experiment that takes
-# part of a block still has the answers that the whole block gave, because the width of a batch can change their last
-# digits.
+# Answers are made and kept in blocks, so that a little replay costs little. An experiment that takes a part of one has
+# the answers of the whole block: the width of a batch can change their last digits.
 BLOCK = 120
 MAX_NEW_TOKENS = 32
 

@@ -96,9 +96,8 @@ def order(lengths: Sequence[int], facts: int, epochs: float, batch_size: int, se
 class CompletionTrainer(SFTTrainer):
     """SFTTrainer with the vocabulary head only where a token is trained, for a CPU; on a GPU, Unsloth has a fused loss.
 
-    TRL's default loss (`chunked_nll`) does so, too, but rounds the trained positions up to chunks of 256, computes the
-    head again in the backward pass, and adds entropy and accuracy: forward and backward take a quarter longer with it
-    (in float32: docs/performance.md). The loss is the same.
+    TRL's default (`chunked_nll`) is the same loss, but rounds the trained positions up to chunks of 256, computes the
+    head twice, and adds entropy and accuracy: a quarter longer (forward and backward in float32: docs/performance.md).
     """
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -140,8 +139,7 @@ class Curve(TrainerCallback):
 
 def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str) -> SFTTrainer:
     """An SFTTrainer over these rows of token ids, in their order. Raises ValueError for a row that would be cut."""
-    longest = max(len(row["input_ids"]) for row in rows)
-    if longest >= MAX_LENGTH:
+    if (longest := max(len(row["input_ids"]) for row in rows)) >= MAX_LENGTH:
         raise ValueError(f"a row has {longest} tokens or more, the limit is {MAX_LENGTH}")
     kind = CompletionTrainer if model.device.type == "cpu" else SFTTrainer
     args = config(cell, in_bfloat16(cell.model), output_dir)

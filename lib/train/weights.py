@@ -23,14 +23,14 @@ RECIPE = "1"  # in the names of the cached models: change it when the code that 
 TEMPLATES = {"<|im_start|>": "chatml", "<think>": "thinking", "<|start_header_id|>": "llama3"}
 
 
-def check(model: str) -> Path | None:
-    """The folder that a name means; None of a bundled model, and of what has the form of a hub id.
+def check(model: str) -> tuple[str, str | None]:
+    """Where from_pretrained finds a model, and its revision. A bundled one is there only after `resolve`.
 
-    Raises UserError for a name that is none of these, and for a folder that holds no model.
+    Raises UserError for what is neither bundled, nor a model folder, nor the form of a hub id.
     """
     if model in MAKERS:
-        return None
-    folder = Path(os.path.expanduser(model))  # which a ~ without such a user leaves as it is
+        return str(CACHE / f"{model}-{RECIPE}"), None
+    folder = Path(os.path.expanduser(model))  # which leaves a ~ without such a user as it is
     if folder.is_dir():
         config = folder / "config.json"
         if not config.is_file():
@@ -39,20 +39,21 @@ def check(model: str) -> Path | None:
             json.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{config} cannot be read ({error}): save the model again") from None
-        return folder.resolve()
+        return str(folder.resolve()), None
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise UserError(f"no model {model!r}: known are {', '.join(MAKERS)}, a local folder, or a hub id owner/name")
-    return None
+    name, _, revision = model.partition("@")
+    return name, revision or None
 
 
 def check_hub(model: str) -> None:
     """Raises UserError for a hub model that can neither be reached nor found in the cache. Downloads its config."""
-    if model in MAKERS or check(model):
+    name, revision = check(model)
+    if model in MAKERS or Path(name).is_dir():
         return
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
-    name, revision = resolve(model)
     try:
         hf_hub_download(name, "config.json", revision=revision)
     except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
@@ -60,16 +61,11 @@ def check_hub(model: str) -> None:
 
 
 def resolve(model: str) -> tuple[str, str | None]:
-    """Where from_pretrained finds a model, and its revision. The bundled models are made on first use.
-
-    Raises UserError for a name that `check` refuses.
-    """
+    """As `check`; a bundled model is made on first use."""
+    path, revision = check(model)
     if model in MAKERS:
-        return str(made_once(CACHE / f"{model}-{RECIPE}", MAKERS[model])), None
-    if folder := check(model):
-        return str(folder), None
-    name, _, revision = model.partition("@")
-    return name, revision or None
+        made_once(Path(path), MAKERS[model])
+    return path, revision
 
 
 def sha256(model: str) -> str | None:

@@ -37,11 +37,11 @@ model = get_peft_model(AutoModelForCausalLM.from_pretrained(path, dtype=torch.fl
     LoraConfig(r=4, lora_alpha=4, target_modules=models.TARGET_MODULES, task_type="CAUSAL_LM"))
 on_gpu, on_cpu = sft.SFTTrainer, sft.CompletionTrainer
 sft.CompletionTrainer = on_gpu
+asked = sft.config(cell, False, tempfile.mkdtemp())
 expected = [encode.row_ids(tokenizer, row) for row in facts + replay] * 2
 trainer = sft.trainer(model, tokenizer, expected, cell, tempfile.mkdtemp())
 assert "Unsloth" in type(trainer).__name__, "TRL is rewritten"
 
-asked = sft.config(cell, False, tempfile.mkdtemp())
 for name in ("seed", "data_seed", "learning_rate", "optim", "weight_decay", "warmup_steps", "packing", "padding_free",
              "max_length", "per_device_train_batch_size", "gradient_accumulation_steps", "loss_type",
              "gradient_checkpointing", "completion_only_loss", "dataloader_num_workers", "num_train_epochs",
