@@ -13,6 +13,7 @@ def cache(tmp_path, monkeypatch):
     """An empty cache, and the prompts that were answered since."""
     monkeypatch.setattr(replay, "CACHE", tmp_path)
     monkeypatch.setattr(replay, "BLOCK", 12)
+    monkeypatch.setattr(replay, "MAX_NEW_TOKENS", 4)
     asked, generate = [], replay.generate
 
     def counted(model, tokenizer, prompts, room, **options):

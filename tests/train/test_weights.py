@@ -54,12 +54,6 @@ def test_a_model_whose_making_was_interrupted_is_not_taken_for_made(fake, monkey
     assert Path(weights.resolve(fake)[0], "made").exists()
 
 
-def test_another_recipe_is_another_folder(fake, monkeypatch):
-    first = weights.resolve(fake)
-    monkeypatch.setattr(weights, "RECIPE", "other")
-    assert weights.resolve(fake) != first
-
-
 def damage(path):
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
