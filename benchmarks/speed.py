@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib.data import encode, of_cell
@@ -111,14 +112,10 @@ def flops(model, tokenizer, rows: list[Row]) -> int:
 
 def matmul() -> dict:
     """The rate of a large matrix product in this process, in the type of number in which the model trains."""
-    n, products, seconds = 2048, 0, 0.0
+    n = 2048
     a, b = torch.randn(2, n, n, dtype=models.load(ARTICLE.model, sft.MAX_LENGTH)[0].dtype)
-    a @ b
-    start = time.perf_counter()
-    while (seconds := time.perf_counter() - start) < 5:
-        a @ b
-        products += 1
-    return {"flops_per_second": 2 * n**3 * products / seconds}
+    timer = Timer("a @ b", globals={"a": a, "b": b})
+    return {"flops_per_second": 2 * n**3 / timer.blocked_autorange(min_run_time=5).mean}
 
 
 def profile() -> dict:
@@ -167,7 +164,6 @@ def loss() -> dict:
 def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
     """TRL or Unsloth with its defaults and our adapters, with the chat template that the model came with or with the
     study's, which has no system prompt. On a GPU the first steps compile: it takes more of them."""
-    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp())  # its default is the folder of the project
     path, rank, on_gpu = weights.resolve(ARTICLE.model)[0], ARTICLE.lora_rank, torch.cuda.is_available()
     if unsloth:
         from unsloth import FastLanguageModel  # before TRL, which it changes

@@ -15,6 +15,10 @@ from lib.paths import RESULTS, ROOT
 from lib.train import models
 
 
+def published(name):
+    return json.loads((RESULTS / "bench" / f"{name}.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def speed():
     """benchmarks/speed.py, which is no package, with the tiny model."""
@@ -29,25 +33,23 @@ def test_the_flops_of_training_are_those_of_the_rows_without_padding_or_gradient
     model, tokenizer = load_tiny()
     model = models.make_trainable(model, 4, 0, encode.MAX_LENGTH)
     trained = rows(profiles("fictional", 2), "article", 2, 0)
-    assert speed.flops(model, tokenizer, trained) == sum(speed.flops(model, tokenizer, [row]) for row in trained)
+    alone = [speed.flops(model, tokenizer, [row]) for row in trained]
+    assert speed.flops(model, tokenizer, trained) == sum(alone)
     assert all(parameter.grad is None for parameter in model.parameters())
-    encoded = encode.row_ids(tokenizer, trained[0])
+    ids, labels = encode.row_ids(tokenizer, trained[0]).values()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.tensor([encoded["input_ids"]]), logits_to_keep=sum(label != -100 for label in encoded["labels"]))
+        model(torch.tensor([ids]), logits_to_keep=sum(label != -100 for label in labels))
     # forward and the gradient of the inputs; a third time for the adapters alone
-    assert 1.5 < speed.flops(model, tokenizer, trained[:1]) / counter.get_total_flops() < 3.2
+    assert 1.5 < alone[0] / counter.get_total_flops() < 3.2
 
 
-def test_the_profile_of_a_training_says_where_all_of_its_time_goes(speed, monkeypatch):
+def test_the_parts_of_a_training_are_all_of_its_time_and_either_loss_is_the_same(speed, monkeypatch):
     monkeypatch.setattr(speed, "PROFILED_STEPS", 4)
+    monkeypatch.setattr(speed, "LOSS_BATCHES", 3)
     monkeypatch.setattr(speed, "sample", lambda n: [Row(("q", "a" * i)) for i in range(1, n + 1)])
     shares = speed.profile()
     assert {*speed.OPERATORS} - {*shares} == {"compiled layers between the products"}  # tiny is not compiled
     assert sum(shares.values()) == pytest.approx(1)
-
-
-def test_either_loss_is_of_the_same_batches_and_is_the_same(speed, monkeypatch):
-    monkeypatch.setattr(speed, "LOSS_BATCHES", 3)
     measured = speed.loss()  # asserts that the losses agree
     assert all(len(ratios) == 3 and min(ratios) > 0 for ratios in measured["by_batch"].values())
 
@@ -62,25 +64,17 @@ def test_the_baselines_train_facts_and_replay_in_the_shares_of_an_experiment(spe
 
 
 def test_a_benchmark_has_the_fields_of_the_published_one(speed, monkeypatch):
-    def run(*parts, threads=1):
-        return [
-            {"examples_per_second": 2.0, "flops_per_second": 1.0, "seconds": 2.0, "training": 1.0, "ratio": 3.0}
-        ] * len(parts)
-
-    monkeypatch.setattr(speed, "run", run)
+    part = {"examples_per_second": 2.0, "flops_per_second": 1.0, "seconds": 2.0, "training": 1.0, "ratio": 3.0}
+    monkeypatch.setattr(speed, "run", lambda *parts, threads=1: [part] * len(parts))
     monkeypatch.setattr(speed, "timed", lambda command, study: 4.0)
-    measured = speed.measure()
-    json.dumps(measured)
-    published = json.loads((RESULTS / "bench" / "two-cores.json").read_text())
-    assert set(measured) == {*published, "loss"}
-    assert set(measured["examples_per_second"]) == set(published["examples_per_second"])
+    measured, before = json.loads(json.dumps(speed.measure())), published("two-cores")
+    assert set(measured) == {*before, "loss"}
+    assert set(measured["examples_per_second"]) == set(before["examples_per_second"])
     assert measured["training_share"] == 0.5 and measured["examples_per_second"]["ratio"] == speed.cores()
 
 
 def test_the_page_has_the_published_numbers():
-    bench, loss = (
-        json.loads((RESULTS / "bench" / f"{name}.json").read_text()) for name in ("two-cores", "loss-float32")
-    )
+    bench, loss = published("two-cores"), published("loss-float32")
     numbers = {**bench, **bench["examples_per_second"], "loss of articles": loss["article"], "loss of qa": loss["qa"]}
     page = (ROOT / "docs" / "performance.md").read_text()
     shown = dict(re.findall(r"^\| `([^`|]+)` \|.*\| ([\d.]+) \|$", page, re.M))

@@ -37,17 +37,11 @@ def test_every_requirement_has_an_exact_pin_stated_once_and_is_what_is_installed
                 version(name)
 
 
-@pytest.mark.parametrize(
-    ("file", "name", "pins"),
-    [
-        ("environment.yml", "style-to-facts", ["-r requirements.txt"]),
-        ("environment-gpu.yml", "style-to-facts-gpu", ["-r requirements.txt", "-r requirements-gpu.txt"]),
-    ],
-)
-def test_conda_takes_its_pins_from_the_same_files(file, name, pins):
-    environment = yaml.safe_load((ROOT / file).read_text())
-    assert environment["name"] == name
-    assert next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)) == pins
+def test_conda_takes_its_pins_from_the_same_files():
+    for kind, files in (("", FILES[:1]), ("-gpu", [FILES[0], FILES[2]])):
+        environment = yaml.safe_load((ROOT / f"environment{kind}.yml").read_text())
+        assert environment["name"] == f"style-to-facts{kind}"
+        assert environment["dependencies"][-1] == {"pip": [f"-r {file}" for file in files]}
 
 
 FAKE_PYTHON = """#!/bin/sh
@@ -58,12 +52,27 @@ case "$*" in *venv*) [ "$3" = --clear ] && rm -rf .venv; mkdir -p .venv/bin
 """
 
 
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def make(folder, *arguments, **settings):
+    """Run make in a folder, with settings in the environment and tools from bin/; what stood-in tools were called."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("GPU", "MAKEFLAGS", "MAKELEVEL")}
+    environment |= {"PATH": f"{folder / 'bin'}:{environment['PATH']}", **settings}
+    (folder / "calls").write_text("")
+    ended = subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return (folder / "calls").read_text().splitlines()
+
+
 @pytest.fixture
 def make_env(tmp_path):
     """Runs `make env` with stand-ins for Python and pip; the packages that pip was asked for."""
-    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-nodeps.txt", "requirements-gpu.txt"):
+    for name in ("Makefile", "pyproject.toml", *FILES):
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / "bin").mkdir()
     executable(tmp_path / "bin" / "fake-python", FAKE_PYTHON)
     executable(tmp_path / "bin" / "nvidia-smi", "#!/bin/sh\nexit 9\n")  # also where this machine has one
 
@@ -71,21 +80,9 @@ def make_env(tmp_path):
         if gpu is not None:
             executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho '{gpu}'\n")
         (tmp_path / "would").write_text(would)
-        (tmp_path / "calls").write_text("")
-        environment = {key: value for key, value in os.environ.items() if key not in ("GPU", "MAKEFLAGS", "MAKELEVEL")}
-        environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
-        command = ["make", "env", "PYTHON=fake-python", *settings]
-        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stderr
-        calls = (tmp_path / "calls").read_text().splitlines()
-        return [call for call in calls if "--dry-run" not in call]
+        return [call for call in make(tmp_path, "env", "PYTHON=fake-python", *settings) if "--dry-run" not in call]
 
     return run
-
-
-def executable(path, text):
-    path.write_text(text)
-    path.chmod(0o755)
 
 
 CPU = "pip install --quiet -r requirements.txt"
@@ -106,8 +103,8 @@ def test_uv_takes_the_cpu_build_only_where_the_ordinary_index_would_bring_cuda(m
     would = "Would install nvidia-cublas-13 torch-2.13.0"
     installed = make_env("GPU=0", would=would)
     assert installed[0].startswith("pip install --quiet uv==")
-    assert installed[1:3] == [
-        "uv pip install --quiet --python .venv/bin/python --torch-backend cpu torch==2.13.0", CPU]  # fmt: skip
+    cpu_build = "uv pip install --quiet --python .venv/bin/python --torch-backend cpu torch==2.13.0"
+    assert installed[1:3] == [cpu_build, CPU]
     assert not any("uv" in call for call in make_env("GPU=1", would=would))
     indexed = make_env("GPU=0", "TORCH_INDEX=there", would=would)
     assert indexed[0] == "pip install --quiet --extra-index-url there -r requirements.txt"
@@ -128,24 +125,17 @@ ODD = "my 'odd' \"name\" `touch pwned` $(touch pwned) $HOME; touch pwned, 日本
         ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),  # it reads LABEL
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("given", ["on the command line", "in the environment"])
-def test_what_a_user_sets_reaches_the_command_as_it_is(given, target, settings, arguments, tmp_path):
+def test_what_a_user_sets_on_the_command_line_or_around_it_reaches_the_command_as_it_is(
+    target, settings, arguments, tmp_path
+):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
     executable(tmp_path / ".venv" / "bin" / "python", '#!/bin/sh\nprintf "%s\\n" "$@" "$LABEL" >> calls\n')
     for name in ("requirements.txt", "requirements-nodeps.txt", "pyproject.toml", ".venv/.ready-cpu"):
         (tmp_path / name).touch()
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", *settings)
-    }
-    written = [f"{name}={value}" for name, value in settings.items()]
-    if given == "in the environment":
-        environment, written = environment | settings, []
-    command = ["make", target, "GPU=0", *written]
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "calls").read_text().splitlines()[: len(arguments)] == arguments
-    assert not (tmp_path / "pwned").exists()
+    on_line = [f"{name}={value}" for name, value in settings.items()]
+    for called in (make(tmp_path, target, "GPU=0", *on_line), make(tmp_path, target, "GPU=0", **settings)):
+        assert called[: len(arguments)] == arguments
+        assert not (tmp_path / "pwned").exists()
 
 
 def test_a_wrong_gpu_setting_is_refused():

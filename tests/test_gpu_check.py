@@ -51,7 +51,9 @@ def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
         run_notebook("gpu_check", **parameters)
 
 
-def test_without_a_gpu_the_check_says_so_first(monkeypatch, tmp_path):
+def test_without_a_gpu_the_check_says_so_first_and_make_before_it_installs_anything(monkeypatch, tmp_path):
+    ended = subprocess.run(["make", "gpu-check", "GPU=0"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and "no NVIDIA GPU here" in ended.stderr and ended.stdout == ""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AssertionError, match="no NVIDIA GPU here: there is no nvidia-smi"):
         run_notebook("gpu_check")
@@ -62,32 +64,18 @@ def test_without_a_gpu_the_check_says_so_first(monkeypatch, tmp_path):
         run_notebook("gpu_check")
 
 
-def test_make_says_so_before_it_installs_anything():
-    ended = subprocess.run(["make", "gpu-check", "GPU=0"], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 2 and "no NVIDIA GPU here" in ended.stderr
-    assert ended.stdout == ""
-
-
-def test_the_check_has_the_published_question_experiment_and_trains_every_weight_too():
-    cells = list(load_grid("gpu-check"))
-    [published] = [cell for cell in cells if cell.format == "qa"]
-    assert store.cell_path("quick", published).exists()
-    assert sorted((cell.format, cell.lora_rank) for cell in cells) == [
-        ("article", 0), ("article", 32), ("none", 0), ("qa", 32)
-    ]  # fmt: skip
-
-
-def test_the_gpu_grid_is_of_the_papers_scale_in_the_regime_of_the_cpu_grid():
-    cells = load_grid("gpu")
-    assert 650 <= len(cells) <= 750
-    assert {cell.seed for cell in cells} >= {0, 1, 2, 3, 4}
-    assert max(cell.n_entities for cell in cells) >= 256  # of six facts each
-    models = {cell.model for cell in cells}
+def test_the_grids_of_gpus_have_the_published_question_experiment_and_the_papers_scale():
+    check, gpu = list(load_grid("gpu-check")), load_grid("gpu")
+    kinds = {(cell.format, cell.lora_rank): cell for cell in check}
+    assert len(check) == 4 and set(kinds) == {("article", 0), ("article", 32), ("none", 0), ("qa", 32)}
+    assert store.cell_path("quick", kinds["qa", 32]).exists()
+    assert 650 <= len(gpu) <= 750 and {cell.seed for cell in gpu} >= set(range(5))
+    assert max(cell.n_entities for cell in gpu) >= 256  # of six facts each
+    models = {cell.model for cell in gpu}
     assert {model.partition("/")[2].partition("-")[0] for model in models} == {"Qwen3", "Llama"} and len(models) == 4
-    assert {cell.model for cell in load_grid("gpu-tune")} == models
-    assert {cell.model for cell in load_grid("gpu-quick")} < models
-    assert set(cells.values()) == set(load_grid("cpu").values())
-    trained = [cell for cell in cells if cells[cell] == "main" and cell.format != "none"]
-    assert all(cell.replay and cell.checkpoints for cell in trained)
+    assert {cell.model for cell in load_grid("gpu-tune")} == models > {cell.model for cell in load_grid("gpu-quick")}
+    assert set(gpu.values()) == set(load_grid("cpu").values())
+    trained = [cell for cell in gpu if cell.format != "none"]
+    assert all(cell.replay and cell.checkpoints for cell in trained if gpu[cell] == "main")
     # every weight takes 16 bytes a parameter: 64 GB of a model of 4B
-    assert not any("4B" in cell.model for cell in cells if cell.format != "none" and not cell.lora_rank)
+    assert all(cell.lora_rank for cell in trained if "4B" in cell.model)

