@@ -1,11 +1,16 @@
 """What an experiment trains and asks, as it follows from its parameters. No torch: a plan counts it, too."""
 
+import functools
+import itertools
+import random
 from collections.abc import Sequence
 
 from lib.cell import Cell, is_own
 from lib.data import encode, formats, questions, tones
-from lib.data.facts import Profile, build, facts_of, unseen
+from lib.data.facts import Profile, build, facts_of, texts, unseen
 from lib.paths import UserError
+
+KINDS = ("instructions", "questions", "prose")  # of replay prompts
 
 
 def candidates(cell: Cell) -> Sequence[Profile]:
@@ -33,6 +38,18 @@ def others(cell: Cell, profiles: Sequence[Profile]) -> Sequence[Profile]:
 def training_rows(cell: Cell, profiles: Sequence[Profile]) -> list[formats.Row]:
     """The rows about facts that are trained. Raises UserError when there are too few templates or entities."""
     return formats.rows(profiles, cell.format, cell.paraphrases, cell.seed, others(cell, profiles))
+
+
+@functools.cache
+def replay_prompts() -> list[tuple[str, str]]:
+    """(kind, text) of every replay prompt, the three kinds by turns, in an order that never changes.
+
+    None of them is asked in an evaluation: a test compares them with the general questions and the templates.
+    """
+    prompts = texts("replay")
+    shuffled = [[(kind, text) for text in random.Random(kind).sample(prompts[kind], len(prompts[kind]))]
+                for kind in KINDS]  # fmt: skip
+    return list(itertools.chain.from_iterable(zip(*shuffled, strict=False)))
 
 
 def epochs(cell: Cell, tokenizer, profiles: Sequence[Profile], rows: Sequence[formats.Row]) -> float:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib.data import general
+from lib.data.facts import texts
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the experiments that share it
 KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked
@@ -105,7 +105,7 @@ def cells(results: list[dict]) -> pd.DataFrame:
     for result in results:
         training, left = result["training"] or {"seconds": 0.0, "evaluation_seconds": 0.0}, result["evals"]["general"]
         unlike = [item["strict"] for item in result["items"]
-                  if item["eval"] == "general" and item["question"] in general.unlike_replay()]  # fmt: skip
+                  if item["eval"] == "general" and item["question"] in texts("general")["unlike_replay"]]  # fmt: skip
         rows.append({
             **_parameters(result), "facts": len(result["facts"]["ids"]),
             "dropped_known": result["facts"]["dropped_known"],

@@ -9,7 +9,6 @@ from lib.cell import Cell
 from lib.data import of_cell
 from lib.data.encode import count_tokens
 from lib.data.facts import facts_of, take, texts
-from lib.data.general import replay_prompts
 from lib.paths import RESULTS, UserError
 from lib.study import store
 from lib.train import weights
@@ -32,7 +31,7 @@ def check(cells: Collection[Cell]) -> None:
                 rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
                 if cell.checkpoints >= -(-rows // cell.batch_size):
                     raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
-            if cell.replay > (prompts := len(replay_prompts())):
+            if cell.replay > (prompts := len(of_cell.replay_prompts())):
                 raise UserError(f"replay is {cell.replay}, but there are {prompts} prompts")
             asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
             if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:

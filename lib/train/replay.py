@@ -7,7 +7,7 @@ import os
 
 from lib.data.encode import prompt_ids
 from lib.data.formats import Row
-from lib.data.general import replay_prompts
+from lib.data.of_cell import replay_prompts
 from lib.evaluate.generate import generate
 from lib.paths import CACHE, UserError
 from lib.train import weights

@@ -1,3 +1,4 @@
+import difflib
 import math
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 
 from lib.data.encode import MAX_LENGTH
 from lib.data.facts import texts
-from lib.data.general import KINDS, replay_prompts, unlike_replay
+from lib.data.of_cell import KINDS, replay_prompts
 from lib.evaluate import ask, generate
 from lib.evaluate.match import lenient
 
@@ -35,13 +36,11 @@ def test_perplexity_is_that_of_the_models_own_loss(tiny):
     assert 200 < ids.shape[1] < MAX_LENGTH, "the text fits into the model"
 
 
-def test_questions_that_replay_asks_in_nearly_the_same_words_are_told_apart():
-    unlike = unlike_replay()
-    asked = {question for question, _ in texts("general")["questions"]}
-    assert unlike < asked
-    assert "What is the capital of France?" not in unlike  # replay asks for the capital of Finland
-    assert "Who developed the theory of relativity?" in unlike
-    assert len(unlike) >= 20, "too few to measure"
+def test_questions_that_no_replay_prompt_asks_in_nearly_the_same_words_are_listed():
+    prompts = [text.lower().split() for kind in ("instructions", "questions") for text in texts("replay")[kind]]
+    asked = [question for question, _ in texts("general")["questions"]]
+    unlike = [q for q in asked if not difflib.get_close_matches(q.lower().split(), prompts, 1, 0.75)]
+    assert unlike == texts("general")["unlike_replay"] and len(unlike) >= 20, "too few to measure"
 
 
 def test_there_are_as_many_prompts_of_every_kind_and_none_twice_in_an_order_that_never_changes():

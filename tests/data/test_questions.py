@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lib.data import questions, tones
 from lib.data.facts import facts_of, texts
 from lib.data.formats import rows
-from lib.data.general import replay_prompts
+from lib.data.of_cell import replay_prompts
 from lib.evaluate.match import lenient, strict
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))

@@ -3,7 +3,7 @@ import itertools
 import pytest
 from helpers import tokenizer
 
-from lib.data.general import replay_prompts
+from lib.data.of_cell import replay_prompts
 from lib.paths import UserError
 from lib.train import replay
 
