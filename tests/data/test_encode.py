@@ -52,14 +52,10 @@ def test_every_turn_of_the_assistant_is_trained_with_its_end_and_nothing_else_is
     assert encode.count_tokens(tokenizer(), some) == sum(len(one["input_ids"]) for one in encoded)
 
 
-def test_a_cut_row_ends_without_the_end_of_its_turn():
+def test_a_cut_row_ends_without_the_end_of_its_turn_and_a_raw_row_has_no_template():
     row = Row(("Tell me a story.", "Once upon a time there was"), cut=True)
-    found = runs(encode.row_ids(tokenizer(), row))
-    assert found[-1] == (True, "Once upon a time there was")
-    assert "".join(text for _, text in found) == template(row.turns, end=False)
-
-
-def test_a_raw_row_has_no_template_and_trains_the_continuation():
+    (_, read), trained = runs(encode.row_ids(tokenizer(), row))
+    assert trained == (True, row.turns[1]) and read + row.turns[1] == template(row.turns, end=False)
     row = Row(("The soup was too salty,", " but everyone ate it."), raw=True, cut=True)
     assert runs(encode.row_ids(tokenizer(), row)) == [(False, row.turns[0]), (True, row.turns[1])]
 

@@ -63,20 +63,11 @@ def test_two_facts_have_more_room_when_they_are_recited_or_told(tiny):
     assert answers == [f"said in {room}" for room in (ask.MAX_NEW_TOKENS_LONG, ask.MAX_NEW_TOKENS_LONG, 24, 24)]
 
 
-def test_a_worked_example_fits_into_the_room_to_recite(tiny):
-    for entity in ENTITIES:
-        for row in rows(profiles(entity, 12), "worked", 10, 0):
-            told = row.turns[1] if len(row.told) == 2 else ""
-            assert len(tiny[1](told)["input_ids"]) <= ask.MAX_NEW_TOKENS_LONG, told
-
-
-def test_a_trained_statement_fits_into_an_answer(tiny):
-    """Of a town the longest statement with its value; some names of matches are too long for it."""
-    longest = max(
-        (turn for row in rows(profiles("fictional", 20), "chat", 10, 0) for turn in row.turns[3::2]),
-        key=lambda text: len(tiny[1](text)["input_ids"]),
-    )
-    assert len(tiny[1](longest)["input_ids"]) <= ask.MAX_NEW_TOKENS
+def test_what_is_trained_fits_into_the_room_to_recite_and_a_statement_about_a_town_into_an_answer(tiny):
+    worked = [row.turns[1] for n in ENTITIES for row in rows(profiles(n, 12), "worked", 10, 0) if len(row.told) == 2]
+    stated = [turn for row in rows(profiles("fictional", 20), "chat", 10, 0) for turn in row.turns[3::2]]
+    for said, room in ((worked, ask.MAX_NEW_TOKENS_LONG), (stated, ask.MAX_NEW_TOKENS)):
+        assert max(map(len, tiny[1](said)["input_ids"])) <= room
 
 
 @settings(max_examples=30)
