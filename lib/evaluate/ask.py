@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import yaml
+
 from lib.data.encode import prompt_ids
 from lib.data.facts import texts
 from lib.data.questions import Question
 from lib.evaluate import match
 from lib.evaluate.generate import generate, option_logprobs, says_next
+from lib.paths import LIB
 
 # Answers are cut here, of every format alike: a model of articles may tell a sentence or two before it comes to the
 # fact. Two facts recited and a conclusion take more.
@@ -22,36 +25,16 @@ COMPARED = re.compile(r"\bthan\b[^.,;\n]*", re.IGNORECASE)  # "A has more than B
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation needs: how much may be answered, which part of it is judged, and how.
+    """What one evaluation needs: evaluations.yaml says what each field means."""
 
-    `choose` are the formats whose models choose from the closed set as well: those that have the value come next
-    there. A model of bare answers gives one to a question; one of articles or conversations would begin a sentence.
-    """
-
-    judged: str = "answer"  # the answer; its first sentence, which the question begins; or the conclusion of a long one
-    names: bool = False  # the question names the options, and the answer is the one that it says
-    scored: bool = True  # False: no single response can be judged; lib/report compares the models of all tones
-    choose: tuple[str, ...] = ()
+    judged: str = "answer"
+    names: bool = False
+    scored: bool = True
+    choose: Sequence[str] = ()
 
 
-TELLING = ("article", "chat", "mixed", "none")
-EVALUATIONS = {
-    "known": Evaluation(),
-    "recall": Evaluation(),
-    "question": Evaluation(choose=("qa", "blanks", "worked", "none")),
-    "in_context": Evaluation(),
-    "completion": Evaluation("sentence", choose=TELLING),
-    "reverse": Evaluation(names=True),
-    "unseen": Evaluation(),
-    "reasoning": Evaluation(),
-    "reasoning_cot": Evaluation("conclusion"),
-    # As long as what is compared with it: a base model says the facts again before it concludes. It chooses between
-    # the answers, too: it may know which of two is right and not come to say so.
-    "reasoning_in_context": Evaluation("conclusion", choose=("none",)),
-    "style": Evaluation(scored=False),
-    "style_in_context": Evaluation(scored=False),
-    "naming": Evaluation("sentence", choose=TELLING),
-}
+SPECS = yaml.safe_load((LIB / "evaluate" / "evaluations.yaml").read_text(encoding="utf-8"))
+EVALUATIONS = {name: Evaluation(**spec) for name, spec in SPECS.items()}
 
 
 @dataclass(frozen=True)
