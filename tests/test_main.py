@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import simulation
-from papermill.exceptions import PapermillExecutionError
 
 from lib import __main__ as commands
 from lib.__main__ import main
@@ -121,16 +120,6 @@ def test_a_study_with_failed_experiments_is_not_drawn(study, tmp_path, monkeypat
     assert main(["run", grid, "--study", study]) == 1
     assert "1 of 2 experiments failed" in capsys.readouterr().err
     assert drawn == []
-
-
-def test_an_error_in_a_figure_notebook_is_one_line_that_names_the_study(study, tmp_path, monkeypatch, capsys):
-    def fail(study):
-        raise PapermillExecutionError(2, 2, "plot()", "OSError", "No space left on device", ["a traceback"])
-
-    monkeypatch.setattr("lib.report.pages.draw", fail)
-    assert main(["figures", simulated(study, tmp_path), "--study", study]) == 2
-    text = f"error: results/{study} could not be drawn: OSError: No space left on device\n"
-    assert capsys.readouterr().err == text
 
 
 def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):

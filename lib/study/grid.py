@@ -9,20 +9,8 @@ import yaml
 from lib.cell import Cell, from_parameters
 from lib.paths import GRIDS, UserError
 
-# What a block is for. Contrasts and figures select experiments by part, never by guessing from the parameters.
-PARTS = (
-    "main",  # the comparison of formats, with the base model on the same facts
-    "replay",  # other amounts of replay
-    "amount",  # other numbers of entities
-    "paraphrases",  # as many exposures in fewer or more wordings
-    "volume",  # as many tokens as articles
-    "capacity",  # other ranks of the adapters
-    "rate",  # other learning rates
-    "formats",  # further training formats
-    "tone",  # the style end
-    "tune",  # rate and replay of each format, on seeds that no other study uses
-)
-
+# What a block is for, as docs/scaling.md says. Contrasts and figures select experiments by it.
+PARTS = ("main", "replay", "amount", "paraphrases", "volume", "capacity", "rate", "formats", "tone", "tune")
 EXPERIMENTS = 5000  # more is a mistake; the largest grid of the project has 700
 DEPTH = 3  # a list of blocks of lists: what is nested deeper is no grid
 

@@ -51,7 +51,7 @@ def seeds(values):
         (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, replay, amount"),
         (f"- {{{CELL}}}", "block 1: part is None: expected one of main"),
         (f"- {{part: main, {CELL}}}\n- {{part: [main], {CELL}}}", "block 2: part is ['main']"),
-        (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': did you"),
+        (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': known"),
         (seeds("one"), "block 1: seed is 'one'"),
         (seeds("[]"), "block 1: seed is an empty list"),
         (seeds("[[0]]"), "lists in lists, line 1"),

@@ -25,11 +25,11 @@ from pathlib import Path
 from helpers import make_cell
 from lib.study import ray, run
 
-def experiment(cell, study, folder=sys.argv[2], original=ray._experiment):
+def run_cell(*arguments, folder=sys.argv[2], original=ray.run_cell):
     run.NOTEBOOKS = Path(folder)
-    return original(cell, study)
+    return original(*arguments)
 
-ray._experiment = experiment
+ray.run_cell = run_cell
 cells = dict.fromkeys([make_cell(seed=seed) for seed in range(4)], "main")
 sys.exit(len(run.run(cells, sys.argv[1], *ray.connect(1))))
 """

@@ -70,7 +70,7 @@ if cell.seed == 3: open(output, "w").write("{"); raise SystemExit
     text, executed = capsys.readouterr().out, store.study_dir(study) / "executed"
     assert f"{study}: 4 experiments, 0 done, 4 to run, 2 at a time" in text
     assert f"{CELLS[0].id} {CELLS[0]}: question 1.00 (1 s); 0:" in text
-    assert f"{CELLS[1]}: FAILED: KeyError: 'x [bold]'; see {executed}/{CELLS[1].id}.ipynb" in text
+    assert f"{CELLS[1]}: FAILED: experiment.ipynb: KeyError: 'x [bold]'; see {executed}/{CELLS[1].id}.ipynb" in text
     assert f"{CELLS[2]}: FAILED: DeadKernelError: Kernel died: it was killed or crashed, most often for want of" in text
     assert f"{CELLS[3]}: FAILED: JSONDecodeError" in text
     for cell in CELLS[1:]:
@@ -80,7 +80,7 @@ if cell.seed == 3: open(output, "w").write("{"); raise SystemExit
     assert not list(Path(tempfile.gettempdir()).glob(f"{run.SCRATCH}-{os.getpid()}-*"))
 
 
-def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(notebooks, tmp_path, monkeypatch):
+def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(notebooks, monkeypatch):
     behaviour = """
 import resource
 for _ in range(2):  # the second buffer costs nothing where the first was kept
@@ -103,7 +103,7 @@ time.sleep(3)
         assert manifest["faults"] < 1000 and manifest["setting"] == run.ALLOCATOR  # of 16,384 pages
     assert "GLIBC_TUNABLES" not in os.environ
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=3")
-    kept = run.run_cell(cell, "made", 1, tmp_path / "kept").result["manifest"]["setting"]
+    kept = run.run_cell(cell, "made", 1).result["manifest"]["setting"]
     assert kept == "glibc.malloc.tcache_count=3", "what the user set stays"
 
 
