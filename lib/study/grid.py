@@ -39,11 +39,10 @@ def grid_path(name: str) -> Path:
 
 
 def load_grid(name: str) -> dict[Cell, str]:
-    """The experiments of a grid in order, without repeats, each with its part.
+    """The experiments of a grid in order, without repeats, each with its part: that of the first block it is in.
 
     A grid is a YAML list of blocks; a parameter that is a list is an axis, and a block stands for the product of its
-    axes. `part` says what the block is for; it is not a parameter of the experiment and not in its id. An experiment
-    of two blocks has the part of the first. Raises UserError naming the file, the block and the parameter.
+    axes. Raises UserError naming the file, the block and the parameter.
     """
     path = grid_path(name)
     try:
@@ -71,8 +70,8 @@ def load_grid(name: str) -> dict[Cell, str]:
 
 
 def _read(path):
-    """What a YAML file says. YAMLError for lists in lists, whether written out or by an alias in a list: a small file
-    can stand for more of them than memory holds."""
+    """What a YAML file says. YAMLError for lists in lists, also by an alias: a small file can stand for more of them
+    than memory holds."""
     text, depth = path.read_text(encoding="utf-8"), 0
     for event in yaml.parse(text, _Loader):  # before it is composed, which calls itself for each level
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -61,7 +61,7 @@ def run(cells: list[Cell], study: str, _jobs: int, **needs: float) -> Events:
                     outcomes[running.pop(one)] = ray.get(one)
                 except ray.exceptions.RayError as error:
                     text = f"{type(error).__name__}: {first_line(error)}"
-                    outcomes[running.pop(one)] = Outcome(None, text, None, None)
+                    outcomes[running.pop(one)] = Outcome(None, text)
             yield outcomes, {}
     except BaseException:  # interrupted, or a result could not be written
         ray.shutdown()  # ends what still runs

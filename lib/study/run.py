@@ -37,9 +37,8 @@ class Outcome(NamedTuple):
     """What came of an experiment. Nothing of it is on the runner's disk: it may have run on another machine."""
 
     result: dict | None
-    error: str | None  # in one line, if there is no result
-    notebook: str | None  # the executed notebook, as far as it came
-    log: str | None  # what its kernel printed
+    error: str | None = None  # in one line, if there is no result
+    files: Mapping[str, str] = {}  # .ipynb: the executed notebook, as far as it came; .log: what its kernel printed
 
 
 # Each second: the outcomes of what has ended since, and what each running experiment is doing.
@@ -48,17 +47,14 @@ Engine = Callable[[list[Cell], str, int], Events]
 
 
 def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None = None) -> list[Cell]:
-    """Run every experiment of a study, each with its part, that is not finished; returns those that failed.
-
-    `engine` is `local` or that of lib/study/ray.py. Raises UserError when the folder cannot be written, when another
-    run is working in it, and when it holds results of another grid.
-    """
+    """Run every experiment of a study, each with its part, that is not finished; returns those that failed. Raises
+    UserError when the folder cannot be written, another run is working in it, or it holds results of another grid."""
     folder, failed = store.study_dir(study), []
     with exclusive(folder):
         store.write_parts(study, cells)
         todo = [cell for cell in cells if not finished(study, cell)]
-        done = len(cells) - len(todo)
-        print(f"{study}: {len(cells)} experiments, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
+        shares = f"{len(cells) - len(todo)} done, {len(todo)} to run"
+        print(f"{study}: {len(cells)} experiments, {shares}, {jobs} at a time", flush=True)
         if not todo:
             return []
         from lib.study import plan  # it takes seconds to import
@@ -73,12 +69,10 @@ def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None 
                     if outcome.result:  # before the notebook, which may find the disk full
                         outcome.result["manifest"]["git_commit"] = commit
                         store.write_json(store.cell_path(study, cell), outcome.result)
-                    notebook = folder / "executed" / f"{cell.id}.ipynb"
-                    for path, text in ((notebook, outcome.notebook), (notebook.with_suffix(".log"), outcome.log)):
-                        if text:
-                            store.write_text(path, text)
+                    for suffix, text in outcome.files.items():
+                        store.write_text(folder / "executed" / f"{cell.id}{suffix}", text)
                     failed += [cell] if outcome.error else []
-                    watch.ended(cell, outcome, notebook)
+                    watch.ended(cell, outcome, folder / "executed")
                 watch.show(stages)
     return failed
 
@@ -120,16 +114,14 @@ def local(cells: list[Cell], study: str, jobs: int) -> Events:
 
 
 def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
-    """Execute experiment.ipynb in a kernel with so many threads, in a temporary folder.
-
-    The kernel is a process of its own. It ends with this one, even if this one is killed: ipykernel sees to it.
-    """
+    """Execute experiment.ipynb in a kernel with so many threads. The kernel is a process of its own, and ends with this
+    one, even if this one is killed: ipykernel sees to it."""
     told = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "PYTHONUTF8": "1"}
     environment = {"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **told}
     sweep()
     prefix = f"{SCRATCH}-{os.getpid()}-{cell.id}_"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        output, notebook, log = (Path(folder, name) for name in ("result.json", "experiment.ipynb", "log"))
+        output, notebook, log = (Path(folder, name) for name in ("result.json", "cell.ipynb", "cell.log"))
         result = error = None
         try:
             with log.open("wb") as printed:
@@ -141,8 +133,8 @@ def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
             if "Kernel died" in error:
                 error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
             error = " ".join(error.split())
-        texts = (path.read_text("utf-8", "replace") if path.exists() else None for path in (notebook, log))
-        return Outcome(result, error, *texts)
+        files = {path.suffix: path.read_text("utf-8", "replace") for path in (notebook, log) if path.exists()}
+        return Outcome(result, error, files)
 
 
 def execute(name: str, output: Path, parameters: dict, **process) -> None:

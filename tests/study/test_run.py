@@ -171,12 +171,12 @@ def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kep
     seconds, given = {"qa": 1.0, "article": 3.0, "chat": 2.0}, []
     monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
     monkeypatch.setattr(store, "git_commit", lambda: "of the start")
-    good = Outcome(bare_result(cells[0], study), None, "a notebook", "a log")
+    good = Outcome(bare_result(cells[0], study), files={".ipynb": "a notebook", ".log": "a log"})
 
     def engine(todo, study, jobs):
         given.extend((cell.seed, cell.format) for cell in todo)
         yield {cells[0]: good}, {}
-        yield {cells[1]: Outcome(None, "ValueError: no", None, "another log")}, {}
+        yield {cells[1]: Outcome(None, "ValueError: no", {".log": "another log"})}, {}
 
     assert run.run(dict.fromkeys(cells, "main"), study, 1, engine) == [cells[1]]
     assert given == [(seed, format) for seed in (0, 1) for format in ("article", "chat", "qa")]
@@ -238,7 +238,7 @@ from lib.study import run
 def engine(cells, study, jobs):
     for cell in cells:
         result = bare_result(cell, study) | {{"padding": "x" * 60_000}}
-        yield {{cell: run.Outcome(result, None, "a notebook" * 1000, "a log")}}, {{}}
+        yield {{cell: run.Outcome(result, files={{".ipynb": "a notebook" * 1000}})}}, {{}}
 
 try:
     sys.exit(len(run.run({{make_cell(seed=seed): "main" for seed in range(8)}}, sys.argv[1], 1, engine)))
