@@ -10,20 +10,16 @@ from lib.paths import UserError
 
 ENTITIES = ("fictional", "real", "persona")
 TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
-# Two-fact problems compare neighbours in value; of four entities, each has a pair left to train on.
-MIN_ENTITIES = 4
-
-# Beyond any use, and within what torch and numpy take as a seed.
-Count = Annotated[int, Field(ge=0, lt=2**32)]
+MIN_ENTITIES = 4  # two-fact problems compare neighbours in value: of four, each has a pair left to train on
+Count = Annotated[int, Field(ge=0, lt=2**32)]  # beyond any use, and within what torch and numpy take as a seed
 
 
 class Cell(BaseModel):
     """The parameters of one experiment, all JSON scalars, because papermill and JSON must carry them unchanged.
 
     `format: none` is the base model: it measures the floor, and the ceiling with the facts in the prompt. Every fact is
-    seen `paraphrases x epochs` times, whatever the format (unless `budget` says otherwise). Raises pydantic's
-    ValidationError for a wrong type, a value out of range, or parameters that contradict each other; `from_parameters`
-    makes one line of it.
+    seen `paraphrases x epochs` times, whatever the format, unless `budget` says otherwise. Raises pydantic's
+    ValidationError, of which `from_parameters` makes one line.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -76,17 +72,15 @@ class Cell(BaseModel):
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file.
-
-        A parameter at its default is left out, so that a new parameter does not orphan the results that came before.
-        """
+        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file. Defaults are left
+        out, so that a new parameter does not orphan the results that came before."""
         given = json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(given.encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
         entity = "own facts" if is_own(self.entity) else self.entity
-        what = f"{self.tone or entity} n={self.n_entities}"
-        return f"{self.format} {what} seed={self.seed}" + (f" replay={self.replay}" if self.replay else "")
+        replay = f" replay={self.replay}" if self.replay else ""
+        return f"{self.format} {self.tone or entity} n={self.n_entities} seed={self.seed}{replay}"
 
 
 def is_own(entity: str) -> bool:

@@ -57,10 +57,9 @@ def load_grid(name: str) -> dict[Cell, str]:
             if (part := block.get("part")) not in PARTS:
                 raise UserError(f"part is {part!r:.80}: expected one of {', '.join(PARTS)}")
             axes = {key: v if isinstance(v, list) else [v] for key, v in block.items() if key != "part"}
-            if empty := [str(key) for key, values in axes.items() if not values]:
-                raise UserError(f"{', '.join(empty)} is an empty list")
-            size += math.prod(map(len, axes.values()))
-            if size > EXPERIMENTS:
+            if [] in axes.values():
+                raise UserError(f"{next(key for key, values in axes.items() if not values)} is an empty list")
+            if (size := size + math.prod(map(len, axes.values()))) > EXPERIMENTS:
                 raise UserError(f"more than {EXPERIMENTS:,} experiments: make several grids")
             for values in itertools.product(*axes.values()):
                 cells.setdefault(from_parameters(dict(zip(axes, values, strict=True))), part)

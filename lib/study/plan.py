@@ -45,11 +45,8 @@ def seconds(cells: Collection[Cell]) -> Mapping[Cell, float]:
 
 
 def costs(cells: Collection[Cell]) -> pd.DataFrame:
-    """One row an experiment: its parameters, training `tokens` (SmolLM2's tokenizer), `questions` asked, `seconds`
-    expected, in which `dtype`, and whether its model has earlier results (`measured`).
-
-    Tokens and questions are counted of up to SIZED profiles, and scaled to all of them.
-    """
+    """One row an experiment: its parameters, training `tokens` (SmolLM2's tokenizer) and `questions`, both scaled up
+    from SIZED profiles, `seconds` expected in which `dtype`, and whether its model has earlier results (`measured`)."""
     tokenizer, speeds, sizes, rows = weights.tokenizer("smollm2-135m"), measured(), {}, []
     for cell in cells:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model

@@ -46,8 +46,7 @@ def connect(jobs: int, gpus: float | None = None) -> tuple[int, Engine]:
 
 
 def run(cells: list[Cell], study: str, _jobs: int, **needs: float) -> Events:
-    """Run experiments on the connected cluster, which runs one whose node is lost again on another. Stages are not
-    told."""
+    """Run experiments on the connected cluster, which runs one whose node is lost again. Stages are not told."""
     import ray
 
     task = ray.remote(run_cell).options(**needs)
@@ -60,8 +59,7 @@ def run(cells: list[Cell], study: str, _jobs: int, **needs: float) -> Events:
                 try:
                     outcomes[running.pop(one)] = ray.get(one)
                 except ray.exceptions.RayError as error:
-                    text = f"{type(error).__name__}: {first_line(error)}"
-                    outcomes[running.pop(one)] = Outcome(None, text)
+                    outcomes[running.pop(one)] = Outcome(None, f"{type(error).__name__}: {first_line(error)}")
             yield outcomes, {}
     except BaseException:  # interrupted, or a result could not be written
         ray.shutdown()  # ends what still runs

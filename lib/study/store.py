@@ -25,9 +25,7 @@ from lib.cell import Cell
 from lib.paths import RESULTS, ROOT, UserError
 from lib.study.grid import load_grid
 
-# Raised when files change, and when training changes in something that no parameter of an experiment tells: results of
-# before and after must not be compared.
-SCHEMA = 3
+SCHEMA = 3  # raised when files change, and when training does in what no parameter tells: results cannot be compared
 PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
 # What every reader of a result relies on; other fields may stand beside these.
 RESULT = TypeAdapter(TypedDict("Result", {
@@ -177,8 +175,7 @@ def git_commit() -> str | None:
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    changed = re.search(r"^[^#]", text, re.M)
-    return re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if changed else "")
+    return re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if re.search(r"^[^#]", text, re.M) else "")
 
 
 def cpu_name() -> str | None:

@@ -80,10 +80,8 @@ def _kill_all(pid):
 
 def test_a_lost_node_loses_no_experiment(study, two_nodes, tmp_path):
     address, lost = two_nodes
-    folder, go = (
-        stand_in(tmp_path / "notebooks", f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.1)"),
-        tmp_path / "go",
-    )
+    go = tmp_path / "go"
+    folder = stand_in(tmp_path / "notebooks", f"while not os.path.exists({str(go)!r}): time.sleep(0.1)")
     run = subprocess.Popen(
         python(RUN, study, str(folder)), env={**os.environ, **SETTINGS, "RAY_ADDRESS": address},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
