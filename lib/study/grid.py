@@ -63,7 +63,7 @@ def load_grid(name: str) -> dict[Cell, str]:
                 raise UserError(f"more than {EXPERIMENTS:,} experiments: make several grids")
             for values in itertools.product(*axes.values()):
                 cells.setdefault(from_parameters(dict(zip(axes, values, strict=True))), part)
-        except UserError as error:
+        except (UserError, ValueError) as error:  # ValueError: a number that is too long to be told
             raise UserError(f"{path}, block {number}: {error}") from None
     return cells
 

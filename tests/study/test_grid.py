@@ -63,6 +63,7 @@ def seeds(values):
         (f"- {{part: main, {CELL}, seed: 1}}", "seed twice in one block, line 1"),
         (seeds("9" * 5000), "is not YAML"),
         (seeds("9" * 4000), "block 1: seed is 9999"),
+        (seeds("0x" + "9" * 5000), "block 1: Exceeds the limit"),
         (f"{seeds(list(range(3000)))}\n{seeds(list(range(3000, 6000)))}", f"block 2: more than {EXPERIMENTS:,} exp"),
         (seeds(f"{[0] * 300}, tone: {[0] * 300}"), f"more than {EXPERIMENTS:,} experiments"),
         ("[" * 200_000, "lists in lists, line 1"),
