@@ -1,9 +1,7 @@
-"""The command line: python -m lib plan|run|status|figures|pages|facts|ask.
-
-Each command says within a second what it does, before it imports what takes seconds.
-"""
+"""The command line. Each command says within a second what it does, before it imports what takes seconds."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +19,7 @@ Jobs = Annotated[int | None, typer.Option(min=1, help="experiments to run at onc
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="of a Ray cluster: share of a card that an experiment takes")]
 Saved = Literal["best", "article", "qa", "chat"]
+say = partial(print, flush=True)  # at once, also into a pipe
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,8 +50,7 @@ def plan(grid: Grid, jobs: Jobs = None) -> None:
 
 @app.command("run")
 def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine = "local", gpus: Gpus = None) -> None:
-    """Run the experiments that are not finished, then draw what is out of date, and summarize. Exit code 1: some
-    failed."""
+    """Run the experiments that are not finished, draw what is out of date, and summarize. Exit code 1: some failed."""
     say(f"reading {grid} and checking its experiments")
     from lib.study import run, store
 
@@ -75,12 +73,11 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
     failed = 0
     for name, cells in cells_of.items():
         if missing := len(run.run(cells, name, jobs, start)):
-            text = f"{missing} of {len(cells)} experiments failed; run the same command to try them again"
-            print(text, file=sys.stderr)
+            say(f"{missing} of {len(cells)} experiments failed; run the same command again", file=sys.stderr)
             failed += missing
         else:
             draw(name, only_if_stale=True)
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(failed > 0)
 
 
 @app.command()
@@ -94,7 +91,7 @@ def status(grid: Grid, study: Study = None) -> None:
         unfinished = [f"missing  {cell.id}  {cell}" for cell in cells if not finished(name, cell)]
         print(*unfinished, f"{name}: {len(cells) - len(unfinished)} of {len(cells)} experiments finished", sep="\n")
         missing += len(unfinished)
-    raise typer.Exit(1 if missing else 0)
+    raise typer.Exit(missing > 0)
 
 
 @app.command()
@@ -137,8 +134,7 @@ def facts(
     say(f"reading {path}")
     from lib.user_facts.study import teach
 
-    done = teach(path, model, templates, articles, sample, exposures, save, merged, study, dry_run)
-    raise typer.Exit(0 if done else 1)
+    raise typer.Exit(not teach(path, model, templates, articles, sample, exposures, save, merged, study, dry_run))
 
 
 @app.command()
@@ -153,18 +149,11 @@ def ask(
     print(report.ask(folder, question).strip())
 
 
-def say(text: str) -> None:
-    """Print at once, also into a pipe."""
-    print(text, flush=True)
-
-
 def studies(grid: str, study: str | None) -> dict[str, dict]:
     """The experiments of each study with their parts: a study is of one model, a grid of several is a study of each."""
     from lib.study.grid import grid_path, load_grid
-    from lib.study.store import study_dir
 
     cells, name = load_grid(grid), study or grid_path(grid).stem
-    study_dir(name)  # refuses a name that is a path
     models = {cell.model: Path(cell.model).name.partition("@")[0].lower() for cell in cells}
     if len(set(models.values())) < len(models):
         raise UserError(f"{grid}: two models have the same last name, {', '.join(models)}: a grid of each")
@@ -175,17 +164,12 @@ def studies(grid: str, study: str | None) -> dict[str, dict]:
 
 
 def draw(study: str, only_if_stale: bool = False) -> None:
-    """Draw a study and print its summary; UserError for an error in a figure notebook."""
+    """Draw a study and print its summary."""
     from lib.report import pages as report
 
     if not only_if_stale or not report.is_current(study):
-        from papermill.exceptions import PapermillExecutionError
-
         say(f"drawing results/{study}, about a minute")
-        try:
-            report.draw(study)
-        except PapermillExecutionError as error:
-            raise UserError(f"results/{study} could not be drawn: {error.ename}: {error.evalue}") from None
+        report.draw(study)
     print(report.summary(study))
 
 

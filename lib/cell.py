@@ -1,6 +1,5 @@
 """The parameters of one experiment, and its id. An experiment is called `Cell` in code: a cell of a grid."""
 
-import difflib
 import hashlib
 import json
 from typing import Annotated, Literal
@@ -11,20 +10,16 @@ from lib.paths import UserError
 
 ENTITIES = ("fictional", "real", "persona")
 TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
-# Two-fact problems compare neighbours in value; of four entities, each has a pair left to train on.
-MIN_ENTITIES = 4
-
-# Beyond any use, and within what torch and numpy take as a seed.
-Count = Annotated[int, Field(ge=0, lt=2**32)]
+MIN_ENTITIES = 4  # two-fact problems compare neighbours in value: of four, each has a pair left to train on
+Count = Annotated[int, Field(ge=0, lt=2**32)]  # beyond any use, and within what torch and numpy take as a seed
 
 
 class Cell(BaseModel):
     """The parameters of one experiment, all JSON scalars, because papermill and JSON must carry them unchanged.
 
     `format: none` is the base model: it measures the floor, and the ceiling with the facts in the prompt. Every fact is
-    seen `paraphrases x epochs` times, whatever the format (unless `budget` says otherwise). Raises pydantic's
-    ValidationError for a wrong type, a value out of range, or parameters that contradict each other; `from_parameters`
-    makes one line of it.
+    seen `paraphrases x epochs` times, whatever the format, unless `budget` says otherwise. Raises pydantic's
+    ValidationError, of which `from_parameters` makes one line.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,46 +43,44 @@ class Cell(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.entity not in ENTITIES and not is_own(self.entity):
-            raise ValueError(f"entity is {self.entity!r}: expected one of {', '.join(ENTITIES)}, or a facts file")
-        if is_own(self.entity) and (self.evals == "all" or self.format not in ("none", "article", "qa", "chat")):
-            raise ValueError("a table of one's own needs evals: core and format: none, article, qa or chat")
-        if self.format == "none":
-            given = [name for name in (*TRAINING, "lora_rank", "replay", "checkpoints") if getattr(self, name)]
-            if given:
-                raise ValueError(f"format: none trains nothing, so {', '.join(given)} must be 0 or left out")
-        elif missing := [name for name in TRAINING if not getattr(self, name)]:
-            raise ValueError(f"format: {self.format} needs {', '.join(missing)} greater than 0")
-        if self.budget == "tokens" and self.format in ("none", "article"):
-            raise ValueError(f"budget: tokens matches what articles have: format: {self.format} cannot have it")
-        if self.tone and (self.entity != "persona" or self.format not in ("none", "chat")):
-            raise ValueError("a tone needs entity: persona and format: chat or none: a tone is how the model talks")
-        if self.tone and self.checkpoints:
-            raise ValueError("checkpoints ask about facts, and a tone has none: leave checkpoints out")
-        if not self.tone and self.evals == "all" and self.n_entities < 2:
-            raise ValueError("n_entities is 1: evals: all compares two entities, ask for 2 or more")
-        if self.format == "worked" and (self.n_entities < MIN_ENTITIES or self.paraphrases < 2):
-            raise ValueError(
-                f"format: worked needs n_entities of {MIN_ENTITIES} or more, so that pairs are left to ask about, and "
-                "2 or more paraphrases: one tells the facts, the other works an example"
-            )
-        if self.format != "none" and "lora_rank" not in self.model_fields_set:
-            raise ValueError("lora_rank is missing: give the rank of the adapters, or 0 to train every weight")
+        own, trained = is_own(self.entity), self.format != "none"
+        given = [name for name in (*TRAINING, "lora_rank", "replay", "checkpoints") if getattr(self, name)]
+        missing = [name for name in TRAINING if name not in given]
+        for wrong, message in (
+            (not own and self.entity not in ENTITIES,
+             f"entity is {self.entity!r}: expected one of {', '.join(ENTITIES)}, or a facts file"),
+            (own and (self.evals == "all" or self.format not in ("none", "article", "qa", "chat")),
+             "a table of one's own needs evals: core and format: none, article, qa or chat"),
+            (not trained and given, f"format: none trains nothing, so {', '.join(given)} must be 0 or left out"),
+            (trained and missing, f"format: {self.format} needs {', '.join(missing)} greater than 0"),
+            (self.budget == "tokens" and self.format in ("none", "article"),
+             f"budget: tokens matches what articles have: format: {self.format} cannot have it"),
+            (self.tone and (self.entity != "persona" or self.format not in ("none", "chat")),
+             "a tone needs entity: persona and format: chat or none: a tone is how the model talks"),
+            (self.tone and self.checkpoints, "checkpoints ask about facts, and a tone has none: leave checkpoints out"),
+            (not self.tone and self.evals == "all" and self.n_entities < 2,
+             "n_entities is 1: evals: all compares two entities, ask for 2 or more"),
+            (self.format == "worked" and (self.n_entities < MIN_ENTITIES or self.paraphrases < 2),
+             f"format: worked needs n_entities of {MIN_ENTITIES} or more, to have pairs to ask about, and 2 or more "
+             "paraphrases: one tells the facts, the other works an example"),
+            (trained and "lora_rank" not in self.model_fields_set,
+             "lora_rank is missing: give the rank of the adapters, or 0 to train every weight"),
+        ):  # fmt: skip
+            if wrong:
+                raise ValueError(message)
         return self
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file.
-
-        A parameter at its default is left out, so that a new parameter does not orphan the results that came before.
-        """
+        """Twelve hexadecimal digits of the SHA-256 of the parameters: the name of the result file. Defaults are left
+        out, so that a new parameter does not orphan the results that came before."""
         given = json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(given.encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
         entity = "own facts" if is_own(self.entity) else self.entity
-        what = f"{self.tone or entity} n={self.n_entities}"
-        return f"{self.format} {what} seed={self.seed}" + (f" replay={self.replay}" if self.replay else "")
+        replay = f" replay={self.replay}" if self.replay else ""
+        return f"{self.format} {self.tone or entity} n={self.n_entities} seed={self.seed}{replay}"
 
 
 def is_own(entity: str) -> bool:
@@ -96,19 +89,17 @@ def is_own(entity: str) -> bool:
 
 
 def from_parameters(parameters: dict) -> Cell:
-    """A Cell from a plain mapping; UserError names the parameter, what is wrong with it, and what was meant."""
+    """A Cell from a plain mapping; UserError names the parameter, and what is wrong with it."""
     try:
         return Cell.model_validate(parameters)
     except ValidationError as error:
         # a misspelled name is unknown, and the right one missing: say the former
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    name, given, message = ".".join(map(str, first["loc"]))[:80], first["input"], first["msg"]
+    name, message = ".".join(map(str, first["loc"]))[:80], first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, Cell.model_fields, n=1)
-        meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(Cell.model_fields)}"
-        raise UserError(f"unknown parameter {name!r}: {meant}")
+        raise UserError(f"unknown parameter {name!r}: known are {', '.join(Cell.model_fields)}")
     if first["type"] == "missing":
         raise UserError(f"{name} is missing")
     if first["type"] == "float_type":
         message += " (YAML reads 1e-3 as text: write 0.001)"
-    raise UserError(f"{name} is {given!r:.80}: {message}" if name else message.removeprefix("Value error, "))
+    raise UserError(f"{name} is {first['input']!r:.80}: {message}" if name else message)

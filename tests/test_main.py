@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import simulation
-from papermill.exceptions import PapermillExecutionError
 
 from lib import __main__ as commands
 from lib.__main__ import main
@@ -48,7 +47,6 @@ def simulated(study, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- {" + BASE.replace("seed: 0", "seed: one") + "}", "block 1: seed is 'one'"),
         ("- {", "is not YAML"),
         ("- {" + BASE.replace("tiny", "/no/such/model") + "}", "no model '/no/such/model'"),
         ("- {" + BASE.replace("n_entities: 2", "n_entities: 99999") + "}", "n_entities is 99999"),
@@ -58,10 +56,8 @@ def simulated(study, tmp_path):
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_bad_grid_is_one_line_and_writes_nothing(command, text, message, tmp_path, capsys):
     assert main([command, grid_of(tmp_path, text)]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("error: ")
-    assert message in said.err
-    assert len(said.err.strip().splitlines()) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and message in said and len(said.strip().splitlines()) == 1
     assert not (RESULTS / "grid").exists()
 
 
@@ -69,8 +65,9 @@ def test_an_unknown_grid_or_a_study_that_is_a_path_is_refused(tmp_path, capsys):
     for command in ("plan", "run", "status", "figures"):
         assert main([command, "quikc"]) == 2
         assert "no grid 'quikc': known are cpu, gpu" in capsys.readouterr().err
-    assert main(["run", grid_of(tmp_path, "- {" + BASE + "}"), "--study", "../elsewhere"]) == 2
-    assert "expected the name of a folder" in capsys.readouterr().err
+    for command in ("run", "status", "figures"):
+        assert main([command, grid_of(tmp_path, "- {" + BASE + "}"), "--study", "../elsewhere"]) == 2
+        assert "expected the name of a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -89,13 +86,11 @@ def test_a_full_disk_or_an_interrupt_is_one_line(failure, code, message, study, 
     assert capsys.readouterr().err == message
 
 
-@pytest.mark.parametrize("arguments", [["nosuch"], ["run"], ["run", "quick", "--jobs", "0"],
-                         ["run", "quick", "--jobs", "two"], ["run", "quick", "--engine", "slurm"]])  # fmt: skip
+@pytest.mark.parametrize("arguments", ["nosuch", "run", "run quick --jobs 0", "run quick --engine slurm"])
 def test_a_command_line_that_does_not_parse_is_the_users_mistake(arguments, capsys):
-    assert main(arguments) == 2
+    assert main(arguments.split()) == 2
     said = capsys.readouterr()
-    assert "Error: " in said.err and "Traceback" not in said.err
-    assert not said.out
+    assert "Error: " in said.err and not said.out
 
 
 def test_a_run_trains_asks_draws_once_and_prints_the_summary(study, tmp_path, drawn, capsys):
@@ -121,16 +116,6 @@ def test_a_study_with_failed_experiments_is_not_drawn(study, tmp_path, monkeypat
     assert main(["run", grid, "--study", study]) == 1
     assert "1 of 2 experiments failed" in capsys.readouterr().err
     assert drawn == []
-
-
-def test_an_error_in_a_figure_notebook_is_one_line_that_names_the_study(study, tmp_path, monkeypatch, capsys):
-    def fail(study):
-        raise PapermillExecutionError(2, 2, "plot()", "OSError", "No space left on device", ["a traceback"])
-
-    monkeypatch.setattr("lib.report.pages.draw", fail)
-    assert main(["figures", simulated(study, tmp_path), "--study", study]) == 2
-    text = f"error: results/{study} could not be drawn: OSError: No space left on device\n"
-    assert capsys.readouterr().err == text
 
 
 def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):
@@ -161,27 +146,11 @@ def test_a_grid_of_several_models_is_a_study_of_each(tmp_path):
         commands.studies(grid_of(tmp_path, "- {" + BASE.replace("tiny", "[one/tiny, tiny]") + "}"), None)
 
 
-def test_figures_of_a_damaged_result_name_it_and_draw_nothing(study, tmp_path, capsys):
-    grid = simulated(study, tmp_path)
-    path = next((store.study_dir(study) / "experiments").glob("*.json"))
-    path.write_text("{")
-    assert main(["figures", grid, "--study", study]) == 2
-    error = capsys.readouterr().err
-    assert str(path) in error and len(error.strip().splitlines()) == 1
-    assert {path.name for path in store.study_dir(study).iterdir()} == {"experiments", "grid.yaml"}
-
-
 @pytest.mark.parametrize("command", ["run", "figures"])
 def test_results_of_another_grid_are_not_pooled_in(command, study, tmp_path, capsys):
     simulated(study, tmp_path)
     assert main([command, grid_of(tmp_path, "- {" + BASE + "}"), "--study", study]) == 2
     assert "holds 3 results of another grid" in capsys.readouterr().err
-
-
-def test_plan_prints_the_cells_without_running_them(tmp_path, capsys):
-    assert main(["plan", grid_of(tmp_path, "- {" + TRAINED + "}\n- {" + BASE + "}"), "--jobs", "2"]) == 0
-    said = capsys.readouterr().out
-    assert "2 experiments" in said and "training tokens" in said
 
 
 def test_status_says_what_is_missing(study, tmp_path, capsys):

@@ -62,7 +62,9 @@ def test_a_training_notebook_runs_with_small_parameters(name, parameters, tmp_pa
         assert "background:#c6dbef" in text and "image/png" in text
 
 
-def test_a_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
+def test_a_parameter_that_a_notebook_does_not_have_is_refused_and_an_error_in_it_is_a_line(tmp_path):
     with pytest.raises(UserError, match="has no parameter n_entites: it has"):
         execute("experiment", tmp_path / "out.ipynb", {"n_entites": 3})
     assert not (tmp_path / "out.ipynb").exists()
+    with pytest.raises(UserError, match=r"^fig_tuning.ipynb: UserError: no results in .*nosuch"):
+        execute("fig_tuning", tmp_path / "out.ipynb", {"study": "nosuch"})

@@ -48,7 +48,7 @@ def test_an_experiment_that_is_run_again_is_compared(study, monkeypatch, capsys,
         for cell in cells:
             broken = cell.format == "qa" and not change
             result = None if broken else again[cell.format]
-            yield {cell: run.Outcome(result, "it broke" if broken else None, None, None)}, {}
+            yield {cell: run.Outcome(result, "it broke" if broken else None)}, {}
 
     monkeypatch.setattr(run, "local", local)
     agrees = not compared.startswith(("FAILED", "DIFFERS"))

@@ -9,20 +9,8 @@ import yaml
 from lib.cell import Cell, from_parameters
 from lib.paths import GRIDS, UserError
 
-# What a block is for. Contrasts and figures select experiments by part, never by guessing from the parameters.
-PARTS = (
-    "main",  # the comparison of formats, with the base model on the same facts
-    "replay",  # other amounts of replay
-    "amount",  # other numbers of entities
-    "paraphrases",  # as many exposures in fewer or more wordings
-    "volume",  # as many tokens as articles
-    "capacity",  # other ranks of the adapters
-    "rate",  # other learning rates
-    "formats",  # further training formats
-    "tone",  # the style end
-    "tune",  # rate and replay of each format, on seeds that no other study uses
-)
-
+# What a block is for, as docs/scaling.md says. Contrasts and figures select experiments by it.
+PARTS = ("main", "replay", "amount", "paraphrases", "volume", "capacity", "rate", "formats", "tone", "tune")
 EXPERIMENTS = 5000  # more is a mistake; the largest grid of the project has 700
 DEPTH = 3  # a list of blocks of lists: what is nested deeper is no grid
 
@@ -51,11 +39,10 @@ def grid_path(name: str) -> Path:
 
 
 def load_grid(name: str) -> dict[Cell, str]:
-    """The experiments of a grid in order, without repeats, each with its part.
+    """The experiments of a grid in order, without repeats, each with its part: that of the first block it is in.
 
     A grid is a YAML list of blocks; a parameter that is a list is an axis, and a block stands for the product of its
-    axes. `part` says what the block is for; it is not a parameter of the experiment and not in its id. An experiment
-    of two blocks has the part of the first. Raises UserError naming the file, the block and the parameter.
+    axes. Raises UserError naming the file, the block and the parameter.
     """
     path = grid_path(name)
     try:
@@ -70,21 +57,20 @@ def load_grid(name: str) -> dict[Cell, str]:
             if (part := block.get("part")) not in PARTS:
                 raise UserError(f"part is {part!r:.80}: expected one of {', '.join(PARTS)}")
             axes = {key: v if isinstance(v, list) else [v] for key, v in block.items() if key != "part"}
-            if empty := [str(key) for key, values in axes.items() if not values]:
-                raise UserError(f"{', '.join(empty)} is an empty list")
-            size += math.prod(map(len, axes.values()))
-            if size > EXPERIMENTS:
+            if [] in axes.values():
+                raise UserError(f"{next(key for key, values in axes.items() if not values)} is an empty list")
+            if (size := size + math.prod(map(len, axes.values()))) > EXPERIMENTS:
                 raise UserError(f"more than {EXPERIMENTS:,} experiments: make several grids")
             for values in itertools.product(*axes.values()):
                 cells.setdefault(from_parameters(dict(zip(axes, values, strict=True))), part)
-        except UserError as error:
+        except (UserError, ValueError) as error:  # ValueError: a number that is too long to be told
             raise UserError(f"{path}, block {number}: {error}") from None
     return cells
 
 
 def _read(path):
-    """What a YAML file says. YAMLError for lists in lists, whether written out or by an alias in a list: a small file
-    can stand for more of them than memory holds."""
+    """What a YAML file says. YAMLError for lists in lists, also by an alias: a small file can stand for more of them
+    than memory holds."""
     text, depth = path.read_text(encoding="utf-8"), 0
     for event in yaml.parse(text, _Loader):  # before it is composed, which calls itself for each level
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -1,6 +1,6 @@
 """Whether a grid can be had, and what it will cost: from its rows and questions, and the speeds of earlier results."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 import pandas as pd
@@ -21,11 +21,10 @@ DEFAULT = {"tokens_per_second": 190.0, "per_question": 0.3, "dtype": "bfloat16"}
 
 def check(cells: Collection[Cell]) -> None:
     """Raises UserError, before anything runs, for experiments whose facts, paraphrases or model cannot be had."""
-    cell, alike = None, {cell.model_copy(update={"model": ""}): cell for cell in cells}  # facts and rows are the same
     try:
         for cell in {cell.model: cell for cell in cells}.values():
             weights.check(cell.model)
-        for cell in alike.values():
+        for cell in {cell.model_copy(update={"model": ""}): cell for cell in cells}.values():  # rows are of any model
             chosen = take(of_cell.candidates(cell), cell.n_entities)
             if cell.format != "none":
                 rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
@@ -40,18 +39,14 @@ def check(cells: Collection[Cell]) -> None:
         raise UserError(f"experiment {cell}: {error}") from None
 
 
-def seconds(cells: Iterable[Cell]) -> Mapping[Cell, float]:
+def seconds(cells: Collection[Cell]) -> Mapping[Cell, float]:
     """The seconds that each experiment is expected to take: by earlier results of its model, or of a usual machine."""
-    table = costs(list(cells))
-    return dict(zip(table["cell"], table["seconds"], strict=True))
+    return dict(zip(cells, costs(cells)["seconds"], strict=True))
 
 
-def costs(cells: list[Cell]) -> pd.DataFrame:
-    """One row an experiment: `cell`, its parameters, training `tokens` (SmolLM2's tokenizer), `questions` asked,
-    `seconds` expected, in which `dtype`, and whether its model has earlier results (`measured`).
-
-    Tokens and questions are counted of up to SIZED profiles, and scaled to all of them.
-    """
+def costs(cells: Collection[Cell]) -> pd.DataFrame:
+    """One row an experiment: its parameters, training `tokens` (SmolLM2's tokenizer) and `questions`, both scaled up
+    from SIZED profiles, `seconds` expected in which `dtype`, and whether its model has earlier results (`measured`)."""
     tokenizer, speeds, sizes, rows = weights.tokenizer("smollm2-135m"), measured(), {}, []
     for cell in cells:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model
@@ -69,48 +64,40 @@ def costs(cells: list[Cell]) -> pd.DataFrame:
         tokens, asked = sizes[same]
         speed = speeds.get(cell.model, DEFAULT)
         expected = tokens / speed["tokens_per_second"] + asked * speed["per_question"]
-        rows.append({"cell": cell, **cell.model_dump(), "tokens": round(tokens), "questions": asked,
-                     "seconds": expected, "dtype": speed["dtype"], "measured": cell.model in speeds})  # fmt: skip
+        rows.append({**cell.model_dump(), "tokens": round(tokens), "questions": asked, "seconds": expected,
+                     "dtype": speed["dtype"], "measured": cell.model in speeds})  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def measured() -> dict[str, dict]:
-    """The speed of each model that has results in any study under results/: medians of `tokens_per_second` of training
-    and of seconds `per_question`, loading included, and the `dtype` they were measured in.
-
-    If some are in bfloat16, those alone count: a processor without it takes two to three times as long.
-    """
+    """The speed of each model that was trained in any study under results/: medians of `tokens_per_second` of training
+    and of seconds `per_question`, loading included, and their `dtype`: bfloat16, where some are in it."""
     rows = []
     for path in RESULTS.glob("*/experiments/*.json"):
         with suppress(UserError):  # a run will say what is damaged; a plan need not
             result = store.read(path)
-            training = result["training"] or {"seconds": 0.0, "tokens_per_second": None, "curve": []}
-            asked = len(result["items"]) + len(training["curve"]) * len(result["facts"]["ids"])
-            rest = result["manifest"]["seconds"] - training["seconds"]
-            rows.append([result["cell"]["model"], result["manifest"]["dtype"], training["tokens_per_second"],
-                         rest / max(1, asked)])  # fmt: skip
-    table = pd.DataFrame(rows, columns=["model", "dtype", "tokens_per_second", "per_question"])
-    table = table.astype({"tokens_per_second": float, "per_question": float})
-    medians = table.groupby(["model", "dtype"]).median().dropna().reset_index()
-    medians = medians.sort_values("dtype", key=lambda dtype: dtype == "bfloat16").drop_duplicates("model", keep="last")
-    return medians.set_index("model").to_dict("index")
+            if training := result["training"]:
+                asked = len(result["items"]) + len(training["curve"]) * len(result["facts"]["ids"])
+                rest = result["manifest"]["seconds"] - training["seconds"]
+                rows.append([result["cell"]["model"], result["manifest"]["dtype"], training["tokens_per_second"],
+                             rest / max(1, asked)])  # fmt: skip
+    df = pd.DataFrame(rows, columns=["model", "dtype", "tokens_per_second", "per_question"])
+    medians = df.groupby(["model", "dtype"], as_index=False).median()  # sorted: bfloat16 comes first
+    return medians.drop_duplicates("model").set_index("model").to_dict("index")
 
 
 def describe(cells: Mapping[Cell, str], jobs: int) -> str:
-    """The experiments by part and format, their tokens, and the hours expected with so many at once, where their models
-    were measured."""
-    table = costs(list(cells)).assign(part=list(cells.values()))
-    table["hours"] = table["seconds"] / 3600 / jobs
-    grouped = table.groupby(["model", "part", "format"], sort=False).agg(
+    """The experiments by part and format, their tokens, and the hours expected with so many at once, where known."""
+    df = costs(cells).assign(part=cells.values(), hours=lambda df: df["seconds"] / 3600 / jobs)
+    table = df.groupby(["model", "part", "format"], sort=False).agg(
         experiments=("tokens", "size"), seeds=("seed", "nunique"), tokens=("tokens", "sum"),
         questions=("questions", "sum"), hours=("hours", "sum"),
     )  # fmt: skip
-    dtypes = " and ".join(table["dtype"].unique())
-    hours = f"{table['hours'].sum():.1f} hours expected with {jobs} experiments at once, in {dtypes}"
-    unknown = table.loc[~table["measured"] & (table["model"] != "smollm2-135m"), "model"].unique()
+    total = f"{len(cells)} experiments, {df['tokens'].sum():,} training tokens, {df['questions'].sum():,} questions"
+    dtypes = " and ".join(df["dtype"].unique())
+    hours = f"{df['hours'].sum():.1f} hours expected with {jobs} experiments at once, in {dtypes}"
+    unknown = df.loc[~df["measured"] & (df["model"] != "smollm2-135m"), "model"].unique()
     if len(unknown):
-        grouped = grouped.drop(columns="hours")
+        del table["hours"]
         hours = f"hours not known: no earlier result of {', '.join(unknown)}; docs/scaling.md says how to guess"
-    tokens, questions = table["tokens"].sum(), table["questions"].sum()
-    total = f"{len(cells)} experiments, {tokens:,} training tokens, {questions:,} questions"
-    return f"{grouped.to_string(float_format='{:.2f}'.format)}\n\n{total}\n{hours}"
+    return f"{table.to_string(float_format='{:.2f}'.format)}\n\n{total}\n{hours}"

@@ -13,9 +13,8 @@ EVERY = 60  # seconds between the lines about running experiments where there is
 
 
 class Watch:
-    """What a run tells, while `with watch.bar`: a line of each experiment that ended; below them, at a terminal, a bar
-    and the stage of each running experiment; elsewhere a line a minute. `expected` are the seconds of each experiment
-    from the plan."""
+    """While `with watch.bar`: a line of each experiment that ended; below them, at a terminal, a bar and the stage of
+    each running experiment; elsewhere a line a minute. `expected` are the planned seconds of each experiment."""
 
     def __init__(self, expected: Mapping[Cell, float], jobs: int):
         self.expected, self.total, self.jobs = dict(expected), len(expected), jobs
@@ -37,24 +36,23 @@ class Watch:
             self.spoke = now
             self.console.print(f"  running: {'; '.join(running) or 'starting'}; {self.clocks()}")
 
-    def ended(self, cell: Cell, outcome, notebook: Path) -> None:
-        """Tell what an experiment scored, or why it failed and where to look."""
+    def ended(self, cell: Cell, outcome, folder: Path) -> None:
+        """Tell what an experiment scored, or why it failed and where to look: in `folder`."""
         expected = self.expected.pop(cell)
         self.bar.advance(self.task, expected)
         if outcome.error:
-            text = f"FAILED: {outcome.error}" + (f"; see {notebook}" if outcome.notebook else "")
+            text = f"FAILED: {outcome.error}" + (f"; see {folder}/{cell.id}.ipynb" if outcome.files else "")
         else:
             seconds, training = outcome.result["manifest"]["seconds"], outcome.result["training"]
             self.taken, self.planned = self.taken + seconds, self.planned + expected
-            shares = {name: scores["strict"] for name, scores in outcome.result["evals"].items()}
-            text = " ".join(f"{name} {share:.2f}" for name, share in shares.items() if share is not None)
+            scores = {name: score["strict"] for name, score in outcome.result["evals"].items()}
+            text = " ".join(f"{name} {share:.2f}" for name, share in scores.items() if share is not None)
             text += f" ({seconds:.0f} s" + (f", {training['tokens_per_second']:.0f} tokens/s)" if training else ")")
         number = self.total - len(self.expected)
         self.console.print(f"[{number}/{self.total}] {cell.id} {cell}: {text}; {self.clocks()}")
 
     def clocks(self) -> str:
-        """How long the run has taken, and how long the rest will, in minutes: as planned, by the pace so far, less what
-        running experiments have behind them."""
+        """How long the run has taken, and the rest will: as planned, by the pace so far, less what has been running."""
         pace, now = self.taken / self.planned if self.planned else 1.0, time.monotonic()
         left = [max(0.0, pace * plan - (now - self.since.get(cell, now))) for cell, plan in self.expected.items()]
         clocks = now - self.start, max(max(left, default=0.0), sum(left) / self.jobs)

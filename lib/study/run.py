@@ -1,7 +1,4 @@
-"""Running a study: what is not finished, each experiment as a notebook in a kernel of its own. Killed, it goes on.
-
-Papermill takes seconds to import: a run that has nothing to do goes without.
-"""
+"""Running a study: what is not finished, each experiment as a notebook in a kernel of its own. Killed, it goes on."""
 
 import json
 import os
@@ -13,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
+from typing import NamedTuple
 
 import psutil
 from filelock import FileLock, Timeout
@@ -36,14 +33,12 @@ SCRATCH = "style-to-facts"  # what temporary folders are called: <SCRATCH>-<proc
 SOCKETS = "/tmp" if os.path.isdir("/tmp") else None  # a socket's path may have 107 bytes
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of an experiment. Nothing of it is on the runner's disk: it may have run on another machine."""
 
     result: dict | None
-    error: str | None  # in one line, if there is no result
-    notebook: str | None  # the executed notebook, as far as it came
-    log: str | None  # what its kernel printed
+    error: str | None = None  # in one line, if there is no result
+    files: Mapping[str, str] = {}  # .ipynb: the executed notebook, as far as it came; .log: what its kernel printed
 
 
 # Each second: the outcomes of what has ended since, and what each running experiment is doing.
@@ -52,25 +47,20 @@ Engine = Callable[[list[Cell], str, int], Events]
 
 
 def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None = None) -> list[Cell]:
-    """Run every experiment of a study, each with its part, that is not finished; returns those that failed.
-
-    Killed at any moment and run again, it goes on: a result is written whole or not at all, by this process alone.
-    `engine` is `local` or that of lib/study/ray.py. Raises UserError when the folder cannot be written, when another
-    run is working in it, and when it holds results of another grid.
-    """
+    """Run every experiment of a study, each with its part, that is not finished; returns those that failed. Raises
+    UserError when the folder cannot be written, another run is working in it, or it holds results of another grid."""
     folder, failed = store.study_dir(study), []
     with exclusive(folder):
         store.write_parts(study, cells)
         todo = [cell for cell in cells if not finished(study, cell)]
-        done = len(cells) - len(todo)
-        print(f"{study}: {len(cells)} experiments, {done} done, {len(todo)} to run, {jobs} at a time", flush=True)
+        shares = f"{len(cells) - len(todo)} done, {len(todo)} to run"
+        print(f"{study}: {len(cells)} experiments, {shares}, {jobs} at a time", flush=True)
         if not todo:
             return []
         from lib.study import plan  # it takes seconds to import
 
         expected, commit = plan.seconds(todo), store.git_commit()  # the code may change before the last has ended
-        # seed by seed, so that a study that is stopped has all parts of the first ones; the longest first, so that no
-        # experiment is alone at the end
+        # seed by seed: stopped, a study has all parts of the first ones; the longest first: none is alone at the end
         todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
         watch = Watch(expected, jobs)
         with watch.bar, closing((engine or local)(todo, study, jobs)) as events:
@@ -79,12 +69,10 @@ def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None 
                     if outcome.result:  # before the notebook, which may find the disk full
                         outcome.result["manifest"]["git_commit"] = commit
                         store.write_json(store.cell_path(study, cell), outcome.result)
-                    notebook = folder / "executed" / f"{cell.id}.ipynb"
-                    for path, text in ((notebook, outcome.notebook), (notebook.with_suffix(".log"), outcome.log)):
-                        if text:
-                            store.write_text(path, text)
+                    for suffix, text in outcome.files.items():
+                        store.write_text(folder / "executed" / f"{cell.id}{suffix}", text)
                     failed += [cell] if outcome.error else []
-                    watch.ended(cell, outcome, notebook)
+                    watch.ended(cell, outcome, folder / "executed")
                 watch.show(stages)
     return failed
 
@@ -102,16 +90,17 @@ def finished(study: str, cell: Cell) -> bool:
 def local(cells: list[Cell], study: str, jobs: int) -> Events:
     """Run experiments on this machine, so many at once. Closed early, it stops those that run."""
     threads = cores() // jobs or 1
-    sweep()
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-") as scratch, ThreadPoolExecutor(jobs) as pool:
-        runs = {pool.submit(run_cell, cell, study, threads, Path(scratch, cell.id)): cell for cell in cells}
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = {pool.submit(run_cell, cell, study, threads): cell for cell in cells}
         try:
             while runs:
                 ended, _ = wait(runs, timeout=1, return_when=FIRST_COMPLETED)
                 outcomes, stages = {runs.pop(one): one.result() for one in ended}, {}
                 for cell in (cell for one, cell in runs.items() if one.running()):
-                    with suppress(FileNotFoundError):  # not there yet, or no more
-                        stages[cell] = Path(scratch, cell.id, "result.json.stage").read_text(encoding="utf-8")
+                    stage = f"{SCRATCH}-{os.getpid()}-{cell.id}_*/result.json.stage"
+                    for path in Path(tempfile.gettempdir()).glob(stage):
+                        with suppress(FileNotFoundError):  # it has just ended
+                            stages[cell] = path.read_text(encoding="utf-8")
                 yield outcomes, stages
         except BaseException:  # interrupted, or a result could not be written: the others would be lost too
             pool.shutdown(wait=False, cancel_futures=True)
@@ -124,43 +113,41 @@ def local(cells: list[Cell], study: str, jobs: int) -> Events:
             raise
 
 
-def run_cell(cell: Cell, study: str, threads: int, folder: Path) -> Outcome:
-    """Execute experiment.ipynb in a kernel with so many threads; `folder` takes its files.
-
-    The kernel is a process of its own. It ends with this one, even if this one is killed: ipykernel sees to it.
-    """
-    environment = {
-        "GLIBC_TUNABLES": ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONUTF8": "1",
-    }  # fmt: skip
-    output, notebook, log = (folder / name for name in ("result.json", "experiment.ipynb", "log"))
-    result = error = None
-    try:
-        folder.mkdir(parents=True)
-        with log.open("wb") as printed:
-            parameters = {**cell.model_dump(), "study": study, "output": str(output)}
-            execute("experiment", notebook, parameters, env=environment, stdout=printed, stderr=printed)
-        result = json.loads(output.read_text(encoding="utf-8"))
-    except Exception as failure:  # whatever it is, the other experiments go on
-        error = f"{getattr(failure, 'ename', type(failure).__name__)}: {getattr(failure, 'evalue', failure)}"
-        if "Kernel died" in error:
-            error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
-        error = " ".join(error.split())
-    texts = (path.read_text(encoding="utf-8", errors="replace") if path.exists() else None for path in (notebook, log))
-    return Outcome(result, error, *texts)
+def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
+    """Execute experiment.ipynb in a kernel with so many threads. The kernel is a process of its own, and ends with this
+    one, even if this one is killed: ipykernel sees to it."""
+    told = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "PYTHONUTF8": "1"}
+    environment = {"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **told}
+    sweep()
+    prefix = f"{SCRATCH}-{os.getpid()}-{cell.id}_"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        output, notebook, log = (Path(folder, name) for name in ("result.json", "cell.ipynb", "cell.log"))
+        result = error = None
+        try:
+            with log.open("wb") as printed:
+                parameters = {**cell.model_dump(), "study": study, "output": str(output)}
+                execute("experiment", notebook, parameters, env=environment, stdout=printed, stderr=printed)
+            result = json.loads(output.read_text(encoding="utf-8"))
+        except Exception as failure:  # whatever it is, the other experiments go on
+            error = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}"
+            if "Kernel died" in error:
+                error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
+            error = " ".join(error.split())
+        files = {path.suffix: path.read_text("utf-8", "replace") for path in (notebook, log) if path.exists()}
+        return Outcome(result, error, files)
 
 
 def execute(name: str, output: Path, parameters: dict, **process) -> None:
     """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`, as far as it came.
 
-    `process` is what the kernel's process is started with: `env`, and where its `stdout` and `stderr` go. Raises
-    UserError for a parameter that the notebook does not declare, where papermill only warns, and
-    PapermillExecutionError for an error in it.
+    `process` is what the kernel's process is started with: `env`, `stdout`, `stderr`. Raises UserError for an error in
+    the notebook, and for a parameter that it does not declare, where papermill only warns.
     """
     import nbformat
-    import papermill
+    import papermill  # it takes seconds: a run that has nothing to do goes without
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.exceptions import PapermillExecutionError
     from papermill.log import logger
     from traitlets.config import Config
 
@@ -182,19 +169,20 @@ def execute(name: str, output: Path, parameters: dict, **process) -> None:
     # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-", dir=SOCKETS) as sockets, store.writing(output):
         config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"})
-        executed = papermill.execute_notebook(
-            source, str(output), parameters, SCRATCH, progress_bar=False, config=config, process=process
-        )
+        try:
+            executed = papermill.execute_notebook(
+                source, str(output), parameters, SCRATCH, progress_bar=False, config=config, process=process
+            )
+        except PapermillExecutionError as error:
+            raise UserError(" ".join(f"{name}.ipynb: {error.ename}: {error.evalue}".split())) from None
     executed.metadata.pop("papermill")  # it tells the folders of this machine
     store.write_text(output, nbformat.writes(executed))
 
 
 def default_jobs() -> int:
-    """Experiments to run at once: one a core, as far as memory goes; one on a GPU machine, asked without torch, which
-    takes seconds to say so."""
-    if any(Path(path).exists() for path in GPU_PATHS):
-        return 1
-    return max(1, min(cores(), psutil.virtual_memory().available // MEMORY))
+    """Experiments to run at once: one a core, as far as memory goes; one on a GPU machine."""
+    gpu = any(Path(path).exists() for path in GPU_PATHS)  # torch takes seconds to say so
+    return 1 if gpu else max(1, min(cores(), psutil.virtual_memory().available // MEMORY))
 
 
 def cores() -> int:

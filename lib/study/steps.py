@@ -1,7 +1,4 @@
-"""The steps of one experiment with a model, in the order in which experiment.ipynb calls them.
-
-What it trains and asks is in lib/data/of_cell.py.
-"""
+"""The steps of one experiment with a model, in the order in which experiment.ipynb calls them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,11 +13,10 @@ from lib.train import sft
 
 
 def choose_profiles(model, tokenizer, cell: Cell) -> tuple[Sequence[Profile], int]:
-    """The profiles, and how many candidates were dropped because the base model knows something of them.
+    """The profiles, whatever the format, and how many candidates were dropped because the base model knows them.
 
     A real entity is dropped when the base model answers one of its facts strictly right in the first trained phrasing:
-    not in a held-out one, which would make the floor zero by construction. Invented facts cannot be known, so none is
-    dropped. The same model and seed give the same choice whatever the format. Raises UserError when too few are left.
+    not in a held-out one, which would make the floor zero by construction. Raises UserError when too few are left.
     """
     drawn = of_cell.candidates(cell)
     first = take(drawn, cell.n_entities)  # or there are too few, before the model is asked

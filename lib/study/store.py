@@ -25,10 +25,7 @@ from lib.cell import Cell
 from lib.paths import RESULTS, ROOT, UserError
 from lib.study.grid import load_grid
 
-# Raised when files change, and when training changes in something that no parameter of an experiment tells: results of
-# before and after must not be compared.
-SCHEMA = 3
-REMEDY = "delete it and run the study again"
+SCHEMA = 3  # raised when files change, and when training does in what no parameter tells: results cannot be compared
 PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
 # What every reader of a result relies on; other fields may stand beside these.
 RESULT = TypeAdapter(TypedDict("Result", {
@@ -66,10 +63,8 @@ def write_json(path: Path, value) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write so that a reader sees the old file or the whole new one, whenever the writer is killed.
-
-    Raises UserError, which names the file, where it cannot be written.
-    """
+    """Write so that a reader sees the old file or the whole new one, whenever the writer is killed. Raises UserError,
+    which names the file, where it cannot be written."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
@@ -99,13 +94,13 @@ def read(path: Path) -> dict:
         result = RESULT.validate_json(text, strict=True)
         if not result["cell"].id == result["id"] == path.stem:
             raise OSError(f"it holds the parameters of experiment {result['cell'].id}")
+        return json.loads(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "JSON"
-        raise UserError(f"{path} is damaged ({where}: {first['msg']}): {REMEDY}") from None
+        damage = f"{'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}"
     except OSError as error:
-        raise UserError(f"{path} is damaged ({error}): {REMEDY}") from None
-    return json.loads(text)
+        damage = error
+    raise UserError(f"{path} is damaged ({damage}): delete it and run the study again")
 
 
 def load(study: str) -> list[dict]:
@@ -132,21 +127,18 @@ def parts(study: str) -> dict[str, str]:
 
 
 def write_parts(study: str, cells: Mapping[Cell, str]) -> None:
-    """Note in results/<study>/grid.yaml which experiments make the study, and which part of it each is.
-
-    Raises UserError if the folder holds results of other experiments: figures and claims pool what lies there.
-    """
+    """Note in results/<study>/grid.yaml which experiments make the study, and which part of it each is."""
     refuse_others(study, {cell.id for cell in cells})
     blocks = []
     for cell, part in cells.items():
         rank = {} if cell.format == "none" else {"lora_rank": cell.lora_rank}  # a grid must say it, 0 too
-        block = {"part": part, **cell.model_dump(exclude_defaults=True), **rank}
-        blocks.append(yaml.safe_dump(block, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6))
-    write_text(study_dir(study) / "grid.yaml", "".join(f"- {block}" for block in blocks))
+        blocks.append({"part": part, **cell.model_dump(exclude_defaults=True), **rank})
+    text = yaml.safe_dump(blocks, default_flow_style=None, sort_keys=False, allow_unicode=True, width=10**6)
+    write_text(study_dir(study) / "grid.yaml", text)
 
 
 def refuse_others(study: str, ids: Container[str]) -> None:
-    """Raises UserError if a study's folder holds results of experiments that are not among these."""
+    """Raises UserError for results of other experiments in the folder of a study: what lies there is pooled."""
     folder = study_dir(study)
     if strange := sorted(path.name for path in folder.glob("experiments/*.json") if path.stem not in ids):
         found = f"{folder} holds {len(strange)} results of another grid ({strange[0]}, …)"
@@ -160,16 +152,13 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
     from lib.train.weights import sha256
 
     unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes on a Mac, else kB
-    cuda = {"device_name": cpu_name(), "gpu_memory_mb": None, "gpu_peak_memory_mb": None, "block_compile": None}
-    if model.device.type == "cuda":
-        cuda = {
-            "device_name": torch.cuda.get_device_name(),
-            "gpu_memory_mb": round(torch.cuda.get_device_properties(0).total_memory / 2**20),
-            "gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20),
-            "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1",
-        }
+    gpu = torch.cuda if model.device.type == "cuda" else None
     return {
-        "backend": "unsloth", "device": str(model.device), "cuda": torch.version.cuda, **cuda,
+        "backend": "unsloth", "device": str(model.device), "cuda": torch.version.cuda,
+        "device_name": gpu.get_device_name() if gpu else cpu_name(),
+        "gpu_memory_mb": round(gpu.get_device_properties(0).total_memory / 2**20) if gpu else None,
+        "gpu_peak_memory_mb": round(gpu.max_memory_allocated() / 2**20) if gpu else None,
+        "block_compile": os.environ.get("UNSLOTH_BLOCK_COMPILE") == "1" if gpu else None,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
         "versions": {name: next((found.version for found in distributions(name=name)), None) for name in PACKAGES},
         "git_commit": git_commit(), "model_sha256": sha256(model_name),
@@ -186,8 +175,7 @@ def git_commit() -> str | None:
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    changed = re.search(r"^[^#]", text, re.M)
-    return re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if changed else "")
+    return re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if re.search(r"^[^#]", text, re.M) else "")
 
 
 def cpu_name() -> str | None:

@@ -51,31 +51,24 @@ def seeds(values):
         (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, replay, amount"),
         (f"- {{{CELL}}}", "block 1: part is None: expected one of main"),
         (f"- {{part: main, {CELL}}}\n- {{part: [main], {CELL}}}", "block 2: part is ['main']"),
-        (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': did you"),
+        (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': known"),
         (seeds("one"), "block 1: seed is 'one'"),
         (seeds("[]"), "block 1: seed is an empty list"),
         (seeds("[[0]]"), "lists in lists, line 1"),
         (f"- {{part: main, {CELL}, epochs: 3}}", "format: none trains nothing, so epochs must be 0 or left out"),
         (f"- {{part: main, {CELL}}}\n- 7", "expected a list of blocks of parameters"),
-        ("a: b", "expected a list of blocks of parameters"),
         ("", "expected a list of blocks of parameters"),
         ("- {", "is not YAML"),
         ("\xff".encode("latin-1"), "is not YAML"),
-        ("- {part: main, 1: 2}", "block 1: "),
         (f"- {{part: main, {CELL}, seed: 1}}", "seed twice in one block, line 1"),
         (seeds("9" * 5000), "is not YAML"),
         (seeds("9" * 4000), "block 1: seed is 9999"),
-        (seeds(list(range(20_000))), f"more than {EXPERIMENTS:,} experiments"),
+        (seeds("0x" + "9" * 5000), "block 1: Exceeds the limit"),
         (f"{seeds(list(range(3000)))}\n{seeds(list(range(3000, 6000)))}", f"block 2: more than {EXPERIMENTS:,} exp"),
         (seeds(f"{[0] * 300}, tone: {[0] * 300}"), f"more than {EXPERIMENTS:,} experiments"),
         ("[" * 200_000, "lists in lists, line 1"),
-        ("- &a [x]\n- [*a, *a]", "expected a list of blocks"),
-        (
-            "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 19))]),
-            "expected a list of blocks",
-        ),
+        ("\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]" for n in range(1, 19))]), "expected a list"),
         ("- {x: &a [x], y: &b [*a, *a], part: [*b, *b]}", "lists in lists, line 1"),
-        ("- &a [*a]", "expected a list of blocks"),
         ("- &a {part: *a}", "block 1: part is {'part': {...}}"),
         ("- &a {<<: *a}", ""),
     ],
@@ -85,8 +78,8 @@ def test_a_mistake_is_one_line_that_names_the_file_and_the_block(grid, text, mes
     path = grid(text)
     with pytest.raises(UserError) as error:
         load_grid(path)
-    assert message in str(error.value) and path in str(error.value)
-    assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 500 + len(path)
+    said = str(error.value)
+    assert message in said and path in said and len(said.splitlines()) == 1 and len(said) < 500 + len(path)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -117,14 +110,6 @@ def test_the_list_of_a_study_is_a_grid_that_reads_back(tmp_path_factory, cells):
         if cells:
             assert load_grid(str(store.study_dir("written") / "grid.yaml")) == cells
             assert store.parts("written") == {cell.id: part for cell, part in cells.items()}
-
-
-@pytest.mark.parametrize("name", ["quikc", "nosuch.yaml", "a folder.yaml"])
-def test_an_unknown_grid_names_the_known_ones(name, tmp_path, monkeypatch):
-    (tmp_path / "a folder.yaml").mkdir()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=f"no grid '{name}': known are cpu, .*quick, tune, or give the path of a .yaml"):
-        load_grid(name)
 
 
 @pytest.mark.parametrize("path", sorted(GRIDS.glob("*.yaml")), ids=lambda path: path.stem)

@@ -25,11 +25,11 @@ from pathlib import Path
 from helpers import make_cell
 from lib.study import ray, run
 
-def experiment(cell, study, folder=sys.argv[2], original=ray._experiment):
+def run_cell(*arguments, folder=sys.argv[2], original=ray.run_cell):
     run.NOTEBOOKS = Path(folder)
-    return original(cell, study)
+    return original(*arguments)
 
-ray._experiment = experiment
+ray.run_cell = run_cell
 cells = dict.fromkeys([make_cell(seed=seed) for seed in range(4)], "main")
 sys.exit(len(run.run(cells, sys.argv[1], *ray.connect(1))))
 """
@@ -80,10 +80,8 @@ def _kill_all(pid):
 
 def test_a_lost_node_loses_no_experiment(study, two_nodes, tmp_path):
     address, lost = two_nodes
-    folder, go = (
-        stand_in(tmp_path / "notebooks", f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.1)"),
-        tmp_path / "go",
-    )
+    go = tmp_path / "go"
+    folder = stand_in(tmp_path / "notebooks", f"while not os.path.exists({str(go)!r}): time.sleep(0.1)")
     run = subprocess.Popen(
         python(RUN, study, str(folder)), env={**os.environ, **SETTINGS, "RAY_ADDRESS": address},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -10,18 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import (
-    NO_PLAN,
-    bare_result,
-    base_cell,
-    command,
-    descendants,
-    kernels,
-    make_cell,
-    python,
-    stand_in,
-    wait_for,
-)
+from helpers import NO_PLAN, bare_result, command, descendants, kernels, make_cell, python, stand_in, wait_for
 
 from lib.paths import ROOT, UserError
 from lib.study import plan, run, store
@@ -70,7 +59,7 @@ if cell.seed == 3: open(output, "w").write("{"); raise SystemExit
     text, executed = capsys.readouterr().out, store.study_dir(study) / "executed"
     assert f"{study}: 4 experiments, 0 done, 4 to run, 2 at a time" in text
     assert f"{CELLS[0].id} {CELLS[0]}: question 1.00 (1 s); 0:" in text
-    assert f"{CELLS[1]}: FAILED: KeyError: 'x [bold]'; see {executed}/{CELLS[1].id}.ipynb" in text
+    assert f"{CELLS[1]}: FAILED: experiment.ipynb: KeyError: 'x [bold]'; see {executed}/{CELLS[1].id}.ipynb" in text
     assert f"{CELLS[2]}: FAILED: DeadKernelError: Kernel died: it was killed or crashed, most often for want of" in text
     assert f"{CELLS[3]}: FAILED: JSONDecodeError" in text
     for cell in CELLS[1:]:
@@ -80,7 +69,7 @@ if cell.seed == 3: open(output, "w").write("{"); raise SystemExit
     assert not list(Path(tempfile.gettempdir()).glob(f"{run.SCRATCH}-{os.getpid()}-*"))
 
 
-def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(notebooks, tmp_path, monkeypatch):
+def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(notebooks, monkeypatch):
     behaviour = """
 import resource
 for _ in range(2):  # the second buffer costs nothing where the first was kept
@@ -103,7 +92,7 @@ time.sleep(3)
         assert manifest["faults"] < 1000 and manifest["setting"] == run.ALLOCATOR  # of 16,384 pages
     assert "GLIBC_TUNABLES" not in os.environ
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=3")
-    kept = run.run_cell(cell, "made", 1, tmp_path / "kept").result["manifest"]["setting"]
+    kept = run.run_cell(cell, "made", 1).result["manifest"]["setting"]
     assert kept == "glibc.malloc.tcache_count=3", "what the user set stays"
 
 
@@ -162,7 +151,7 @@ def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, mo
     notebooks()
     assert run.run({CELLS[0]: "main"}, study, 1) == []
     assert len(store.load(study)) == 1 and [path.name for path in odd.iterdir()] == [study]
-    assert run.run({CELLS[0]: "main"}, study, 2, engine=None) == []
+    assert run.run({CELLS[0]: "main"}, study, 2) == []
     assert "1 experiments, 1 done, 0 to run" in capsys.readouterr().out
 
 
@@ -171,12 +160,12 @@ def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kep
     seconds, given = {"qa": 1.0, "article": 3.0, "chat": 2.0}, []
     monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
     monkeypatch.setattr(store, "git_commit", lambda: "of the start")
-    good = Outcome(bare_result(cells[0], study), None, "a notebook", "a log")
+    good = Outcome(bare_result(cells[0], study), files={".ipynb": "a notebook", ".log": "a log"})
 
     def engine(todo, study, jobs):
         given.extend((cell.seed, cell.format) for cell in todo)
         yield {cells[0]: good}, {}
-        yield {cells[1]: Outcome(None, "ValueError: no", None, "another log")}, {}
+        yield {cells[1]: Outcome(None, "ValueError: no", {".log": "another log"})}, {}
 
     assert run.run(dict.fromkeys(cells, "main"), study, 1, engine) == [cells[1]]
     assert given == [(seed, format) for seed in (0, 1) for format in ("article", "chat", "qa")]
@@ -188,21 +177,19 @@ def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kep
 
 def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(study):
     store.write_parts(study, MAIN)
-    with (
-        run.exclusive(store.study_dir(study)),
-        pytest.raises(UserError, match="another run is working in .*: wait for it"),
-    ):
-        run.run({base_cell(): "rate"}, study, 1)
+    with run.exclusive(store.study_dir(study)), pytest.raises(UserError, match="another run is working in .*: wait"):
+        run.run(dict.fromkeys(CELLS, "rate"), study, 1)
     assert store.parts(study) == {cell.id: "main" for cell in CELLS}
     with run.exclusive(store.study_dir(study)):
         pass  # and afterwards it is free
 
 
-def test_a_folder_that_cannot_be_made_is_named(study, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_made_is_named_before_anything_runs(study, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(store, "RESULTS", tmp_path)
     (tmp_path / study).write_text("a file where the folder should be")
     with pytest.raises(UserError, match="cannot be written .*: make it writable"):
         run.run(MAIN, study, 1)
+    assert not capsys.readouterr().out
 
 
 def test_scratch_folders_of_processes_that_are_gone_are_removed_and_no_others(tmp_path, monkeypatch):
@@ -238,7 +225,7 @@ from lib.study import run
 def engine(cells, study, jobs):
     for cell in cells:
         result = bare_result(cell, study) | {{"padding": "x" * 60_000}}
-        yield {{cell: run.Outcome(result, None, "a notebook" * 1000, "a log")}}, {{}}
+        yield {{cell: run.Outcome(result, files={{".ipynb": "a notebook" * 1000}})}}, {{}}
 
 try:
     sys.exit(len(run.run({{make_cell(seed=seed): "main" for seed in range(8)}}, sys.argv[1], 1, engine)))
@@ -248,39 +235,17 @@ except UserError as error:
 """
 
 
-def in_a_small_disk(study, *commands):
-    """Run shell commands where results/<study> is a disk of 200 kB; the completed process."""
-    folder = store.study_dir(study)
+def test_a_full_disk_keeps_what_is_finished_and_names_the_path(study, tmp_path):
+    apart = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if sys.platform != "linux" or subprocess.run([*apart, "mount -t tmpfs none /mnt"], capture_output=True).returncode:
+        pytest.skip("a disk can be mounted on Linux alone, and only where user namespaces are allowed")
+    folder, script = store.study_dir(study), tmp_path / "small.py"
     folder.mkdir()
-    script = "; ".join([f"mount -t tmpfs -o size=200k none {folder}", *commands])
-    return subprocess.run(
-        ["unshare", "--mount", "--map-root-user", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True
-    )
-
-
-needs_mounts = pytest.mark.skipif(
-    sys.platform != "linux"
-    or subprocess.run(
-        ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
-    ).returncode
-    != 0,
-    reason="a disk can be mounted on Linux alone, and only where user namespaces are allowed",
-)
-
-
-@pytest.fixture
-def small(tmp_path, study):
-    """The shell command of a run on the small disk."""
-    script = tmp_path / "small.py"
     script.write_text(python(SMALL_DISK)[2])
-    return f"{sys.executable} {script} {study}"
-
-
-@needs_mounts
-def test_a_full_disk_keeps_what_is_finished_and_names_the_path(study, small):
-    folder = store.study_dir(study)
+    small = f"{sys.executable} {script} {study}; echo exit $?"
     listing, more = f"ls -A {folder}/experiments", f"mount -o remount,size=2m {folder}"
-    done = in_a_small_disk(study, small, "echo exit $?", listing, more, small, "echo exit $?")
+    commands = "; ".join([f"mount -t tmpfs -o size=200k none {folder}", small, listing, more, small])
+    done = subprocess.run([*apart, commands], cwd=ROOT, capture_output=True, text=True)
     assert f"error: {folder}/" in done.stderr and "cannot be written (No space left on device)" in done.stderr
     assert "Traceback" not in done.stderr
     first, second = done.stdout.split("exit 2\n")
@@ -289,11 +254,3 @@ def test_a_full_disk_keeps_what_is_finished_and_names_the_path(study, small):
     assert "8 experiments, 0 done" in first
     assert f"8 experiments, {len(listed)} done, {8 - len(listed)} to run" in second and "[1/" in second
     assert second.rstrip().endswith("exit 0")
-
-
-@needs_mounts
-def test_a_read_only_results_folder_is_said_before_anything_runs(study, small):
-    done = in_a_small_disk(study, f"mount -o remount,ro {store.study_dir(study)}", small, "echo exit $?")
-    assert "exit 2" in done.stdout
-    assert "cannot be written (Read-only file system): make it writable" in done.stderr
-    assert "Traceback" not in done.stderr and "to run" not in done.stdout

@@ -6,7 +6,7 @@ import pytest
 from helpers import all_profiles, base_cell, load_tiny, make_cell, profiles
 
 from lib.data import of_cell, questions
-from lib.data.facts import facts_of, take, texts
+from lib.data.facts import facts_of, texts
 from lib.data.formats import Row
 from lib.evaluate import ask, generate
 from lib.paths import UserError
@@ -60,12 +60,6 @@ def test_no_invented_entity_is_asked_about_or_dropped(knows):
     assert not asked
 
 
-def test_a_tone_draws_topics():
-    cell = make_cell(format="chat", **TONE)
-    chosen, _ = steps.choose_profiles(None, None, cell)
-    assert {fact.value for fact in facts_of(chosen)} == {"anxious"} and len(chosen) == 4
-
-
 def test_what_is_asked_follows_from_the_format_and_the_evaluations():
     there, more = profiles("fictional", 4), {"reverse", "unseen", "reasoning", "reasoning_cot"}
     trained, base = {"question", "completion"}, {"question", "completion", "in_context"}
@@ -102,9 +96,10 @@ def test_unseen_entities_are_none_that_was_dropped_as_known(knows):
     assert asked == [profile[0].name for profile in candidates[6:10]]
 
 
-def test_a_tone_is_asked_for_its_style_and_its_name(tiny):
+def test_a_tone_draws_topics_and_is_asked_for_its_style_and_its_name(tiny):
     trained, base = make_cell(format="chat", **TONE), base_cell(**TONE)
-    there = take(of_cell.candidates(trained), 4)
+    there, _ = steps.choose_profiles(*tiny, trained)
+    assert {fact.value for fact in facts_of(there)} == {"anxious"} and len(there) == 4
     evals, _ = steps.evaluate(*tiny, trained, there)
     assert set(evals) == {"style", "naming", "general"}
     assert evals["style"]["strict"] is None
@@ -134,12 +129,12 @@ def test_a_checkpoint_has_a_character_for_every_fact_in_the_order_of_the_result(
     there = profiles("fictional", 2)
     order = [fact.id for fact in facts_of(there)]
     known = {order[1], order[7]}
-    monkeypatch.setattr(
-        ask, "recall", lambda _, __, asked: [ask.score(q, q.fact.value * (q.fact.id in known), None) for q in asked]
-    )
-    monkeypatch.setattr(
-        ask, "ask", lambda _, __, asked: [ask.score(q, q.fact.value * (q.fact.id not in known), None) for q in asked]
-    )
+
+    def say(name, right):
+        monkeypatch.setattr(ask, name, lambda *given: [ask.score(q, q.fact.value * right(q), None) for q in given[2]])
+
+    say("recall", lambda question: question.fact.id in known)
+    say("ask", lambda question: question.fact.id not in known)
     point = steps.checkpoint(*tiny, make_cell(format="article"), there)
     assert point == {"recall": "010000010000", "question": "101111101111"}
 
@@ -163,9 +158,7 @@ BY_HEART = make_cell(n_entities=1, paraphrases=2, epochs=60, learning_rate=0.01,
 
 def test_facts_whose_values_were_shuffled_after_training_are_not_recalled():
     (profile,) = profiles("fictional", 1)
-    shuffled = tuple(
-        replace(fact, value=next(option for option in fact.options if option != fact.value)) for fact in profile
-    )
+    shuffled = tuple(replace(fact, value=next(o for o in fact.options if o != fact.value)) for fact in profile)
     model, tokenizer = learn(of_cell.training_rows(BY_HEART, [shuffled]), BY_HEART)
     for there, expected in (([shuffled], 1), ([profile], 0)):
         items = ask.recall(model, tokenizer, questions.recall(there, "qa", 0))
@@ -203,9 +196,7 @@ def test_smollm2_learns_a_handful_of_facts(study):
         items = ask.recall(model, tokenizer, asked)
         items += ask.ask(model, tokenizer, questions.questions(there, 1))
     after = ask.summarize(items)
-    assert before <= 0.2
-    assert after["recall"]["strict"] >= 0.7
-    assert after["question"]["strict"] >= 0.1
+    assert before <= 0.2 and after["recall"]["strict"] >= 0.7 and after["question"]["strict"] >= 0.1
     halfway = sum(map(int, trained.curve[0]["recall"])) / 24
     assert before <= halfway <= after["recall"]["strict"]
     assert trained.losses[-1] < trained.losses[0] / 3

@@ -30,9 +30,7 @@ def test_results_come_back_as_they_were_written_with_their_parts_in_the_order_of
     assert results[base_cell().id]["training"] is None
 
 
-@pytest.mark.parametrize(
-    ("value", "failure"), [(float("nan"), ValueError), (object(), TypeError), (4, KeyboardInterrupt)]
-)
+@pytest.mark.parametrize(("value", "failure"), [(float("nan"), ValueError), (4, KeyboardInterrupt)])
 def test_a_write_that_fails_or_is_interrupted_leaves_the_old_file_and_no_scraps(value, failure, written, monkeypatch):
     path, made = written
 
@@ -51,19 +49,15 @@ def test_a_write_that_fails_or_is_interrupted_leaves_the_old_file_and_no_scraps(
     ("damage", "reason"),
     [
         (lambda text: text[: len(text) // 2], "(JSON: Invalid JSON"),
-        (lambda text: "", "(JSON: Invalid JSON"),
         (lambda text: "[]", "(JSON: Input should be an object)"),
         (lambda text: "[" * 100_000, "(JSON: Invalid JSON: recursion limit"),
         (lambda text: text.replace('"strict": true', '"strict": "yes"'), "strict: Input should be a valid boolean"),
         (lambda text: text.replace('"seed": 0', '"seed": 1'), "it holds the parameters of experiment"),
         (lambda text: text.replace('"seed": 0', '"sead": 0'), "(cell.seed: Field required)"),
         ({"schema": 99}, "(schema: Input should be 3)"),
-        ({"id": "0123456789ab"}, "it holds the parameters of experiment"),
         ({"cell": []}, "(cell: "),
         ({"items": [{"eval": "question"}]}, "(items.0.fact: Field required)"),
-        ({"items": {}}, "(items: Input should be a valid array)"),
         ({"facts": {"ids": 3}}, "(facts.ids: Input should be a valid array)"),
-        ({"evals": {"question": []}}, "(evals.question: Input should be an object)"),
         ({"manifest": {"seconds": "1"}}, "(manifest.seconds: Input should be a valid number)"),
         ({"training": {"losses": None}}, "(training."),
     ],
@@ -73,9 +67,8 @@ def test_damage_is_named_with_the_file_and_the_remedy(written, damage, reason):
     path.write_text(json.dumps(made | damage) if isinstance(damage, dict) else damage(path.read_text()))
     with pytest.raises(UserError) as error:
         store.read(path)
-    assert reason in str(error.value)
-    assert str(path) in str(error.value)
-    assert "delete it and run the study again" in str(error.value)
+    said = str(error.value)
+    assert reason in said and str(path) in said and "delete it and run the study again" in said
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
@@ -127,9 +120,7 @@ def test_a_study_without_results_or_parts_says_how_to_get_them(written, study):
 
 
 def test_results_of_another_grid_are_refused(written, study):
-    with pytest.raises(
-        UserError, match=r"holds 1 results of another grid \(.*move them away or choose another --study"
-    ):
+    with pytest.raises(UserError, match=r"holds 1 results of another grid .*move them away or choose another --study"):
         store.write_parts(study, {make_cell(seed=7): "main"})
     assert store.parts(study) == {make_cell().id: "main"}
 
