@@ -19,7 +19,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
 
 from lib.paths import LIB, RESULTS, ROOT, UserError
-from lib.report import advice, claims, scores, tables
+from lib.report import claims, scores, tables
 from lib.study import store
 from lib.study.run import execute
 
@@ -87,7 +87,7 @@ def _write(study, loaded, new):
 def made_tables(loaded: list[dict], frames: scores.Frames) -> dict[str, pd.DataFrame]:
     """The tables of a study that have rows, by the name of their CSV files; some figure notebooks write one more."""
     rows, main = claims.decide(frames), tables.formats(frames, ["main"], ["format"])
-    advised = [advice.recommend(loaded)[1]] if len(main) else []
+    advised = [tables.recommend(frames)[1]] if len(main) else []
     made = {
         "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
         "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),

@@ -36,7 +36,7 @@ def frames(results: list[dict]) -> Frames:
         answered[answered["eval"] != "style"].rename(columns={"eval": "measure", "strict": "score"}),
         chosen.rename(columns={"corrected": "score"}).assign(measure="choice"),
         *(along.rename(columns={name: "score"}).assign(measure=f"area of {name}", kind="", known=False)
-          for name in ("recall", "question") if len(along)),
+          for name in ("recall", "question")),
     ]  # fmt: skip
     keys = ["id", "info", "fact", "measure", "kind", "known"]
     table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in measured]).dropna(subset=["score"])
@@ -70,27 +70,24 @@ def items(results: list[dict]) -> pd.DataFrame:
 def curves(results: list[dict]) -> pd.DataFrame:
     """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and recall and question.
 
-    `question` is the first held-out wording. Empty if no experiment has checkpoints.
+    `question` is the first held-out wording.
     """
-    frames = []
+    rows = []
     for result in results:
         training, facts = result["training"], result["facts"]
         if not training or not training["curve"]:
             continue
-        first = {}
-        for item in result["items"]:
-            first.setdefault((item["eval"], item["fact"]), item["strict"])
+        first = {(item["eval"], item["fact"]): item["strict"] for item in reversed(result["items"])}
         # what no row tells to the letter cannot be recalled
         last = {name: [first.get((name, fact), False) for fact in facts["ids"]] for name in ("recall", "question")}
         points = [{name: [c == "1" for c in at[name]] for name in last} for at in training["curve"]] + [last]
         # evenly spaced but for less than a step, which differs between runs: counted so, curves have points in common
         end = result["cell"]["paraphrases"] * training["epochs"]
-        frames += [{"id": result["id"], "fact": fact, "info": info, "exposures": end * i / len(points),
-                    "recall": recall, "question": question}
-                   for i, known in enumerate(points, 1)
-                   for fact, info, recall, question in zip(facts["ids"], facts["info"], known["recall"],
-                                                           known["question"], strict=True)]  # fmt: skip
-    return _with_parameters(pd.DataFrame(frames), results) if frames else pd.DataFrame()
+        for i, known in enumerate(points, 1):
+            columns = facts["ids"], facts["info"], known["recall"], known["question"]
+            rows += [(result["id"], end * i / len(points), *fact) for fact in zip(*columns, strict=True)]
+    table = pd.DataFrame(rows, columns=["id", "exposures", "fact", "info", "recall", "question"])
+    return _with_parameters(table, results)
 
 
 def cells(results: list[dict]) -> pd.DataFrame:
@@ -130,14 +127,12 @@ def stays(left):
     return (left["kept"] >= KEPT) & (left["ppl_ratio"] <= PERPLEXITY)
 
 
-def comparable(results: list[dict]) -> list[dict]:
-    """These results without the trained runs of the main part on draws of facts that not all of its formats have: in
+def comparable(frames: Frames) -> Frames:
+    """These tables without the trained runs of the main part on draws of facts that not all of its formats have: in
     a study that is not finished, formats would be compared on other facts."""
-    table = pd.DataFrame(map(_parameters, results))
-    main, draw = trained(table, "main"), ["model", "entity", "seed"]
+    main, draw = trained(frames.cells, "main"), ["model", "entity", "seed"]
     common = main.groupby(draw)["format"].transform("nunique") == main["format"].nunique()
-    left_out = set(main.loc[~common, "id"])
-    return [result for result in results if result["id"] not in left_out]
+    return Frames(*(table[~table["id"].isin(main.loc[~common, "id"])] for table in frames))
 
 
 def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:

@@ -4,13 +4,13 @@ import pytest
 import simulation
 from simulation import main_part, shares
 
-from lib.report import advice
+from lib.report import scores, tables
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 def recommended(planted, cells=None):
-    return advice.recommend(simulation.results(cells or main_part(), planted))
+    return tables.recommend(scores.frames(simulation.results(cells or main_part(), planted)))
 
 
 def wrecked(*formats):
@@ -39,7 +39,7 @@ def test_of_formats_that_cannot_be_told_apart_the_one_with_fewest_tokens_is_take
     for result in results:
         if result["cell"]["format"] == "article":
             result["training"]["tokens"] *= 2
-    chosen, why = advice.recommend(results)
+    chosen, why = tables.recommend(scores.frames(results))
     assert chosen == "qa" and "cannot be told apart" in why and "takes the fewest tokens" in why
 
 
@@ -59,7 +59,7 @@ def test_formats_are_compared_on_the_facts_that_all_were_taught():
 
 def test_a_question_in_which_the_value_stands_is_left_out():
     results = simulation.results(main_part(("none", "qa"), seeds=(0,)), shares())
-    every = len(advice.scored(results))
+    every = len(tables.scored(scores.items(results)))
     item = next(item for item in results[-1]["items"] if item["eval"] == "question")
     item["question"] += f" ({item['expected']})"
-    assert len(advice.scored(results)) == every - 1
+    assert len(tables.scored(scores.items(results))) == every - 1

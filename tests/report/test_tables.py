@@ -103,14 +103,12 @@ def test_a_study_without_a_base_model_has_no_verdict_on_wreckage():
 def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_have():
     part = {cell: "main" for cell in main_part(("none", "article"), seeds=(0, 1))} | main_part(("qa",), seeds=(1,))
     replay = {cell(replay=0): "replay"}
-    kept = scores.comparable(simulation.results(part | replay, shares()))
-    seeds = {(of["part"], of["cell"]["format"]): set() for of in kept}
-    for of in kept:
-        seeds[of["part"], of["cell"]["format"]].add(of["cell"]["seed"])
-    assert seeds == {
+    kept = scores.comparable(frames(part | replay, shares()))
+    assert all(set(table["id"]) <= set(kept.cells["id"]) for table in kept)
+    assert kept.cells.groupby(["part", "format"])["seed"].agg(set).to_dict() == {
         ("main", "none"): {0, 1}, ("main", "article"): {1}, ("main", "qa"): {1}, ("replay", "qa"): {0}
     }  # fmt: skip
-    assert scores.comparable(simulation.results(replay, shares())) != []
+    assert len(scores.comparable(frames(replay, shares())).cells)
 
 
 def test_tables_of_a_study_without_a_main_part_are_empty():
