@@ -9,22 +9,18 @@ import pandas as pd
 from lib.evaluate import match
 from lib.report import intervals
 from lib.report.claims import CLAIMS
-from lib.report.scores import FACT, SHORT, Frames, comparable, stays, trained
+from lib.report.scores import FACT, NAMES, SHORT, Frames, comparable, stays, trained
 
 REACHED = (0.5, 0.8)
-MEASURES = {"recall": "recall", "question": "held-out question", "completion": "held-out completion",
-            "reverse": "reverse", "in_context": "in context"}  # fmt: skip
+MEASURES = NAMES["measures"]
 TAUGHT = ("main", "replay", "formats")  # the parts whose formats are compared
 VERDICTS = ("replicates", "inconclusive", "opposite", "not testable")
 USEFUL = 0.5  # below this share of held-out questions no format is recommended for use (our choice)
 
 
 def formats(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
-    """A row for each group of runs and type of information, the base model too. Every page shows some of its columns.
-
-    Shares of facts, as text with 95 % intervals; then the columns of `exposures` and of `costs`. Empty where nothing
-    was trained.
-    """
+    """A row for each group of runs and type of information, the base model too: shares of facts, as text with 95 %
+    intervals, and the columns of `exposures` and `costs`. Empty where nothing was trained."""
     by = list(by)
     scores = frames.scores[frames.scores["part"].isin(parts) & frames.scores["measure"].isin(MEASURES)]
     if trained(scores, *parts).empty:
@@ -38,7 +34,6 @@ def formats(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFra
 def exposures(frames: Frames, parts=TAUGHT, by=("format", "replay", "info")) -> pd.DataFrame:
     """By these groups: exposures of a fact until half and four fifths are known, in whole numbers with their interval;
     "> 40" where a share was not reached."""
-
     def reached(group, measure, share):
         found, longest = intervals.exposures_to(group, measure, share), group["exposures"].max()
         return "{} [{}, {}]".format(*(f"> {longest:.0f}" if np.isinf(value) else f"{value:.0f}"
@@ -54,8 +49,8 @@ def exposures(frames: Frames, parts=TAUGHT, by=("format", "replay", "info")) -> 
 def costs(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
     """By these groups: what is left of other knowledge, what a fact costs, and of which kinds of entity the runs are.
 
-    What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval over runs
-    and questions, "" without a base model. `kept_median` is of the median run, which the rule for wrecked models asks.
+    What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval, "" where
+    there is no base model.
     """
     def kept(rows):
         if not rows["base"].any():
@@ -77,9 +72,8 @@ def costs(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame
 
 
 def regime(frames: Frames) -> pd.DataFrame:
-    """One row: what the main part leaves of the model, in the median over its trained runs, and how many are wrecked.
-    `still` is the share of the base model's right answers that are right still. Empty without such runs, and without a
-    base model to compare with."""
+    """One row: what the main part leaves of the model, in the median over its trained runs, and how many are wrecked;
+    `still` is of the base model's right answers. Empty without such runs, and without a base model."""
     main, asked = trained(frames.cells, "main"), trained(_beside_base(frames), "main")
     if main["kept"].isna().all():
         return pd.DataFrame()
@@ -99,11 +93,10 @@ def _beside_base(frames):
 
 
 def claims(rows: list[dict]) -> pd.DataFrame:
-    """One row a claim: the statement, the question, what stands for it `here`, its verdict, and how many contrasts have
-    each verdict.
+    """One row a claim: statement, question, what stands for it `here`, verdict, and how many contrasts have each.
 
     Of several settings the headline is the testable one whose interval reaches lowest. Of a claim that is `mixed` the
-    strongest contrast against it is said as well; of one that is withdrawn the reason stands `here`.
+    strongest contrast against it is said as well.
     """
     table = []
     for claim, of_claim in groupby(rows, itemgetter("claim")):
@@ -125,10 +118,8 @@ def claims(rows: list[dict]) -> pd.DataFrame:
 
 
 def scored(items: pd.DataFrame) -> pd.DataFrame:
-    """Of `scores.items` the held-out questions, `strict` as a number.
-
-    Left out are questions in which the value stands already, as of "Paris Metro" the city: an echo would count.
-    """
+    """Of `scores.items` the held-out questions, `strict` as a number, but those in which the value stands already, as
+    of "Paris Metro" the city: an echo would count."""
     asked = items[items["eval"] == "question"].astype({"strict": float})
     echoed = [match.states(row.question, row.expected) for row in asked.itertuples()]
     return asked[~np.array(echoed, dtype=bool)]
@@ -137,10 +128,9 @@ def scored(items: pd.DataFrame) -> pd.DataFrame:
 def recommend(frames: Frames) -> tuple[str | None, str]:
     """The format to take, None where there is none, and why, in sentences that follow from intervals.
 
-    The rule (ours), of the trained runs of the main part, on the draws of facts that all formats have: of the formats
-    whose models are not wrecked in the median the one with most held-out questions; of those whose difference to it has
-    an interval that includes zero, the one with the fewest tokens a fact. None where every format is wrecked, where
-    there is no base model to compare with, and where the best answers less than USEFUL.
+    The rule (ours), of the main part: of the formats whose models are not wrecked in the median the one with most
+    held-out questions; of those whose difference to it has an interval that includes zero, the one with the fewest
+    tokens a fact. None where the best answers less than USEFUL.
     """
     frames = comparable(frames)
     asked = trained(scored(frames.items), "main")
