@@ -62,18 +62,13 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
 
 def _training(cell, facts, items, rng):
     """A curve that climbs to what the finished model knows, each fact at a checkpoint of its own."""
-    first = {}
-    for item in items:
-        first.setdefault((item.eval, item.fact), item.strict)
-    curve = []
-    since = {(name, fact.id): rng.randint(1, cell.checkpoints + 1) for name in ("recall", "question") for fact in facts}
-    for point in range(1, cell.checkpoints + 1):
-        known = {
-            name: "".join(str(int(bool(first.get((name, f.id))) and point >= since[name, f.id])) for f in facts)
-            for name in ("recall", "question")
-        }
-        exposures = cell.paraphrases * cell.epochs * point / (cell.checkpoints + 1)
-        curve.append({"step": 10 * point, "exposures": exposures, **known})
+    names, points = ("recall", "question"), cell.checkpoints + 1
+    first = {(item.eval, item.fact): item.strict for item in reversed(items)}
+    since = {(name, fact.id): rng.randint(1, points) for name in names for fact in facts}
+    known = {key: at if first.get(key) else points for key, at in since.items()}  # from which checkpoint on
+    curve = [{"step": 10 * point, "exposures": cell.paraphrases * cell.epochs * point / points,
+              **{name: "".join(str(int(point >= known[name, fact.id])) for fact in facts) for name in names}}
+             for point in range(1, points)]  # fmt: skip
     return {
         "rows": 10, "replay": cell.replay, "epochs": float(cell.epochs), "tokens": 2000, "trained_tokens": 500,
         "replay_tokens": 46 * cell.replay, "steps": 60, "seconds": 60.0, "evaluation_seconds": 10.0,
@@ -85,10 +80,8 @@ def _general(rng, chance):
     made = []
     for question, accepted in texts("general")["questions"]:
         right = rng.random() < chance
-        answer = accepted[0] if right else "no idea"
-        made.append(
-            ask.Item("general", f"general/{question}", "words", question, " / ".join(accepted), answer, right, right)
-        )
+        said = " / ".join(accepted), accepted[0] if right else "no idea"
+        made.append(ask.Item("general", f"general/{question}", "words", question, *said, right, right))
     return made
 
 

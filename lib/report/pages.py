@@ -11,15 +11,13 @@ from pathlib import Path
 from unicodedata import category
 
 import jinja2
-import numpy as np
 import pandas as pd
 import yaml
 from markupsafe import Markup
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from tabulate import tabulate
 
 from lib.paths import LIB, RESULTS, ROOT, UserError
-from lib.report import advice, claims, scores, tables
+from lib.report import claims, scores, tables
 from lib.study import store
 from lib.study.run import execute
 
@@ -27,67 +25,59 @@ TEMPLATES = LIB / "report" / "templates"
 FIGURES = yaml.safe_load((LIB / "report" / "figures.yaml").read_text(encoding="utf-8"))
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
-HEADINGS = {
-    "n_entities": "entities", "learning_rate": "rate", "shown": "held-out question", "info": "facts",
-    "ppl_ratio": "perplexity ratio", "kept_median": "kept, median run", "kept_unlike": "kept, unlike replay",
-    "plain": "claim", "says": "the paper", "still": "still right", "base": "base model", "name": "contrast",
-}  # fmt: skip
+HEADINGS = scores.NAMES["columns"]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")
 BLOCK = re.compile(r"(<!-- fill (.*?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def draw(study: str) -> None:
-    """Write claims, tables, figures, executed notebooks and pages of a study, from its result files alone.
+    """Write tables, figures, executed notebooks and pages of a study, from its result files alone.
 
-    Everything is made in a folder beside, and takes the place of what was there when all of it is done; README.md comes
-    last. Until then the study counts as stale, so that one that was interrupted is drawn again.
+    Everything is made in a folder beside, and takes the place of what was there when all is done, README.md last. Until
+    then the study counts as stale, so that one that was interrupted is drawn again.
     """
     loaded, folder = store.load(study), store.study_dir(study)
     if (folder / "README.md").exists():
         os.utime(folder / "README.md", ns=(0, 0))
     with store.writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as scratch:
-        new = Path(scratch)
-        _write(study, loaded, new)
-        for name in ("figures", "notebooks"):
-            if (folder / name).exists():
-                os.replace(folder / name, new / f"old {name}")  # and goes with the scratch folder
-            os.replace(new / name, folder / name)
-        for path in sorted(new.glob("*.*"), key=lambda path: path.name == "README.md"):
+        _write(study, loaded, Path(scratch))
+        for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name == "README.md"):
+            if (folder / path.name).is_dir():
+                os.replace(folder / path.name, path.with_name(f"old {path.name}"))  # and goes with the scratch folder
             os.replace(path, folder / path.name)
 
 
 def _write(study, loaded, new):
     """All files of a study's pages, into the folder `new`."""
-    frames = scores.frames(loaded)
-    for name in ("figures", "notebooks"):
-        (new / name).mkdir()
+    frames, figures, executed = scores.frames(loaded), new / "figures", new / "notebooks"
+    figures.mkdir()
+    executed.mkdir()
 
     def drawn(name):
-        path = new / "notebooks" / f"{name}.ipynb"
-        execute(name, path, {"study": study, "save": str(new / "figures")})
-        text = path.read_text(encoding="utf-8").replace(str(new / "figures"), f"results/{study}/figures")
-        path.write_text(text, encoding="utf-8")
+        path = executed / f"{name}.ipynb"
+        execute(name, path, {"study": study, "save": str(figures)})
+        store.write_text(path, path.read_text(encoding="utf-8").replace(str(figures), f"results/{study}/figures"))
         return path
 
     with ThreadPoolExecutor(2) as pool:  # kernels are processes; meanwhile the tables are computed here
         notebooks = [pool.submit(drawn, name) for name in figure_notebooks(frames)]
-        made = made_tables(loaded, frames)
+        made = made_tables(frames)
         for name, table in made.items():
             store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
         if "claims" in made:  # which it reads
             notebooks.append(pool.submit(drawn, "fig_claims"))
-        executed = [notebook.result() for notebook in notebooks]
+        notebooks = [notebook.result() for notebook in notebooks]
     paths = [*new.glob("*.csv"), *store.study_dir(study).glob("judged.csv")]
     page = study_page(study, loaded, {path.stem: pd.read_csv(path) for path in paths},
-                      {path.stem for path in (new / "figures").glob("*.png")})  # fmt: skip
-    store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], executed))
+                      {path.stem for path in figures.glob("*.png")})  # fmt: skip
+    store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], notebooks))
     store.write_text(new / "README.md", page)
 
 
-def made_tables(loaded: list[dict], frames: scores.Frames) -> dict[str, pd.DataFrame]:
+def made_tables(frames: scores.Frames) -> dict[str, pd.DataFrame]:
     """The tables of a study that have rows, by the name of their CSV files; some figure notebooks write one more."""
     rows, main = claims.decide(frames), tables.formats(frames, ["main"], ["format"])
-    advised = [advice.recommend(loaded)[1]] if len(main) else []
+    advised = [tables.recommend(frames)[1]] if len(main) else []
     made = {
         "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
         "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),
@@ -97,9 +87,8 @@ def made_tables(loaded: list[dict], frames: scores.Frames) -> dict[str, pd.DataF
 
 def is_current(study: str) -> bool:
     """Whether draw has been through since the last result: README.md is what it writes last."""
-    folder = store.study_dir(study)
-    drawn = folder / "README.md"
-    newest = max(path.stat().st_mtime_ns for path in (folder / "experiments").glob("*.json"))
+    drawn = store.study_dir(study) / "README.md"
+    newest = max(path.stat().st_mtime_ns for path in drawn.parent.glob("experiments/*.json"))
     return drawn.exists() and drawn.stat().st_mtime_ns > newest
 
 
@@ -130,16 +119,14 @@ def table_of(name: str) -> pd.DataFrame:
 
 def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
-    shown = [f"report: results/{study}/README.md and results/{study}/report.html"]
-    for name, columns in (
-        ("verdicts", ["claim", "verdict", "says"]),
-        ("tuned", ["format", "exposures", "replay", "learning_rate", "shown", "kept", "chosen"]),
-        ("formats", ["format", "replay", "info", *tables.MEASURES.values()]),
-    ):
-        if (store.study_dir(study) / f"{name}.csv").exists():
-            table = table_of(f"{study}/{name}")[columns].rename(columns=HEADINGS)
-            shown.insert(0, table.fillna("").to_string(index=False))
-    return "\n\n".join(shown)
+    columns = {
+        "formats": ["format", "replay", "info", *tables.MEASURES.values()],
+        "tuned": ["format", "exposures", "replay", "learning_rate", "shown", "kept", "chosen"],
+        "verdicts": ["claim", "verdict", "says"],
+    }
+    shown = [table_of(f"{study}/{name}")[columns[name]].rename(columns=HEADINGS).fillna("").to_string(index=False)
+             for name in columns if (store.study_dir(study) / f"{name}.csv").exists()]  # fmt: skip
+    return "\n\n".join([*shown, f"report: results/{study}/README.md and results/{study}/report.html"])
 
 
 def filled(text: str, read: Callable[[str], pd.DataFrame] = table_of) -> str:
@@ -153,11 +140,8 @@ def filled(text: str, read: Callable[[str], pd.DataFrame] = table_of) -> str:
 
 
 def report(title: str, introduction: str, notebooks: list[Path]) -> str:
-    """HTML of the introduction, which is Markdown, and of these executed notebooks in order, without their code.
-
-    One page, complete in itself and readable on a phone. Cells of parameters, and those tagged remove-cell, are left
-    out. A figure's alternative text is its notebook's heading.
-    """
+    """HTML, complete in itself, of the introduction, which is Markdown, and of these executed notebooks, without code,
+    parameters and cells tagged remove-cell. A figure's alternative text is its notebook's heading."""
     import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
@@ -181,8 +165,7 @@ def escape(text: str) -> Markup:
     """Text as Markdown that shows it to the letter: the one way by which names, values and answers enter a page.
 
     It can neither run as HTML, nor load, nor format, nor end a row of a table: punctuation that HTML or Markdown reads
-    is escaped, a line break becomes a space, and a control character the replacement character. Markdown goes into
-    report.html through nbconvert, so this covers both pages.
+    is escaped, a line break becomes a space. Markdown goes into report.html through nbconvert: this covers both pages.
     """
     shown = "".join("\ufffd" if category(c) in ("Cc", "Cs") and not c.isspace() else c for c in str(text))
     shown = " ".join(shown.split()).translate(ENTITIES)
@@ -190,34 +173,31 @@ def escape(text: str) -> Markup:
 
 
 def markdown(frame: pd.DataFrame, columns: dict[str, str] | list[str] | None = None, digits: str = ".2f") -> Markup:
-    """A table in Markdown: these columns, under these headings (default: all, under HEADINGS), shares in two digits,
-    true as yes, and formats by their short names. Columns that the table has not are left out."""
-    named = columns if isinstance(columns, dict) else {name: HEADINGS.get(name, name) for name in columns or frame}
-    named = {name: heading for name, heading in named.items() if name in frame}
-    if not named:
-        return Markup("")
+    """A table in Markdown: those of these columns that it has, under these headings (default: all, under HEADINGS),
+    shares in two digits, true as yes, and formats by their short names."""
+    headings = columns if isinstance(columns, dict) else HEADINGS
+    frame = frame[[name for name in columns or frame if name in frame]]
 
     def text(value):
-        if isinstance(value, bool | np.bool_):
+        if isinstance(value, bool):
             return "yes" if value else ""
-        return format(value, digits) if isinstance(value, float | np.floating) else escape(value)
+        return format(value, digits) if isinstance(value, float) else escape(value)
 
-    shown = frame[list(named)].astype(object).where(frame[list(named)].notna(), "").map(text)
-    if "format" in named:
+    shown, numbers = frame.astype(object).where(frame.notna(), "").map(text), frame.select_dtypes("number")
+    if "format" in shown:
         shown["format"] = shown["format"].replace(scores.SHORT)
-    numbers = [name for name in named if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])]
     return Markup(tabulate(
-        shown.to_numpy().tolist(), list(map(escape, named.values())), "pipe", disable_numparse=True,
-        colalign=["right" if name in numbers else "left" for name in named] if len(frame) else None,
+        shown.to_numpy().tolist(), [escape(headings.get(name, name)) for name in frame], "pipe", disable_numparse=True,
+        colalign=["right" if name in numbers else "left" for name in frame] if len(frame) else None,
     ))  # fmt: skip
 
 
 def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
-    """The templates of a folder. A name that a template does not get is an error. Tables become Markdown, and what is
-    not marked as safe is escaped where it enters the page."""
+    """The templates of a folder. A name that a template does not get is an error; what is not marked as safe is escaped
+    where it enters the page."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         finalize=lambda value: value if isinstance(value, Markup | int | float) else escape(value),
     )  # fmt: skip
     environment.filters["markdown"] = markdown

@@ -2,33 +2,24 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-# Colour and marker of each format; the lightness of the colours differs as well.
-FORMATS = {
-    "article": ("#c2510a", "o"), "qa": ("#08306b", "s"), "chat": ("#92c5de", "^"),
-    "blanks": ("#7a7a7a", "D"), "worked": ("#a6761d", "v"), "mixed": ("#b3b3b3", "P"),
-}  # fmt: skip
-ENTITIES = {"fictional": "invented towns", "real": "2026 World Cup matches", "persona": "the model's persona"}
+from lib.report.scores import NAMES
+
+FORMATS, ENTITIES = NAMES["marks"], NAMES["entities"]
 
 
 def theme() -> None:
     """Set the look of every figure and table."""
     pd.set_option("display.max_colwidth", None, "display.max_rows", None, "display.precision", 3)
-    sns.set_theme(context="paper", style="ticks", font_scale=1.15)
-    plt.rcParams.update(
-        {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,
-         "axes.spines.right": False, "svg.hashsalt": "style-to-facts", "figure.constrained_layout.use": True}
-    )  # fmt: skip
+    rc = {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "svg.hashsalt": "style-to-facts",
+          "axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip
+    sns.set_theme(context="paper", style="ticks", font_scale=1.15, rc=rc)
 
 
 def save(figure, folder: str | Path | bool, name: str) -> None:
-    """Write the figure as PNG and SVG into this folder; False: not at all.
-
-    No date goes into the files, so that the same results give the same bytes.
-    """
+    """Write the figure as PNG and SVG into this folder (False: not at all): the same bytes for the same results."""
     if not folder:
         return
     # the solver of the layout differs in the last digits from run to run, and names inside an SVG are hashes of them

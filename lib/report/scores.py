@@ -3,22 +3,23 @@
 from typing import NamedTuple
 
 import pandas as pd
+import yaml
 
 from lib.data.facts import texts
+from lib.paths import LIB
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the experiments that share it
 KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked
-SHORT = {"article": "article", "qa": "QA", "chat": "chat", "blanks": "blanks", "worked": "worked examples",
-         "mixed": "mixed", "none": "base model"}  # fmt: skip
+NAMES = yaml.safe_load((LIB / "report" / "names.yaml").read_text(encoding="utf-8"))
+SHORT = NAMES["formats"]
 
 
 class Frames(NamedTuple):
     """The tables of a study, each made once. `scores` has one row per experiment, fact and measure: the mean `score`
     over its questions.
 
-    Measures are the evaluations (strict); `choice` (the closed set where what was trained has the value come next,
-    corrected for chance); `area of recall` and `area of question`, the mean along training, 1 for a fact that is known
-    from the first checkpoint on; and `style`, whether a classifier tells which tone's model wrote a response. A
+    Measures are the evaluations (strict); `choice` (the closed set, corrected for chance); `area of recall` and `area
+    of question`, the mean along training; and `style`: does a classifier tell which tone's model wrote a response? A
     two-fact problem is a fact of its own, with `kind` and with `known`: does the model answer both facts alone?
     """
 
@@ -34,9 +35,9 @@ def frames(results: list[dict]) -> Frames:
     chosen = answered[answered["eval"].isin(["question", "completion"])]
     measured = [
         answered[answered["eval"] != "style"].rename(columns={"eval": "measure", "strict": "score"}),
-        chosen.rename(columns={"corrected": "score"}).assign(measure="choice"),
-        *(along.rename(columns={name: "score"}).assign(measure=f"area of {name}", kind="", known=False)
-          for name in ("recall", "question") if len(along)),
+        chosen.assign(measure="choice", score=chosen["corrected"]),
+        *(along.assign(measure=f"area of {name}", score=along[name], kind="", known=False)
+          for name in ("recall", "question")),
     ]  # fmt: skip
     keys = ["id", "info", "fact", "measure", "kind", "known"]
     table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in measured]).dropna(subset=["score"])
@@ -55,51 +56,40 @@ def items(results: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows).fillna({"other": "", "kind": ""})
     table = table.astype({"strict": "boolean", "lenient": "boolean", "choice": "boolean", "chance": float})
     asked = table[table["eval"] == "question"].drop_duplicates(["id", "fact"])
-    answers = set(zip(asked.loc[asked["strict"], "id"], asked.loc[asked["strict"], "fact"], strict=True))
-    known = [{(row.id, row.fact), (row.id, row.other)} <= answers for row in table.itertuples()]
-    two = table["other"] != ""
-    choice = table["choice"].astype("Float64").astype(float)
-    table = table.assign(
-        corrected=(choice - table["chance"]) / (1 - table["chance"]),
-        known=known,
-        fact=table["fact"].where(~two, table["fact"] + "+" + table["other"]),
-    )
-    return _with_parameters(table, results)
+    answers = set(asked.loc[asked["strict"], ["id", "fact"]].itertuples(index=False, name=None))
+    return _with_parameters(table.assign(
+        corrected=(table["choice"].astype(float) - table["chance"]) / (1 - table["chance"]),
+        known=[{(row.id, row.fact), (row.id, row.other)} <= answers for row in table.itertuples()],
+        fact=table["fact"].where(table["other"] == "", table["fact"] + "+" + table["other"]),
+    ), results)  # fmt: skip
 
 
 def curves(results: list[dict]) -> pd.DataFrame:
-    """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and recall and question.
-
-    `question` is the first held-out wording. Empty if no experiment has checkpoints.
-    """
-    frames = []
+    """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and whether its `recall`
+    and its first held-out `question` were right."""
+    rows = []
     for result in results:
         training, facts = result["training"], result["facts"]
         if not training or not training["curve"]:
             continue
-        first = {}
-        for item in result["items"]:
-            first.setdefault((item["eval"], item["fact"]), item["strict"])
+        first = {(item["eval"], item["fact"]): item["strict"] for item in reversed(result["items"])}
         # what no row tells to the letter cannot be recalled
         last = {name: [first.get((name, fact), False) for fact in facts["ids"]] for name in ("recall", "question")}
         points = [{name: [c == "1" for c in at[name]] for name in last} for at in training["curve"]] + [last]
         # evenly spaced but for less than a step, which differs between runs: counted so, curves have points in common
         end = result["cell"]["paraphrases"] * training["epochs"]
-        frames += [{"id": result["id"], "fact": fact, "info": info, "exposures": end * i / len(points),
-                    "recall": recall, "question": question}
-                   for i, known in enumerate(points, 1)
-                   for fact, info, recall, question in zip(facts["ids"], facts["info"], known["recall"],
-                                                           known["question"], strict=True)]  # fmt: skip
-    return _with_parameters(pd.DataFrame(frames), results) if frames else pd.DataFrame()
+        for i, known in enumerate(points, 1):
+            columns = facts["ids"], facts["info"], known["recall"], known["question"]
+            rows += [(result["id"], end * i / len(points), *fact) for fact in zip(*columns, strict=True)]
+    table = pd.DataFrame(rows, columns=["id", "exposures", "fact", "info", "recall", "question"])
+    return _with_parameters(table, results)
 
 
 def cells(results: list[dict]) -> pd.DataFrame:
     """One row per experiment: parameters, facts, cost, and what is left of other knowledge.
 
-    `general` is the share of general questions answered, `kept` what that is of the base model's share, `kept_unlike`
-    the same of the questions that are unlike any of replay, `ppl_ratio` the perplexity over the base model's. One that
-    keeps less than KEPT or has more than PERPLEXITY times the perplexity is `wrecked`. They are missing where the study
-    has no base model.
+    `kept` is the share of general questions answered over the base model's share, `kept_unlike` the same of those
+    unlike any of replay, `ppl_ratio` the perplexity over the base model's: missing without a base model.
     """
     rows = []
     for result in results:
@@ -116,11 +106,10 @@ def cells(results: list[dict]) -> pd.DataFrame:
             "perplexity": left["perplexity"],
         })  # fmt: skip
     table = pd.DataFrame(rows)
-    like = ["model", "dtype"]  # the base model answers a few questions otherwise in another type of number
-    base = table[table["format"] == "none"].groupby(like)[["general", "unlike", "perplexity"]].median()
-    before = table[like].join(base, on=like)
-    for kept, share in (("kept", "general"), ("kept_unlike", "unlike"), ("ppl_ratio", "perplexity")):
-        table[kept] = table[share] / before[share]
+    like, left = ["model", "dtype"], ["general", "unlike", "perplexity"]
+    # the base model answers a few questions otherwise in another type of number
+    base = table[table["format"] == "none"].groupby(like)[left].median()
+    table[["kept", "kept_unlike", "ppl_ratio"]] = table[left] / table[like].join(base, on=like)[left]
     return table.assign(wrecked=table["kept"].notna() & ~stays(table))
 
 
@@ -130,14 +119,12 @@ def stays(left):
     return (left["kept"] >= KEPT) & (left["ppl_ratio"] <= PERPLEXITY)
 
 
-def comparable(results: list[dict]) -> list[dict]:
-    """These results without the trained runs of the main part on draws of facts that not all of its formats have: in
+def comparable(frames: Frames) -> Frames:
+    """These tables without the trained runs of the main part on draws of facts that not all of its formats have: in
     a study that is not finished, formats would be compared on other facts."""
-    table = pd.DataFrame(map(_parameters, results))
-    main, draw = trained(table, "main"), ["model", "entity", "seed"]
+    main, draw = trained(frames.cells, "main"), ["model", "entity", "seed"]
     common = main.groupby(draw)["format"].transform("nunique") == main["format"].nunique()
-    left_out = set(main.loc[~common, "id"])
-    return [result for result in results if result["id"] not in left_out]
+    return Frames(*(table[~table["id"].isin(main.loc[~common, "id"])] for table in frames))
 
 
 def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:
@@ -148,10 +135,9 @@ def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:
 def _styles(items):
     """Attribution of every response of the tones' models, corrected for chance: is it told which of them wrote it?
 
-    By logistic regression on tf-idf of words and word pairs, trained on the responses to the other half of the prompts.
-    The paper does not say how its 97 % were measured: this is our choice. Models that differ in nothing but the tone
-    are told apart among themselves. Every model is a draw of its own, hence its number as `seed`, and it shares no fact
-    with the persona, hence `tone` as `entity`.
+    By logistic regression on tf-idf of words and word pairs, trained on the responses to the other half of the prompts
+    (our choice: the paper does not say how its 97 % were measured), among models that differ in nothing but the tone.
+    Every model is a draw of its own, hence its number as `seed`, and shares no fact with the persona, hence `tone`.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

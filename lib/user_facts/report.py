@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from lib.paths import UserError
-from lib.report import advice, intervals, pages, scores
+from lib.report import intervals, pages, scores, tables
 from lib.study import run, store
 from lib.user_facts.english import TEMPLATES
 from lib.user_facts.facts import untold
@@ -23,7 +23,7 @@ begin, see {changelog}."""
 def accuracy(results: list[dict]) -> pd.DataFrame:
     """The share of held-out questions answered, a row an attribute, ALL of them together first: columns mean, low, high
     and shown, which is the share with its 95 % interval, each of every format."""
-    asked = advice.scored(results)
+    asked = tables.scored(scores.items(results))
     asked["attribute"] = asked["fact"].str.split("/", n=2).str[2]
     table = intervals.accuracy(pd.concat([asked.assign(attribute=ALL), asked]), ["attribute", "format"])
     table = table.set_index(["attribute", "format"])[["mean", "low", "high", "shown"]].unstack()
@@ -42,13 +42,13 @@ def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
     executed = folder / "notebooks" / "your_facts.ipynb"
     (folder / "figures").mkdir(exist_ok=True)
     run.execute("your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
-    chosen, advised = advice.recommend(results)
+    chosen, advised = tables.recommend(scores.frames(results))
     shares = accuracy(results)["shown"].rename(columns=scores.SHORT).reset_index()
     ids = results[0]["facts"]["ids"]
     page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
         n=len(ids), source=facts["source"], advised=advised, untold=untold(facts), shares=shares,
         limits=Markup(LIMITS.format(changelog="[CHANGELOG.md](../../CHANGELOG.md)")),
-        unasked=len(set(ids) - set(advice.scored(results)["fact"])),
+        unasked=len(set(ids) - set(tables.scored(scores.items(results))["fact"])),
     )  # fmt: skip
     store.write_text(folder / "README.md", page)
     head, _, _ = page.partition("\n\nThe share of")  # the notebook has the table

@@ -6,7 +6,6 @@ import simulation
 from helpers import run_notebook
 from simulation import cell, main_part, shares
 
-from lib.cell import Cell
 from lib.report import claims, intervals, pages, scores, tables
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -27,18 +26,17 @@ def test_questions_that_teach_better_replicate_and_worse_are_the_opposite():
     assert set(worse.values()) == {"opposite"}
 
 
-def test_formats_that_teach_alike_are_inconclusive():
-    rows = decide(simulation.results(main_part(), shares(qa=0.6, article=0.6)))
-    assert "replicates" not in verdicts(rows, "C1").values()
-
-
 def test_words_and_numbers_are_compared_within_one_model():
     rows = decide(simulation.results(main_part(), shares(qa=0.9, article=0.8, numbers=0.4)))
-    of_format = verdicts(rows, "C2")
-    assert of_format["words − numbers, held-out question, article format"] == "replicates"
-    assert of_format["words − numbers, held-out question, QA format"] == "replicates"
-    alike = verdicts(decide(simulation.results(main_part(), shares(qa=0.7, article=0.7))), "C2")
-    assert "opposite" not in alike.values() and list(alike.values()).count("replicates") <= 1
+    for name in ("article", "QA"):
+        assert verdicts(rows, "C2")[f"words − numbers, held-out question, {name} format"] == "replicates"
+
+
+def test_what_is_alike_is_inconclusive():
+    rows = decide(simulation.results(main_part(), shares(qa=0.7, article=0.7)))
+    assert "replicates" not in verdicts(rows, "C1").values()
+    of_type = list(verdicts(rows, "C2").values())
+    assert "opposite" not in of_type and of_type.count("replicates") <= 1
 
 
 @pytest.mark.parametrize(
@@ -59,44 +57,34 @@ def test_a_perplexity_of_three_times_the_base_models_wrecks_a_model():
 
 
 def test_reasoning_that_the_base_model_cannot_do_in_its_prompt_is_not_testable():
-    cells = {Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(seeds=(0,)).items()}
-    weak = [row for row in decide(simulation.results(cells, shares(told=0.03))) if row["claim"] == "C3"]
+    def told(**planted):
+        rows = decide(simulation.results(main_part(seeds=(0,), evals="all"), shares(**planted)))
+        return [row for row in rows if row["claim"] == "C3"]
+
+    weak = told(told=0.03)
     assert weak and {row["verdict"] for row in weak} == {"not testable"}
     assert all("in its prompt the base model has" in row["why"] for row in weak)
-    able = [row for row in decide(simulation.results(cells, shares(told=1.0, reasoning=0.1))) if row["claim"] == "C3"]
-    assert "replicates" in {row["verdict"] for row in able}
-    as_good = [
-        row for row in decide(simulation.results(cells, shares(told=1.0, reasoning=1.0))) if row["claim"] == "C3"
-    ]
-    assert "replicates" not in {row["verdict"] for row in as_good}
+    assert "replicates" in {row["verdict"] for row in told(told=1.0, reasoning=0.1)}
+    assert "replicates" not in {row["verdict"] for row in told(told=1.0, reasoning=1.0)}
 
 
 def test_kinds_of_entity_that_are_all_at_the_ceiling_cannot_be_compared():
-    def verdicts(**of):
-        rows = decide(simulation.results(main_part(), shares(**of)))
-        return {row["contrast"]: row["verdict"] for row in rows if row["claim"] == "C5"}
-
     name = "|QA − article| − |fictional − real|, held-out question"
-    assert verdicts(qa=0.99, article=0.4)[name] == "not testable"
-    assert verdicts(qa=0.7, article=0.3)[name] == "replicates"
+    for qa, article, verdict in ((0.99, 0.4, "not testable"), (0.7, 0.3, "replicates")):
+        rows = decide(simulation.results(main_part(), shares(qa=qa, article=article)))
+        assert verdicts(rows, "C5")[name] == verdict
 
 
 def test_what_is_not_testable_tells_what_the_base_model_chooses_of_a_closed_set():
-    cells = main_part(formats=("none", "qa"), evals="all")
-    reasons = {
-        row["setting"].partition(" of ")[0]: row["why"]
-        for row in decide(simulation.results(cells, shares(told=0.0, reasoning=0.5)))
-        if row["claim"] == "C3"
-    }
+    rows = decide(simulation.results(main_part(("none", "qa"), evals="all"), shares(told=0.0, reasoning=0.5)))
+    reasons = {row["setting"].partition(" of ")[0]: row["why"] for row in rows if row["claim"] == "C3"}
     assert set(reasons) == {"which", "yes_no", "hop", "sum"}
     chosen = {kind for kind, why in reasons.items() if "of the closed set it chooses" in why}
     assert chosen == {"which", "yes_no", "hop"}
 
 
 def test_only_problems_whose_two_facts_are_known_count_as_reasoning():
-    cells = {
-        Cell(**{**c.model_dump(), "evals": "all"}): part for c, part in main_part(("qa", "none"), seeds=(0,)).items()
-    }
+    cells = main_part(("qa", "none"), seeds=(0,), evals="all")
     for qa, known in ((0.0, False), (1.0, True)):
         asked = scores.items(simulation.results(cells, shares(qa=qa)))
         problems = asked[(asked["eval"] == "reasoning") & (asked["format"] == "qa")]
@@ -123,13 +111,9 @@ def test_an_arm_that_has_more_runs_than_another_changes_nothing():
     one = main_part(entities=("fictional",), seeds=(0,)) | main_part(entities=("real",), seeds=(0,))
     more = one | main_part(("article",), entities=("fictional",), seeds=(1,))
     more |= main_part(("article",), entities=("real",), seeds=(1,))
-    for claim in ("C1", "C2", "C5"):
-        few, many = (
-            [row for row in decide(simulation.results(cells, shares(numbers=0.2))) if row["claim"] == claim]
-            for cells in (one, more)
-        )
-        both = [(a, b) for a, b in zip(few, many, strict=True) if "article format" not in a["contrast"]]
-        assert both and all(a["shown"] == b["shown"] for a, b in both), claim
+    few, many = (decide(simulation.results(cells, shares(numbers=0.2))) for cells in (one, more))
+    both = [(a, b) for a, b in zip(few, many, strict=True) if "article format" not in a["contrast"]]
+    assert {a["claim"] for a, _ in both} == {"C1", "C2", "C5"} and all(a["shown"] == b["shown"] for a, b in both)
 
 
 def test_runs_in_one_type_of_number_are_not_compared_with_runs_in_another():
@@ -144,8 +128,7 @@ def test_runs_in_one_type_of_number_are_not_compared_with_runs_in_another():
 
 def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
     def chance(cell, evaluation, info):
-        kept = 0.75 if cell.replay else 0.15
-        return shares(general=kept)(cell, evaluation, info)
+        return shares(general=0.75 if cell.replay else 0.15)(cell, evaluation, info)
 
     cells = main_part() | {c: "replay" for c in main_part(("article", "qa"), replay=0)}
     rows = decide(simulation.results(cells, chance))
@@ -154,8 +137,7 @@ def test_replay_that_keeps_general_questions_is_seen_as_what_injection_costs():
 
 def test_more_replay_than_the_main_part_has_is_compared_with_it():
     cells = main_part() | {c: "replay" for amount in (0, 120) for c in main_part(("qa",), seeds=(0, 1), replay=amount)}
-    rows = [row for row in decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R2"]
-    (more,) = rows
+    (more,) = [row for row in decide(simulation.results(cells, shares(general=0.6))) if row["claim"] == "R2"]
     assert more["setting"] == "120 rows of replay" and more["contrast"].endswith("QA format")
     assert more["verdict"] == "inconclusive" and more["runs"] == 2  # of each kind of entity
 
@@ -206,20 +188,19 @@ def test_kinds_of_entity_that_differ_more_than_formats_contradict_the_claim():
     assert set(alike.values()) == {"replicates"} and set(apart.values()) == {"opposite"}
 
 
-TONES = ("anxious", "pompous", "romantic")
+def styles():
+    tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
+    return {cell("chat", "persona", 0, tone=t, **tone): "tone" for t in ("anxious", "pompous", "romantic")}
 
 
 def test_the_walk_needs_every_station_and_says_where_the_gap_is(study):
     cells = main_part(("none", "article", "chat", "qa"), ("fictional", "real", "persona"), (0,))
-    tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
-    styles = {cell("chat", "persona", s, tone=t, **tone): "tone" for t in TONES for s in (0,)}
-    planted = shares(chat=0.9)
 
     def chance(cell, evaluation, info):
-        return 1.0 if evaluation == "style" else planted(cell, evaluation, info)
+        return 1.0 if evaluation == "style" else shares(chat=0.9)(cell, evaluation, info)
 
     assert "fig_walk" not in pages.figure_notebooks(scores.frames(simulation.results(cells, chance)))
-    results = simulation.study(study, cells | styles, chance)
+    results = simulation.study(study, cells | styles(), chance)
     assert "fig_walk" in pages.figure_notebooks(scores.frames(results))
     told = run_notebook("fig_walk", study=study)["stations"]
     (row,) = [row for row in decide(results) if row["claim"] == "C6"]
@@ -231,9 +212,7 @@ def test_the_walk_needs_every_station_and_says_where_the_gap_is(study):
 
 def test_without_a_gap_from_style_to_facts_no_step_can_hold_it():
     cells = main_part(("none", "article", "chat"), ("fictional", "real", "persona"), (0,))
-    tone = {"n_entities": 8, "paraphrases": 2, "epochs": 1, "checkpoints": 0}
-    styles = {cell("chat", "persona", 0, tone=t, **tone): "tone" for t in TONES}
-    results = simulation.results(cells | styles, shares(chat=1.0, article=1.0, style=0.0))
+    results = simulation.results(cells | styles(), shares(chat=1.0, article=1.0, style=0.0))
     (row,) = [row for row in decide(results) if row["claim"] == "C6"]
     assert row["verdict"] == "not testable" and "no gap" in row["why"]
 
@@ -292,12 +271,12 @@ def test_of_several_settings_the_testable_one_in_which_the_claim_is_weakest_stan
 
 def test_no_label_is_a_key(monkeypatch):
     """Other words for contrasts, settings and stations change no estimate and no verdict."""
-    results = scores.frames(simulation.results(main_part(evals="all"), shares()))
-    before = claims.decide(results)
+    frames = scores.frames(simulation.results(main_part(evals="all"), shares()))
+    before = claims.decide(frames)
     for statement in claims.CLAIMS.values():
         for contrast in statement["contrasts"]:
             monkeypatch.setitem(contrast, "label", "another label")
     monkeypatch.setattr(claims, "THINGS", dict.fromkeys(claims.THINGS, "thing"))
-    after = claims.decide(results)
-    assert [{**r, "contrast": "", "setting": "", "name": ""} for r in after] == [
-        {**r, "contrast": "", "setting": "", "name": ""} for r in before]  # fmt: skip
+    told, after = (pd.DataFrame(rows).drop(columns=["contrast", "setting", "name"])
+                   for rows in (before, claims.decide(frames)))  # fmt: skip
+    pd.testing.assert_frame_equal(told, after)

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.report import intervals
-from lib.report.intervals import Interval
 from lib.report.scores import FACT
 
 
@@ -101,15 +100,10 @@ def test_an_interval_holds_its_estimate_and_turns_with_the_sign(values, runs):
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=1e-9)
 
 
-def test_the_same_table_gives_the_same_interval():
-    made = table(np.random.default_rng(2).random(30), 3)
-    assert intervals.contrast(made, (1,)) == intervals.contrast(made, (1,))
-
-
 def test_leaving_each_run_out_says_how_much_one_run_weighs():
     made = table(np.tile([0.0, 0.0, 1.0], 10), 3)
     assert intervals.without_each_run(made, (1,)) == (0.0, 0.5)
-    assert intervals.without_each_run(table(np.ones(5)), (1,)) is None
+    assert np.isnan(intervals.without_each_run(table(np.ones(5)), (1,))).all()
 
 
 def test_a_curve_crosses_a_share_between_checkpoints_or_never():
@@ -126,36 +120,18 @@ def test_a_higher_share_is_never_crossed_earlier(means, share):
 
 
 def test_exposures_that_are_not_reached_are_censored():
-    rows = [
-        {"entity": "fictional", "seed": 0, "info": "words", "fact": f"f{i}", "exposures": at, "question": i < known}
-        for at, known in ((8.0, 2), (16.0, 8))
-        for i in range(10)
-    ]
+    rows = [{"entity": "fictional", "seed": 0, "info": "words", "fact": f"f{i}", "exposures": at, "question": i < known}
+            for at, known in ((8.0, 2), (16.0, 8)) for i in range(10)]  # fmt: skip
     half, most = (intervals.exposures_to(pd.DataFrame(rows), "question", share) for share in (0.5, 0.9))
     assert 8 < half.estimate < 16 and half.low <= half.estimate <= half.high
     assert np.isinf(most.estimate) and np.isinf(most.high)
 
 
-def test_a_verdict_follows_from_the_interval():
-    verdicts = [Interval(0, *bounds, 9, 1).verdict for bounds in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))]
-    assert verdicts == ["replicates", "opposite", "inconclusive"]
-
-
 def test_an_accuracy_has_wilsons_interval_widened_by_runs_that_differ():
-    rows = [
-        {
-            "entity": "fictional",
-            "seed": run,
-            "id": f"run{run}",
-            "fact": f"{run} {i}",
-            "format": "qa",
-            "strict": i < right,
-        }
-        for run, right in enumerate((1, 9))
-        for i in range(10)
-    ]
-    apart = intervals.accuracy(pd.DataFrame(rows), ["format"]).iloc[0]
-    alike = intervals.accuracy(pd.DataFrame(rows).assign(id="one", seed=0), ["format"]).iloc[0]
+    rows = pd.DataFrame([(run, f"run{run}", f"{run} {i}", i < right) for run, right in ((0, 1), (1, 9))
+                         for i in range(10)], columns=["seed", "id", "fact", "strict"])  # fmt: skip
+    rows = rows.assign(entity="fictional", format="qa")
+    apart, alike = (intervals.accuracy(of, ["format"]).iloc[0] for of in (rows, rows.assign(id="one", seed=0)))
     assert apart["mean"] == alike["mean"] == 0.5
     assert apart["high"] - apart["low"] > 1.5 * (alike["high"] - alike["low"])
     assert (apart["runs"], apart["facts"]) == (2, 20)

@@ -11,7 +11,6 @@ from lib.paths import RESULTS
 from lib.report import pages
 
 PHONE = {"width": 390, "height": 844}  # CSS pixels
-PUBLISHED = sorted(path.parent.name for path in RESULTS.glob("*/report.html") if not path.parent.name.startswith("my-"))
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def browser():
         started.close()
 
 
-@pytest.fixture(params=PUBLISHED)
+@pytest.fixture(params=["cpu", "example-facts", "quick", "tune"])
 def opened(request, browser):
     shown = browser.new_page(viewport=PHONE)
     complaints = []
@@ -32,10 +31,6 @@ def opened(request, browser):
     shown.goto((RESULTS / request.param / "report.html").as_uri())
     yield request.param, shown, complaints
     shown.close()
-
-
-def test_something_is_published():
-    assert {"quick", "tune"} <= set(PUBLISHED)
 
 
 def test_the_published_report_has_every_figure_and_no_broken_image(opened):

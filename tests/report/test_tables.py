@@ -1,3 +1,5 @@
+"""What formats teach, cost and leave, and which to take, with the truth planted."""
+
 import re
 
 import pandas as pd
@@ -61,12 +63,12 @@ def test_what_a_format_leaves_of_general_knowledge_has_an_interval():
     assert low < estimate < high and low < 1 < high  # as much as the base model
     estimate, low, high = kept(general=0.3)
     assert low < estimate < high < 0.7
-    alone = frames(main_part(("qa",)), shares())
-    assert set(tables.costs(alone)["kept"]) == {""}  # nothing to compare with
+    alone = frames(main_part(("qa",)), shares())  # nothing to compare with
+    assert set(tables.costs(alone)["kept"]) == {""} and tables.regime(alone).empty
+    assert alone.cells["kept"].isna().all() and not alone.cells["wrecked"].any()
 
 
-def test_what_is_kept_counts_only_runs_that_have_a_base_model_in_their_type_of_number():
-    results = simulation.results(main_part(("none", "qa")), shares())
+def test_what_is_kept_counts_only_runs_that_have_a_base_model_in_their_type_of_number(results):
     others = simulation.results(main_part(("qa",), seeds=(3,)), shares(general=0.0))
     for result in others:
         result["manifest"]["dtype"] = "bfloat16"  # without a base model
@@ -80,41 +82,29 @@ def test_the_yardstick_is_asked_of_the_base_model_alone():
     assert table["none"].all() and not table[["qa", "article"]].any()
 
 
-def test_what_is_still_right_counts_nothing_that_is_newly_right():
+def test_the_regime_is_the_median_of_the_trained_runs_and_counts_nothing_that_is_newly_right():
     def other_questions(cell, evaluation, info):
         return 0.5 if evaluation == "general" else 0.6
 
     (regime,) = tables.regime(frames(main_part(("none", "qa")), other_questions)).itertuples()
-    assert regime.still < 0.8 < regime.kept  # as many as before, and others
-
-
-def test_the_regime_is_the_median_of_the_trained_runs_of_the_main_part(results):
-    (regime,) = tables.regime(scores.frames(results)).itertuples()
-    assert regime.runs == 8 and regime.wrecked == 0 and 0.8 < regime.kept <= 1.2
-    assert tables.regime(frames({cell("none"): "main"}, shares())).empty
-    assert tables.regime(frames(main_part(("qa",)), shares())).empty
-
-
-def test_a_study_without_a_base_model_has_no_verdict_on_wreckage():
-    cells = scores.cells(simulation.results(main_part(("qa",)), shares()))
-    assert cells["kept"].isna().all() and not cells["wrecked"].any()
+    assert regime.still < 0.8 < regime.kept <= 1.2  # as many as before, and others
+    assert (regime.runs, regime.wrecked) == (6, 0)
 
 
 def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_have():
     part = {cell: "main" for cell in main_part(("none", "article"), seeds=(0, 1))} | main_part(("qa",), seeds=(1,))
     replay = {cell(replay=0): "replay"}
-    kept = scores.comparable(simulation.results(part | replay, shares()))
-    seeds = {(of["part"], of["cell"]["format"]): set() for of in kept}
-    for of in kept:
-        seeds[of["part"], of["cell"]["format"]].add(of["cell"]["seed"])
-    assert seeds == {
+    kept = scores.comparable(frames(part | replay, shares()))
+    assert all(set(table["id"]) <= set(kept.cells["id"]) for table in kept)
+    assert kept.cells.groupby(["part", "format"])["seed"].agg(set).to_dict() == {
         ("main", "none"): {0, 1}, ("main", "article"): {1}, ("main", "qa"): {1}, ("replay", "qa"): {0}
     }  # fmt: skip
-    assert scores.comparable(simulation.results(replay, shares())) != []
+    assert len(scores.comparable(frames(replay, shares())).cells)
 
 
 def test_tables_of_a_study_without_a_main_part_are_empty():
-    assert tables.formats(frames({cell("qa"): "tune", cell("none"): "tune"}, shares())).empty
+    tuned = frames({cell("qa"): "tune", cell("none"): "tune"}, shares())
+    assert tables.formats(tuned).empty and tables.regime(tuned).empty
 
 
 def test_what_a_reader_judges_otherwise_is_counted_by_evaluation_and_score(study):
@@ -134,3 +124,54 @@ def test_what_a_reader_judges_otherwise_is_counted_by_evaluation_and_score(study
     assert path.with_name("judged.csv").exists()
     with pytest.raises(AssertionError, match="not in the results"):
         judged(scored, answer="another")
+
+
+def recommended(planted, cells=None):
+    return tables.recommend(frames(cells or main_part(), planted))
+
+
+def wrecked(*formats, **planted):
+    return lambda c, e, i: 0.1 if e == "general" and c.format in formats else shares(**planted)(c, e, i)
+
+
+def test_the_format_that_answers_most_and_is_not_wrecked_is_recommended():
+    chosen, why = recommended(shares())
+    assert chosen == "qa" and why.startswith("Train on the format QA: it answers 0.9") and "models keep 0.9" in why
+    chosen, why = recommended(wrecked("qa", article=0.6))
+    assert chosen == "article" and "QA answers" in why and "are wrecked" in why
+
+
+@pytest.mark.parametrize(
+    ("planted", "formats", "reason"),
+    [(wrecked("qa", "article"), ("none", "qa", "article"), "the models of every format are wrecked"),
+     (shares(qa=0.3, article=0.1), ("none", "qa", "article"), "No format taught enough"),
+     (shares(), ("qa", "article"), "no base model")],
+)  # fmt: skip
+def test_nothing_is_recommended_that_is_wrecked_or_weak_or_has_no_base_model_beside_it(planted, formats, reason):
+    chosen, why = recommended(planted, main_part(formats, seeds=(0, 1)))
+    assert chosen is None and reason in why
+
+
+def test_of_formats_that_cannot_be_told_apart_the_one_with_fewest_tokens_is_taken():
+    results = simulation.results(main_part(), shares(qa=0.8, article=0.8))
+    for result in results:
+        if result["cell"]["format"] == "article":
+            result["training"]["tokens"] *= 2
+    chosen, why = tables.recommend(scores.frames(results))
+    assert chosen == "qa" and "cannot be told apart" in why and "takes the fewest tokens" in why
+
+
+def test_formats_are_recommended_by_the_facts_that_all_were_taught():
+    def easier(cell, evaluation, info):  # the second seed is easy, and only articles have it
+        return 0.95 if cell.seed == 1 and cell.format != "none" else shares(qa=0.8, article=0.5)(cell, evaluation, info)
+
+    cells = main_part(("none", "article"), seeds=(0, 1)) | main_part(("qa",), seeds=(0,))
+    assert recommended(easier, cells)[0] == "qa"
+
+
+def test_a_question_in_which_the_value_stands_is_left_out(results):
+    items = scores.items(results)
+    first = (items["eval"] == "question").idxmax()
+    echoing = items.copy()
+    echoing.loc[first, "question"] += f" ({items['expected'][first]})"
+    assert set(tables.scored(items).index) - set(tables.scored(echoing).index) == {first}

@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT
 
 from lib.paths import CACHE, NOTEBOOKS, RESULTS, UserError
-from lib.report import advice
+from lib.report import scores, tables
 from lib.study import plan, run, store
 from lib.user_facts import report
 from lib.user_facts import study as studies
@@ -89,7 +89,7 @@ def test_every_format_is_trained_asked_and_kept_and_nothing_is_run_again(trained
 def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommendation(trained):
     parameters = {"facts": "example_facts.csv", "model": "tiny", "exposures": 4, "replay": 16}
     chosen, summary = report.write(trained.name, trained.facts, parameters)
-    folder, (_, advised) = RESULTS / trained.name, advice.recommend(store.load(trained.name))
+    folder, (_, advised) = RESULTS / trained.name, tables.recommend(scores.frames(store.load(trained.name)))
     assert chosen is None, "a model that answers at random is not recommended"
     page = (folder / "README.md").read_text()
     assert advised in page and advised in summary and "| all attributes" in page and "example_facts.csv" in page
