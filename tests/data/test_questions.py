@@ -3,7 +3,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from helpers import ENTITIES, FORMATS, all_profiles, profiles
+from helpers import ENTITIES, FORMATS, all_profiles, all_questions, profiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,19 +15,6 @@ from lib.evaluate.match import lenient, strict
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))
 HELD_OUT = ("heldout_questions", "heldout_completions", "reverse", "which", "yes_no")
-
-
-def of(kind):
-    entity, n, seed = kind
-    return profiles(entity, n, seed)
-
-
-def everything(there, seed):
-    """The questions of all evaluations about these profiles."""
-    return [
-        *questions.questions(there), *questions.completions(there), *questions.reverse(there),
-        *questions.two_facts(there, seed), *questions.two_facts(there, seed, "reasoning_cot"),
-    ]  # fmt: skip
 
 
 def held_out(entity):
@@ -87,7 +74,7 @@ def assert_held_out(asked, rows):
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_evaluations_are_in_no_training_row(entity):
     there = profiles(entity, 20)
-    asked = everything(there[:10], 0) + questions.unseen(there[10:])
+    asked = all_questions(entity, 10)
     asked += [replace(question, prefix="") for question in asked if question.prefix]
     for format in FORMATS:
         assert_held_out(asked, rows(there[:10], format, 10, 0, there[10:] if format == "mixed" else ()))
@@ -132,7 +119,7 @@ def test_recall_of_worked_examples_asks_their_questions_and_of_conversations_wit
 
 @given(kinds)
 def test_every_fact_is_asked_and_completed_in_two_held_out_ways(kind):
-    there = of(kind)
+    there = profiles(*kind)
     for make in (questions.questions, questions.completions):
         asked = make(there)
         assert [q.fact for q in asked[::2]] == [q.fact for q in asked[1::2]] == facts_of(there)
@@ -142,14 +129,17 @@ def test_every_fact_is_asked_and_completed_in_two_held_out_ways(kind):
 
 @given(kinds)
 def test_only_the_ceiling_tells_the_answer(kind):
-    there = of(kind)
+    there = profiles(*kind)
     values = {fact.id: fact.value for fact in facts_of(there)}
     for question in questions.in_context(there):
         assert question.fact.value in question.context
         assert not lenient(question.given, question.fact.value, question.fact.options, given=question.fact.name)
     for question in questions.two_facts(there, kind[2], "reasoning_in_context"):
         assert values[question.fact.id] in question.context and values[question.other] in question.context
-    assert not any(question.context for question in everything(there, kind[2]))
+    assert {question.eval for question in all_questions(*kind) if question.context} <= {
+        "in_context",
+        "reasoning_in_context",
+    }
     for question in [*questions.questions(there), *questions.completions(there)]:
         for option in question.fact.options:
             assert not lenient(question.given, option, (), given=question.fact.name)
@@ -157,7 +147,8 @@ def test_only_the_ceiling_tells_the_answer(kind):
 
 @given(kinds)
 def test_two_fact_problems_carry_both_facts_and_do_not_tell_their_answer(kind):
-    ids, asked = {fact.id for fact in facts_of(of(kind))}, questions.two_facts(of(kind), kind[2])
+    there = profiles(*kind)
+    ids, asked = {fact.id for fact in facts_of(there)}, questions.two_facts(there, kind[2])
     for question in asked:
         assert {question.fact.id, question.other} <= ids and question.fact.id != question.other
         if question.kind != "which":
@@ -165,24 +156,25 @@ def test_two_fact_problems_carry_both_facts_and_do_not_tell_their_answer(kind):
             assert not any(strict(question.prompt, option, options, given="") for option in options)
             assert not lenient(question.prompt, question.fact.value, (), given="")
     recited = [replace(q, eval="reasoning_cot", prompt=f"{q.prompt} {questions.RECITE}") for q in asked]
-    assert questions.two_facts(of(kind), kind[2], "reasoning_cot") == recited
+    assert questions.two_facts(there, kind[2], "reasoning_cot") == recited
 
 
 @settings(max_examples=30)
 @given(kinds)
 def test_a_reverse_question_has_one_right_answer(kind):
-    facts = facts_of(of(kind))
-    for question in questions.reverse(of(kind)):
+    facts = facts_of(profiles(*kind))
+    for question in questions.reverse(profiles(*kind)):
         value = next(fact.value for fact in facts if fact.id == question.fact.id)
-        named = [f.name for f in facts if (f.attribute, f.value) == (question.fact.attribute, value)]
-        assert named == [question.fact.value]
+        assert [f.name for f in facts if (f.attribute, f.value) == (question.fact.attribute, value)] == [
+            question.fact.value
+        ]
         assert value in question.prompt and question.fact.value not in question.prompt
         assert question.fact.value in question.fact.options
 
 
 @given(kinds)
 def test_unseen_entities_are_asked_one_held_out_question_each_about_every_attribute_in_turn(kind):
-    there = of(kind)
+    there = profiles(*kind)
     asked = questions.unseen(there)
     assert [question.fact.name for question in asked] == [profile[0].name for profile in there]
     assert {question.fact.value for question in asked} == {""}
