@@ -20,16 +20,12 @@ def test_a_source_notebook_is_stripped_named_and_parameterized(name):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None
-    parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    assert len(parameters) == 1
-    for line in parameters[0].source.splitlines():
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    for line in parameters.source.splitlines():
         assert " = " in line and "  # " in line, f"a literal and a comment: {line}"
 
 
-FIGURES = [name for name in SOURCES if name.startswith("fig_")]
-
-
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("fig_")])
 def test_a_figure_notebook_has_the_results_it_draws_and_saves_only_when_it_is_told_to(name):
     cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells
     (given,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))

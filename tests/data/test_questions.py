@@ -110,13 +110,6 @@ def test_no_replay_prompt_is_a_general_question_or_names_an_entity_or_shares_eig
         assert said not in " ".join(measured) and not any(eight in said for eight in eights), text
 
 
-def test_recall_of_worked_examples_asks_their_questions_and_of_conversations_with_the_turns_before():
-    there = profiles("fictional", 6)
-    assert questions.recall(there, "worked", 0) == questions.recall(there, "qa", 0)
-    assert questions.recall(there, "mixed", 0) == questions.recall(there, "article", 0)
-    assert {len(question.history) for question in questions.recall(there, "chat", 0)} == {2, 4, 6}
-
-
 @given(kinds)
 def test_every_fact_is_asked_and_completed_in_two_held_out_ways(kind):
     there = profiles(*kind)
