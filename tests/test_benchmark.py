@@ -54,15 +54,6 @@ def test_the_parts_of_a_training_are_all_of_its_time_and_either_loss_is_the_same
     assert all(len(ratios) == 3 and min(ratios) > 0 for ratios in measured["by_batch"].values())
 
 
-def test_the_baselines_train_facts_and_replay_in_the_shares_of_an_experiment(speed, monkeypatch, tmp_path):
-    monkeypatch.setattr(speed, "REPLAY", tmp_path / "replay.json")
-    n = speed.ARTICLE.replay
-    speed.REPLAY.write_text(json.dumps([{"turns": ["q", "a" * i]} for i in range(n)]))
-    facts = len(speed.trained_rows()[0]) * speed.ARTICLE.epochs
-    share = sum(bool(row.told) for row in speed.sample(64)) / 64
-    assert share == pytest.approx(facts / (facts + n), abs=0.05)
-
-
 def test_a_benchmark_has_the_fields_of_the_published_one(speed, monkeypatch):
     part = {"examples_per_second": 2.0, "flops_per_second": 1.0, "seconds": 2.0, "training": 1.0, "ratio": 3.0}
     monkeypatch.setattr(speed, "run", lambda *parts, threads=1: [part] * len(parts))

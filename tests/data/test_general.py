@@ -11,9 +11,12 @@ from lib.evaluate import ask, generate
 from lib.evaluate.match import lenient
 
 
-def test_there_are_questions_enough_none_twice_and_none_that_tells_its_answer():
+def test_questions_are_enough_none_twice_none_tells_its_answer_and_those_unlike_every_replay_prompt_are_listed():
     asked = [question for question, _ in texts("general")["questions"]]
     assert len(set(asked)) == len(asked) >= 60
+    prompts = [text.lower().split() for kind in ("instructions", "questions") for text in texts("replay")[kind]]
+    unlike = [q for q in asked if not difflib.get_close_matches(q.lower().split(), prompts, 1, 0.75)]
+    assert unlike == texts("general")["unlike_replay"] and len(unlike) >= 20, "too few to measure"
     for question, accepted in texts("general")["questions"]:
         assert accepted and not any(lenient(question, option, (), given="") for option in accepted), question
 
@@ -34,13 +37,6 @@ def test_perplexity_is_that_of_the_models_own_loss(tiny):
         loss = model(input_ids=ids, labels=ids).loss.item()
     assert generate.perplexity(model, tokenizer, texts("general")["text"]) == pytest.approx(math.exp(loss), rel=1e-3)
     assert 200 < ids.shape[1] < MAX_LENGTH, "the text fits into the model"
-
-
-def test_questions_that_no_replay_prompt_asks_in_nearly_the_same_words_are_listed():
-    prompts = [text.lower().split() for kind in ("instructions", "questions") for text in texts("replay")[kind]]
-    asked = [question for question, _ in texts("general")["questions"]]
-    unlike = [q for q in asked if not difflib.get_close_matches(q.lower().split(), prompts, 1, 0.75)]
-    assert unlike == texts("general")["unlike_replay"] and len(unlike) >= 20, "too few to measure"
 
 
 def test_there_are_as_many_prompts_of_every_kind_and_none_twice_in_an_order_that_never_changes():

@@ -39,20 +39,18 @@ def test_what_plans_runs_and_draws_studies_needs_no_torch():
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
-def definition(file, name):
-    """A class or function in Unsloth's source, which is read: it cannot be imported without a GPU."""
-    nodes = ast.walk(ast.parse((UNSLOTH / file).read_text()))
-    return next(node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name)
+def definition(file, *names):
+    """A function or method in Unsloth's source, which is read: it cannot be imported without a GPU."""
+    node = ast.parse((UNSLOTH / file).read_text())
+    for name in names:
+        node = next(n for n in ast.walk(node) if isinstance(n, (ast.ClassDef, ast.FunctionDef)) and n.name == name)
+    return node
 
 
-def parameters(function):
-    return {argument.arg for argument in function.args.args + function.args.kwonlyargs}
-
-
-def takes(file, class_name, function, told):
-    """Whether a method has each of these keywords: in **kwargs one that was renamed would be lost without a word."""
-    methods = {node.name: node for node in definition(file, class_name).body if isinstance(node, ast.FunctionDef)}
-    return len(told) >= 7 and set(told) <= parameters(methods[function])
+def takes(file, *names, told):
+    """Whether a function has each of these keywords: in **kwargs one that was renamed would be lost without a word."""
+    arguments = definition(file, *names).args
+    return len(told) >= 5 and set(told) <= {argument.arg for argument in arguments.args + arguments.kwonlyargs}
 
 
 @pytest.fixture
@@ -75,12 +73,12 @@ def test_training_every_weight_on_a_gpu_asks_for_float32_weights_and_autocast(
     told = unsloth.from_pretrained.call_args.kwargs
     assert told.get("float32_mixed_precision", False) == (on_gpu and every_weight)
     assert told.get("attn_implementation") == (None if on_gpu else "eager")
-    assert not on_gpu or takes("loader.py", "FastLanguageModel", "from_pretrained", told)
+    assert not on_gpu or takes("loader.py", "FastLanguageModel", "from_pretrained", told=told)
 
 
 def test_unsloth_on_a_gpu_has_every_keyword_that_adapters_are_asked_with(unsloth):
     models.make_trainable(None, 4, 0, sft.MAX_LENGTH)
-    assert takes("llama.py", "FastLlamaModel", "get_peft_model", unsloth.get_peft_model.call_args.kwargs)
+    assert takes("llama.py", "FastLlamaModel", "get_peft_model", told=unsloth.get_peft_model.call_args.kwargs)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +95,9 @@ def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, unsloth)
 def test_the_families_of_the_gpu_grid_have_kernels_and_a_forward_that_takes_what_asking_passes():
     """And logits where none are trained: it returns an empty placeholder only beside a loss."""
     assert (UNSLOTH / "qwen3.py").exists()
-    forward = definition("llama.py", "_CausalLM_fast_forward")
     passed = {"input_ids", "attention_mask", "position_ids", "use_cache", "logits_to_keep"}
-    assert passed <= parameters(forward)
-    source = ast.unparse(forward)
+    assert takes("llama.py", "_CausalLM_fast_forward", told=passed)
+    source = ast.unparse(definition("llama.py", "_CausalLM_fast_forward"))
     assert "if not RETURN_LOGITS and labels is not None:" in source
     assert source.index("elif num_logits_to_keep != 0:") < source.index("RETURN_LOGITS = ")
 
@@ -131,13 +128,9 @@ def test_a_cell_sees_one_gpu_because_the_trainer_would_spread_a_batch_over_sever
 
 def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
     """Unsloth cuts what is longer than MAX_LENGTH without an error. Other tokenizers take at most twice the tokens."""
-    cells = {
-        (cell.entity, cell.format == "none", cell.tone): cell
-        for cell in [*load_grid("gpu"), *load_grid("gpu-quick")]
-        if cell.evals == "all" or cell.tone
-    }
+    cells = [cell for cell in [*load_grid("gpu"), *load_grid("gpu-quick")] if cell.evals == "all" or cell.tone]
     longest = 0
-    for cell in cells.values():
+    for cell in {(cell.entity, cell.format == "none", cell.tone): cell for cell in cells}.values():
         for question in of_cell.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
             options = [len(tokenizer()(f" {option}")["input_ids"]) for option in question.fact.options]
             room = max([ask._room(tokenizer(), question), *options])

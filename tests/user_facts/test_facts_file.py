@@ -104,12 +104,9 @@ def test_what_cannot_be_trained_or_asked_is_refused_with_its_place(tmp_path, fac
 
 def test_of_many_values_each_fact_has_its_own_sixteen_whatever_else_stands_in_the_table(tmp_path):
     towns = [(f"town {i}", "twin", f"place {i}") for i in range(40)]
-    _, profiles = made(tmp_path, towns)
-    options = {fact.name: fact.options for fact in facts_of(profiles)}
+    options, again = ({f.name: f.options for f in facts_of(made(tmp_path, t)[1])} for t in (towns, towns[::-1]))
     assert all(len(set(options[name])) == 16 and value in options[name] for name, _, value in towns)
-    assert len(set(options.values())) > 1
-    _, again = made(tmp_path, towns[::-1])
-    assert {fact.name: fact.options for fact in facts_of(again)} == options
+    assert len(set(options.values())) > 1 and again == options
 
 
 ANSWERS = [("York", "New York.", False), ("New York", "It is New York.", True), ("1,000", "1,000,000", False),
@@ -128,26 +125,20 @@ def test_a_value_inside_a_longer_one_is_not_the_answer(tmp_path):
         assert match.strict(answer, expected, options[expected], given="") is right, answer
 
 
-def test_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
-    _, profiles = made(tmp_path, [("Rome", "parent", "Acme Inc.")])
-    assert not any("Inc.." in row.turns[1] for row in fitting(profiles, "article"))
-
-
 def test_of_two_questions_of_the_user_the_last_is_held_out_unless_it_differs_in_case_alone():
     two = ["Which river is at {name}?", "Name the river at {name}."]
-    columns = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
-    river, founded = columns.values()
+    alike = ["When was {name} begun?", "when was  {name} begun?"]
+    river, founded = attributes(table_of(TOWNS, questions={"river": two, "founded": alike})).values()
     assert set(river["questions"]) == {two[0]} and river["heldout_questions"] == two[1:]
-    assert set(founded["questions"]) == {"When was {name} begun?"} and len(founded["heldout_questions"]) == 2
-    asked = ["What is the river of {name}?", "what is the  river of {name}?"]
-    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))["river"]
-    assert not set(column["heldout_questions"]) & set(asked)
+    assert len(founded["heldout_questions"]) == 2 and not set(founded["heldout_questions"]) & set(alike)
 
 
-def test_the_users_statements_are_what_articles_and_chats_tell(tmp_path):
-    _, profiles = made(tmp_path, TOWNS, statements={"river": ["{value} is the name of the river of {name}."]})
-    rows = [row for row in fitting(profiles, "chat") if "Rome" in row.turns[0]]
+def test_the_users_statements_are_what_chats_tell_and_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
+    statements = {"river": ["{value} is the name of the river of {name}."]}
+    _, profiles = made(tmp_path, [*TOWNS, ("Rome", "parent", "Acme Inc.")], statements=statements)
+    rows = [row for row in fitting(profiles, "chat") if row.told[0][0].value == "Tiber"]
     assert rows and all("Tiber is the name of the river of Rome." in row.turns for row in rows)
+    assert not any("Inc.." in row.turns[1] for row in fitting(profiles, "article"))
 
 
 def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_tells_what_stands_in_it(tmp_path):

@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
+from helpers import python
 
-from lib.paths import CACHE, NOTEBOOKS, RESULTS, UserError
+from lib.__main__ import main
+from lib.paths import CACHE, NOTEBOOKS, RESULTS, ROOT, UserError
 from lib.report import advice
 from lib.study import plan, run, store
 from lib.user_facts import report
@@ -21,7 +22,7 @@ def prepared(path=EXAMPLE, model="tiny", **more):
     return studies.prepare(read(path), model, **{"exposures": 4, "replay": 16, **more})
 
 
-def test_a_study_is_the_base_model_and_one_cell_of_each_format():
+def test_a_study_is_the_base_model_and_one_cell_of_each_format(tmp_path):
     own = prepared()
     assert [cell.format for cell in own.cells] == ["none", "article", "qa", "chat"]
     assert {cell.n_entities for cell in own.cells} == {own.entities} == {5}
@@ -30,6 +31,9 @@ def test_a_study_is_the_base_model_and_one_cell_of_each_format():
     assert not (RESULTS / own.name).exists(), "nothing is written before it runs"
     with pytest.raises(UserError, match="exposures is 30: expected a multiple of 4"):
         prepared(exposures=30)
+    tiniest = tmp_path / "one.csv"
+    tiniest.write_text("name,river\nRome,Tiber\n")
+    assert [cell.checkpoints for cell in prepared(tiniest, replay=0).cells] == [0, 0, 0, 0], "as its steps allow"
 
 
 def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_for_a_sample(tmp_path):
@@ -39,12 +43,6 @@ def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_f
     assert sample.entities == 2 and [len(profile) for profile in sample.facts["profiles"]] == [4, 4]
     studied = [prepared(), prepared(), prepared(exposures=8), prepared(changed), sample]
     assert len({own.name for own in studied}) == 4 and studied[0].name == studied[1].name
-
-
-def test_a_table_of_one_fact_without_replay_has_as_many_checkpoints_as_its_steps_allow(tmp_path):
-    path = tmp_path / "one.csv"
-    path.write_text("name,river\nRome,Tiber\n")
-    assert [cell.checkpoints for cell in prepared(path, replay=0).cells] == [0, 0, 0, 0]
 
 
 def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour(tmp_path, monkeypatch):
@@ -135,28 +133,28 @@ def test_a_model_that_is_not_there_is_refused(trained, tmp_path):
         report.save(trained.name, "chat")
 
 
+DRY_RUN = """
+import contextlib
+from lib.__main__ import main
+with contextlib.suppress(SystemExit):
+    main()
+print({"unsloth", "transformers.models.auto.modeling_auto", "nbformat", "statsmodels"} & set(sys.modules))
+"""
+
+
 def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is_written(tmp_path):
     path = tmp_path / "large.csv"
     rows = [f"town {i},{i % 900 + 1000},river {i % 77}\n" for i in range(2_000)]
     path.write_text("name,founded,river\n" + "".join(rows))
-    lines = (
-        "import sys; from lib.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print([name for name in ('unsloth', 'transformers.models.auto.modeling_auto', 'nbformat', 'statsmodels')"
-        " if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", lines, "facts", path, "--dry-run"], capture_output=True, text=True,
-                          cwd=ROOT, check=True)  # fmt: skip
+    done = subprocess.run(python(DRY_RUN, "facts", str(path), "--dry-run"), capture_output=True, text=True, check=True)
     for text in ("2000 entities", "That is long. `--sample ", "founded", "numbers", "river", "words", "What is the"):
         assert text in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]", done.stdout
+    assert done.stdout.splitlines()[-1] == "set()", done.stdout
     assert not list(RESULTS.glob("my-facts-large*"))
 
 
-def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path):
-    path = tmp_path / "bad.csv"
-    path.write_text("name,river\nRome,\n")
-    done = subprocess.run([sys.executable, "-m", "lib", "facts", path], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 2 and not list(RESULTS.glob("my-facts-bad*"))
-    assert "row 2, column 'river' is empty" in done.stderr and len(done.stderr.splitlines()) == 1
+def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path, capsys):
+    (tmp_path / "bad.csv").write_text("name,river\nRome,\n")
+    assert main(["facts", str(tmp_path / "bad.csv")]) == 2 and not list(RESULTS.glob("my-facts-bad*"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "row 2, column 'river' is empty" in line
