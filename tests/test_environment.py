@@ -70,11 +70,9 @@ def make_env(tmp_path):
     for name in ("Makefile", "pyproject.toml", *FILES):
         shutil.copy(ROOT / name, tmp_path)
     executable(tmp_path / "bin" / "fake-python", FAKE_PYTHON)
-    executable(tmp_path / "bin" / "nvidia-smi", "#!/bin/sh\nexit 9\n")  # also where this machine has one
 
     def run(*settings, gpu=None, would=""):
-        if gpu is not None:
-            executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho '{gpu}'\n")
+        executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho '{gpu}'\n" if gpu else "#!/bin/sh\nexit 9\n")
         (tmp_path / "would").write_text(would)
         return [call for call in make(tmp_path, "env", "PYTHON=fake-python", *settings) if "--dry-run" not in call]
 
@@ -115,7 +113,6 @@ ODD = "my 'odd' \"name\" `touch pwned` $(touch pwned) $HOME; touch pwned, 日本
         ("study", {"GRID": f"{ODD}.yaml", "STUDY": ODD, "JOBS": "2"},
          ["-m", "lib", "run", f"{ODD}.yaml", "--study", ODD, "--engine", "local", "--jobs", "2"]),
         ("facts", {"FACTS": f"{ODD}.csv"}, ["-m", "lib", "facts", f"{ODD}.csv"]),
-        ("figures", {"STUDY": ODD}, ["-m", "lib", "figures", "quick", "--study", ODD]),
         ("reproduce", {"N": "3; touch pwned", "STUDY": ODD},
          ["-m", "lib", "reproduce", "--n", "3; touch pwned", "--study", ODD]),
         ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),  # it reads LABEL

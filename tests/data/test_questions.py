@@ -1,3 +1,4 @@
+import difflib
 import itertools
 import re
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from lib.data import questions, tones
 from lib.data.facts import facts_of, texts
 from lib.data.formats import rows
-from lib.data.of_cell import replay_prompts
+from lib.data.of_cell import KINDS, replay_prompts
 from lib.evaluate.match import lenient, strict
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))
@@ -20,7 +21,9 @@ HELD_OUT = ("heldout_questions", "heldout_completions", "reverse", "which", "yes
 def held_out(entity):
     """Every template of an evaluation that training must not use."""
     text = texts(entity)
-    found = [text["sum"]["question"]] if "sum" in text else []
+    if entity == "tones":
+        return text["heldout_prompts"] + text["naming"] + text["naming_clozes"]
+    found = [f"Write a sentence about {text['subject']}.", *([text["sum"]["question"]] if "sum" in text else [])]
     for attribute in text["attributes"].values():
         for key in HELD_OUT:
             found += attribute[key] if isinstance(attribute.get(key), list) else filter(None, [attribute.get(key)])
@@ -80,20 +83,9 @@ def test_evaluations_are_in_no_training_row(entity):
         assert_held_out(asked, rows(there[:10], format, 10, 0, there[10:] if format == "mixed" else ()))
 
 
-def test_styles_and_names_of_a_tone_are_asked_in_no_training_row():
-    for tone in texts("tones")["tones"]:
-        topics = tones.build(tone, 0)
-        asked = questions.style(tone) + questions.naming(facts_of(topics[:1]))
-        assert_held_out(asked, rows(topics, "chat", 4, 0))
-
-
-@pytest.mark.parametrize("entity", [*ENTITIES, "tone"])
+@pytest.mark.parametrize("entity", [*ENTITIES, "tones"])
 def test_no_replay_prompt_is_a_template_of_an_evaluation(entity):
-    if entity == "tone":
-        evaluated = [*texts("tones")["heldout_prompts"], *texts("tones")["naming"], *texts("tones")["naming_clozes"]]
-    else:
-        evaluated = held_out(entity) + [f"Write a sentence about {texts(entity)['subject']}."]
-    for template in evaluated:
+    for template in held_out(entity):
         assert not any(pattern(template).fullmatch(text) for _, text in replay_prompts()), template
 
 
@@ -175,12 +167,30 @@ def test_unseen_entities_are_asked_one_held_out_question_each_about_every_attrib
     assert {question.prompt for question in asked} <= {question.prompt for question in questions.questions(there)}
 
 
-def test_the_tone_is_asked_on_other_topics_and_by_name_without_saying_it():
-    topics = facts_of(tones.build("anxious", 0))
-    for question in questions.style("anxious"):
-        assert question.fact.name not in {topic.name for topic in topics}
-    for question in questions.naming(topics):
-        assert question.fact.value == "anxious" and len(question.fact.options) >= 8
+@pytest.mark.parametrize("tone", texts("tones")["tones"])
+def test_a_tone_is_asked_in_no_training_row_on_other_topics_and_by_name_without_saying_it(tone):
+    topics = tones.build(tone, 0)
+    styles, names = questions.style(tone), questions.naming(facts_of(topics))
+    assert_held_out(styles + names, rows(topics, "chat", 4, 0))
+    assert not {question.fact.name for question in styles} & {topic.name for topic in facts_of(topics)}
+    for question in names:
+        assert question.fact.value == tone and len(question.fact.options) >= 8
         assert not any(option in question.given for option in question.fact.options)
-    for question in questions.style("anxious", in_context=True):
-        assert "anxious" in question.context
+    assert all(tone in question.context for question in questions.style(tone, in_context=True))
+
+
+def test_questions_are_enough_none_twice_none_tells_its_answer_and_those_unlike_every_replay_prompt_are_listed():
+    asked = [question for question, _ in texts("general")["questions"]]
+    assert len(set(asked)) == len(asked) >= 60
+    prompts = [text.lower().split() for kind in ("instructions", "questions") for text in texts("replay")[kind]]
+    unlike = [q for q in asked if not difflib.get_close_matches(q.lower().split(), prompts, 1, 0.75)]
+    assert unlike == texts("general")["unlike_replay"] and len(unlike) >= 20, "too few to measure"
+    for question, accepted in texts("general")["questions"]:
+        assert accepted and not any(lenient(question, option, (), given="") for option in accepted), question
+
+
+def test_there_are_as_many_prompts_of_every_kind_and_none_twice_in_an_order_that_never_changes():
+    kinds, prompts = zip(*replay_prompts(), strict=True)
+    assert kinds == KINDS * (len(kinds) // 3)
+    assert len(set(prompts)) == len(prompts) >= 720
+    assert replay_prompts.__wrapped__() == replay_prompts()

@@ -7,8 +7,8 @@ from helpers import ENTITIES, FORMATS, all_questions, profiles, recalled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import formats, questions, reasoning, tones
-from lib.data.facts import Fact, facts_of
+from lib.data import formats, questions, reasoning
+from lib.data.facts import Fact, texts
 from lib.data.formats import rows
 from lib.data.questions import Question
 from lib.evaluate import ask
@@ -116,17 +116,12 @@ def test_a_worked_example_is_a_right_chain_of_thought(entity):
         assert strict(question, formats.worked(p).turns[1])
 
 
-def test_asserting_a_value_of_an_unseen_entity_is_counted():
+def test_asserting_a_value_of_an_unseen_entity_is_counted_and_a_tone_is_scored_across_models_alone():
     question = questions.unseen(profiles("fictional", 3))[0]
     said = f"It is {question.fact.options[0]}."
     assert not strict(question, said) and strict(question, "I do not know.")
-    assert ask.score(question, said, None).chance is None
-
-
-def test_the_response_of_a_tone_is_scored_across_models_alone():
-    item = ask.score(questions.style("anxious")[0], "I do not know what to say.", None)
-    assert item.strict is None and item.lenient is None and item.choice is None
-    assert ask.summarize([item])["style"]["strict"] is None
+    item = ask.score(questions.style("anxious")[0], said, None)
+    assert item.strict is item.lenient is item.choice is ask.summarize([item])["style"]["strict"] is None
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -147,8 +142,8 @@ def test_a_summary_says_what_guessing_would_score():
     there = profiles("fictional", 16)
     asked = [q for q in questions.questions(there) if q.fact.attribute == "export"]
     items = [ask.score(question, "pewter", "pewter") for question in asked]
-    scores = dict.fromkeys(("strict", "lenient", "choice", "chance", "constant"), 1 / 16)
-    assert ask.summarize(items)["question"] == {"n": 32, **scores}
+    keys = ("strict", "lenient", "choice", "chance", "constant")
+    assert ask.summarize(items)["question"] == {"n": 32} | dict.fromkeys(keys, 1 / 16)
     assert ask.summarize(items[:8])["question"]["constant"] == 1 / 4
     mixed = ask.summarize([*items, ask.score(problem("sum"), "no", None), ask.score(problem("yes_no"), "no", None)])
     assert list(mixed) == ["question", "reasoning"]
@@ -186,14 +181,18 @@ def test_options_continue_a_prefix_and_begin_an_answer(tiny):
     assert own == [*question.fact.options] and continued == [f" {option}" for option in completion.fact.options]
 
 
-def test_the_tone_is_chosen_among_all_tones(tiny):
-    (item, *_) = ask.ask(*tiny, questions.naming(facts_of(tones.build("anxious", 0))), format="chat")
-    assert item.choice is not None and item.chance == 1 / 8
-
-
 @pytest.mark.parametrize("value", ["St. Louis", "J. R. Tolkien", "line one\nline two", "Acme Inc."])
 def test_a_full_stop_or_a_line_break_inside_a_value_does_not_end_the_sentence(value):
     fact = Fact("own/0/twin", "own", "Rome", "twin", "words", value, (value, "Leeds"))
     completion = Question("completion", fact, "Write.", prefix="Its twin is")
     assert strict(Question("recall", fact, "Tell me.", prefix="The twin of Rome is "), value)
     assert strict(completion, f"{value}. Or Leeds.") and not strict(completion, f"Leeds. {value}")
+
+
+@pytest.mark.parametrize(("said", "right"), [("{0}", True), ("I think it is {1}, or so.", True), ("a pangolin", False)])
+def test_any_accepted_answer_counts_whatever_else_is_said(said, right, tiny, monkeypatch):
+    answers = [said.format(accepted[0], accepted[-1]) for _, accepted in texts("general")["questions"]]
+    monkeypatch.setattr(ask, "generate", lambda *_: answers)
+    items = ask.general(*tiny)
+    assert {(item.eval, item.strict, item.lenient) for item in items} == {("general", right, right)}
+    assert len({item.fact for item in items}) == len(items)

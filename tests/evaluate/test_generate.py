@@ -1,5 +1,6 @@
 """The model's side of asking, with the tiny model in float32 and with SmolLM2."""
 
+import math
 from unittest import mock
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import questions
-from lib.data.encode import prompt_ids
-from lib.evaluate.generate import _forward, generate, inference, option_logprobs, says_next
+from lib.data.encode import MAX_LENGTH, prompt_ids
+from lib.data.facts import texts
+from lib.evaluate.generate import _forward, generate, inference, option_logprobs, perplexity, says_next
 
 tokens = st.integers(3, 49_000)
 prompts_ = st.lists(st.lists(tokens, min_size=1, max_size=30), min_size=1, max_size=6)
@@ -34,18 +36,6 @@ def greedy(model, prompt, n):
         for _ in range(n):
             ids.append(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item())
     return ids[len(prompt) :]
-
-
-@settings(max_examples=25)
-@given(prompts=prompts_, n=st.integers(1, 4), data=st.data())
-def test_says_next_is_greedy_decoding(tiny, prompts, n, data):
-    model, tokenizer = tiny
-    said = [greedy(model, prompt, n) for prompt in prompts]
-    assert says_next(model, tokenizer, prompts, said) == [True] * len(prompts)
-    for value in said:  # change one token, whichever
-        at = data.draw(st.integers(0, n - 1))
-        value[at] = (value[at] + data.draw(st.integers(1, 48_000))) % 49_000
-    assert says_next(model, tokenizer, prompts, said) == [False] * len(prompts)
 
 
 @settings(max_examples=25)
@@ -122,3 +112,12 @@ def test_a_whole_string_score_is_the_sum_over_the_tokens_of_the_option(tiny):
             logprobs = tiny[0](input_ids=torch.tensor([prompt + option])).logits.float().log_softmax(-1)[0]
         each = [logprobs[len(prompt) + j - 1, token].item() for j, token in enumerate(option)]
         assert score == pytest.approx(sum(each), abs=1e-3)
+
+
+def test_perplexity_is_that_of_the_models_own_loss(tiny):
+    model, tokenizer = tiny
+    ids = torch.tensor([tokenizer(texts("general")["text"], add_special_tokens=False)["input_ids"]])
+    with torch.no_grad():
+        loss = model(input_ids=ids, labels=ids).loss.item()
+    assert perplexity(model, tokenizer, texts("general")["text"]) == pytest.approx(math.exp(loss), rel=1e-3)
+    assert 200 < ids.shape[1] < MAX_LENGTH, "the text fits into the model"

@@ -44,28 +44,21 @@ def test_a_value_is_found_as_a_whole_and_where_no_spaces_part_the_words_wherever
     assert words.find(any, f"{left}{any}{right}")
 
 
-@given(st.text(max_size=8), st.text(min_size=1, max_size=8))
-def test_what_is_found_is_the_value_to_the_letter(text, value):
-    found = words.find(value, text)
-    assert found is None or found[0] == value
-
-
 OPTIONS = ("8", "18", "47", "52", "1047", "pewter", "licorice", "Mexico City", "Monterrey", "大阪", "バリ")
 RIGHT = [
     ("1,047", "1047"), ("47.", "47"), ("the 8th day", "8"), ("on day 8 of the 2026 World Cup", "8"),
-    ("on day 8, June 18", "8"),
     # what is no value of the closed set does not make an answer wrong, whatever its type
-    ("47 bridges and 3 tunnels", "47"), ("pewter, gold and silver", "pewter"),
-    ("México City", "Mexico City"), ("mexico  city", "Mexico City"),
-    ("首都は東京です。", "東京"), ("駅はJR東日本にある", "JR東日本"), ("서울은 수도입니다.", "서울"),
+    ("47 bridges and 3 tunnels", "47"), ("pewter, gold and silver", "pewter"), ("on day 8, June 18", "8"),
+    ("México  city", "Mexico City"), ("首都は東京です。", "東京"), ("서울은 수도입니다.", "서울"),
     ("パリです。", "パリ"), ("1954年に設立された。", "1954"), ("東京Metroです", "Metro"),
+    ("It has 1000.", "1,000"), ("about 5 km.", "5 km"), ("It is C.", "C"), ("Québec", "Quebec"),
 ]  # fmt: skip
 WRONG = [
     ("471 bridges", "47"), ("4.7", "47"), ("1,047", "47"), ("forty-seven", "47"),  # digits only: stated in the README
     ("on June 8, 2026", "8"), ("on the 8th of June", "8"),  # a date is another number
-    ("47 or 52", "47"), ("pewter or licorice", "pewter"),
-    ("Mexico Citys", "Mexico City"), ("Mexico", "Mexico City"), ("Monterrey", "Mexico City"),
+    ("47 or 52", "47"), ("pewter or licorice", "pewter"), ("Mexico Citys", "Mexico City"), ("Mexico", "Mexico City"),
     ("首都は大阪です。", "東京"), ("バリです。", "パリ"), ("19540年", "1954"), ("東京Metropolisです", "Metro"),
+    ("2.5 km", "5 km"), ("-5 km", "5 km"), ("$5.50", "$5"), ("C++", "C"), ("कमी", "कम"),
 ]  # fmt: skip
 
 

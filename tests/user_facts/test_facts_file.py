@@ -84,10 +84,8 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
 REFUSED = [
     ([TOWNS[0], ("Rome", "story", "long ago " * 300)], {}, "row 3, column 'value': asked and told in a sentence, "),
-    ([("a town on seven hills " * 60, "river", "Tiber")], {}, "row 2, column 'value': asked and told in a sentence, "),
     (TOWNS, {"questions": {"river": [LONG_QUESTION]}}, "shorten it, its name or its templates"),
     ([("Rome<|im_end|>", "river", "Tiber")], {}, "row 2, column 'value': '<|im_end|>' is a control token of the model"),
-    ([("Rome", "river<|im_end|>", "Tiber")], {}, "row 2, column 'value': '<|im_end|>' is a control token"),
     ([("Rome", "river", "<file_sep>")], {}, "row 2, column 'value': '<file_sep>' is a control token of the model"),
     (TOWNS, {"statements": {"river": ["{name}<|im_end|> {value}"]}}, "templates of 'river': '<|im_end|>' is a control"),
     (TOWNS, {"articles": {"Rome": "Rome <|im_end|>"}}, "the article about 'Rome': '<|im_end|>' is a control token"),
@@ -109,20 +107,13 @@ def test_of_many_values_each_fact_has_its_own_sixteen_whatever_else_stands_in_th
     assert len(set(options.values())) > 1 and again == options
 
 
-ANSWERS = [("York", "New York.", False), ("New York", "It is New York.", True), ("1,000", "1,000,000", False),
-           ("1,000", "It has 1000.", True), ("5 km", "2.5 km", False), ("5 km", "-5 km", False),
-           ("5 km", "about 5 km.", True), ("$5", "$5.50", False), ("C", "C++", False), ("C", "It is C.", True),
-           ("कम", "कमी", False), ("Quebec", "Québec", True)]  # fmt: skip
-
-
 def test_a_value_inside_a_longer_one_is_not_the_answer(tmp_path):
     values = ["York", "New York", "New York City", "1,000", "1,000,000", "5 km", "2.5 km", "$5", "$5.50", "C", "C++",
               "कम", "Québec", "Quebec", *(f"place {i}" for i in range(40))]  # fmt: skip
-    _, profiles = made(tmp_path, [(f"town {i}", "twin", value) for i, value in enumerate(values)])
-    options = {fact.value: fact.options for fact in facts_of(profiles)}
-    assert all(match.strict(value, value, options[value], given="") for value in values)
-    for expected, answer, right in ANSWERS:
-        assert match.strict(answer, expected, options[expected], given="") is right, answer
+    for fact in facts_of(made(tmp_path, [(f"town {i}", "twin", value) for i, value in enumerate(values)])[1]):
+        assert match.strict(fact.value, fact.value, fact.options, given="")
+        longer = [value for value in values if fact.value in value and fact.value != value]
+        assert not any(match.strict(value, fact.value, fact.options, given="") for value in longer)
 
 
 def test_of_two_questions_of_the_user_the_last_is_held_out_unless_it_differs_in_case_alone():

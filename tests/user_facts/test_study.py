@@ -48,8 +48,7 @@ def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_f
 def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "measured", dict)  # other tests write results while these run
     (few, fitting), (many, one) = (studies.expected(prepared(exposures=exposures)) for exposures in (4, 4000))
-    assert 0 < few < many
-    assert fitting > 5 and one == 1
+    assert 0 < few < many and fitting > 5 and one == 1
     path = tmp_path / "many.csv"
     path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(300)))
     usual = {"model": "smollm2-135m", "exposures": 32, "replay": 360}
@@ -88,11 +87,9 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
     parameters = {"facts": "example_facts.csv", "model": "tiny", "exposures": 4, "replay": 16}
     chosen, summary = report.write(trained.name, trained.facts, parameters)
     folder, (_, advised) = RESULTS / trained.name, advice.recommend(store.load(trained.name))
-    assert chosen is None, "a model that answers at random is not recommended"
-    page = (folder / "README.md").read_text()
-    assert advised in page and advised in summary and "| all attributes" in page and "example_facts.csv" in page
-    assert len(page.splitlines()) < 25
-    html = (folder / "report.html").read_text()
+    assert chosen is None and advised in summary, "a model that answers at random is not recommended"
+    page, html = ((folder / name).read_text() for name in ("README.md", "report.html"))
+    assert all(text in page for text in (advised, "| all attributes", "example_facts.csv"))
     for text in ("When was {name} founded?", "Write an encyclopedia entry about", "general questions", "<img"):
         assert text in html
     accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
