@@ -1,5 +1,3 @@
-import functools
-
 import pytest
 from helpers import ENTITIES, profiles
 from hypothesis import given
@@ -10,12 +8,8 @@ from lib.data.questions import completions, questions
 from lib.evaluate.match import lenient, strict
 
 
-@functools.cache
-def asked(entity):
-    return questions(profiles(entity, 20)) + completions(profiles(entity, 20))
-
-
-asked_about = st.sampled_from([question for entity in ENTITIES for question in asked(entity)])
+there = [profiles(entity, 20) for entity in ENTITIES]
+asked_about = st.sampled_from([question for told in there for question in questions(told) + completions(told)])
 frames = st.sampled_from(["{}", "{}.", "It is {}.", "  {} \n", "The answer: {}!", "**{}**", "I think it's {}, yes"])
 
 

@@ -102,13 +102,10 @@ def test_a_template_renders_what_the_published_results_were_trained_with(name, t
     assert text == start + "".join(around[i % 2].format(turn) for i, turn in enumerate(turns)) + end * ask
 
 
-@pytest.mark.parametrize(
-    ("tokens", "says"),
-    [((), "its own"), (("<|im_start|>",), "im_start"), (("<|im_start|>", "<think>"), "<think>"),
-     (("<|start_header_id|>",), "start_header_id")],
-)  # fmt: skip
-def test_the_template_is_that_of_the_family(tokens, says):
-    asked = types.SimpleNamespace(chat_template="its own", get_vocab=lambda: dict.fromkeys(tokens, 0))
+@pytest.mark.parametrize("tokens", ["", "<|im_start|>", "<|im_start|> <think>", "<|start_header_id|>"])
+def test_the_template_is_that_of_the_family(tokens):
+    says = tokens.split(" ")[-1] or "its own"
+    asked = types.SimpleNamespace(chat_template="its own", get_vocab=lambda: dict.fromkeys(tokens.split(), 0))
     weights.set_template(asked)
     assert says in asked.chat_template
 

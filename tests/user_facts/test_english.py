@@ -27,7 +27,6 @@ SAID = [
     ("died", "1987", "When did X die?", "X died in V."),
     ("headOffice", "Leeds", "What is the head office of X?", "The head office of X is V."),
     ("CEO", "Jo", "Who is the CEO of X?", "The CEO of X is V."),
-    ("employees", "12", "How many employees does X have?", "X has V employees."),
     ("colors", "red", "What are the colors of X?", "The colors of X are V."),
     ("located in", "Leeds", "Where is X located?", "X is located in V."),
     ("founded by", "Jo", "By whom or what was X founded?", "X was founded by V."),

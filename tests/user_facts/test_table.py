@@ -42,7 +42,6 @@ SAME = [
     ("facts.csv", "\ufeff" + WIDE.replace("\n", "\r\n")),
     ("facts.csv", WIDE.replace("name,", " Name ,") + "\n\n"),
     ("facts.yaml", YAML),
-    ("facts.yml", "facts:\n" + YAML),
     ("facts.yaml", "".join(f"- {{name: {n}, attribute: {a}, value: {v}}}\n" for n, a, v in FACTS)),
 ]
 
