@@ -7,7 +7,6 @@ from lib.data import words
 from lib.data.questions import completions, questions
 from lib.evaluate.match import lenient, strict
 
-
 there = [profiles(entity, 20) for entity in ENTITIES]
 asked_about = st.sampled_from([question for told in there for question in questions(told) + completions(told)])
 frames = st.sampled_from(["{}", "{}.", "It is {}.", "  {} \n", "The answer: {}!", "**{}**", "I think it's {}, yes"])
