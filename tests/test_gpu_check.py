@@ -52,8 +52,9 @@ def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
 
 
 def test_without_a_gpu_the_check_says_so_first_and_make_before_it_installs_anything(monkeypatch, tmp_path):
-    ended = subprocess.run(["make", "gpu-check", "GPU=0"], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 2 and "no NVIDIA GPU here" in ended.stderr and ended.stdout == ""
+    for gpu, said in (("0", "no NVIDIA GPU here"), ("yes", 'GPU is "yes": expected 1')):
+        ended = subprocess.run(["make", "gpu-check", f"GPU={gpu}"], cwd=ROOT, capture_output=True, text=True)
+        assert ended.returncode == 2 and said in ended.stderr and ended.stdout == ""
     monkeypatch.setenv("PATH", str(tmp_path))
     for said in ("there is no nvidia-smi", "has failed because"):
         with pytest.raises(AssertionError, match=f"no NVIDIA GPU here: {said}"):

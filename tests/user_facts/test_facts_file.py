@@ -151,7 +151,7 @@ def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_asked_i
     assert asked == set().union(*told.values()) and untold(texts(entity)) == 2
 
 
-def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(tmp_path):
+def test_invented_entities_are_not_in_the_table_and_are_asked_about_what_stands_in_it(tmp_path):
     entity, profiles = made(tmp_path, TOWNS)
     invented = unseen(entity)
     assert len(invented) == UNSEEN
@@ -159,9 +159,6 @@ def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(t
     asked = questions.unseen(invented)
     assert {question.fact.value for question in asked} == {""}
     assert {question.fact.options for question in asked} == {("Aare", "Tiber"), ("1191", "753")}
-
-
-def test_a_sample_without_an_attribute_asks_nothing_about_it():
     whole = table_of([*TOWNS, ("Oslo", "twin", "Bergen")])
-    facts = facts_file(table_of(TOWNS), attributes(whole), tokenizer())
+    facts = facts_file(table_of(TOWNS), attributes(whole), tokenizer())  # a sample asks nothing about "twin"
     assert set(facts["attributes"]) == set(facts["unseen"]["options"]) == {"river", "founded"}
