@@ -34,11 +34,14 @@ def test_a_figure_notebook_has_the_results_it_draws_and_saves_only_when_it_is_to
     assert (RESULTS / study / "notebooks" / f"{name}.ipynb").exists(), "papermill ran it on the study of its default"
 
 
-def test_a_figure_notebook_runs_as_it_stands_and_writes_nothing(tmp_path):
+def test_a_figure_notebook_runs_as_it_stands_writes_nothing_and_takes_no_parameter_that_it_does_not_have(tmp_path):
     figures = RESULTS / "tune" / "figures"
     before = {path: path.stat().st_mtime_ns for path in figures.iterdir()}
     execute("fig_tuning", tmp_path / "out.ipynb", {})
     assert before == {path: path.stat().st_mtime_ns for path in figures.iterdir()}
+    with pytest.raises(UserError, match="has no parameter n_entites: it has"):
+        execute("fig_tuning", tmp_path / "other.ipynb", {"n_entites": 3})
+    assert not (tmp_path / "other.ipynb").exists()
 
 
 @pytest.mark.parametrize(
@@ -56,9 +59,3 @@ def test_a_training_notebook_runs_with_small_parameters(name, parameters, tmp_pa
     if name == "tour":
         text = (tmp_path / "out.ipynb").read_text()
         assert "background:#c6dbef" in text and "image/png" in text
-
-
-def test_a_parameter_that_a_notebook_does_not_have_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no parameter n_entites: it has"):
-        execute("experiment", tmp_path / "out.ipynb", {"n_entites": 3})
-    assert not (tmp_path / "out.ipynb").exists()

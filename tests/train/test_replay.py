@@ -32,6 +32,9 @@ def test_a_model_answers_a_block_once_and_is_then_read_from_the_cache(tiny, cach
         assert (row.turns[0], row.told, row.raw) == (text, (), kind == "prose")
     prose = [row.turns[1] for row in many if row.raw]
     assert len(set(prose)) == len(prose), "sampled, not the same to everything"
+    n = len(replay_prompts())
+    with pytest.raises(UserError, match=f"replay is {n + 1}, but there are {n} prompts: ask for that many or fewer"):
+        replay.rows(*tiny, "tiny", n + 1)
 
 
 def test_prose_is_continued_and_sampled_the_rest_asked_greedily_and_what_was_cut_is_marked(tiny, monkeypatch, tmp_path):
@@ -68,9 +71,3 @@ def test_a_damaged_cache_is_named_and_answered_again(spoil, tiny, cache, capsys)
     assert replay.rows(*tiny, "tiny", 5) == first
     assert asked() == 2 * replay.BLOCK
     assert f"{path} is damaged" in capsys.readouterr().err
-
-
-def test_more_replay_than_there_are_prompts_is_refused(tiny):
-    n = len(replay_prompts())
-    with pytest.raises(UserError, match=f"replay is {n + 1}, but there are {n} prompts: ask for that many or fewer"):
-        replay.rows(*tiny, "tiny", n + 1)

@@ -284,12 +284,9 @@ def test_rows_of_like_length_share_a_batch(facts, replay, epochs, batch_size, se
     assert over == len(order) - at < batch_size
 
 
-def test_replay_is_spread_over_all_epochs():
+def test_replay_is_spread_over_all_epochs_of_another_order_each():
     quarters = np.array(schedule([20] * 40, [20] * 40, 4, 4, 0)).reshape(4, 50)
     assert all(5 <= n <= 15 for n in (quarters >= 40).sum(1))
-
-
-def test_batches_come_in_another_order_in_every_epoch_and_for_every_seed():
     orders = [tuple(schedule(range(20, 60), [], 2, 4, seed)) for seed in range(5)]
     assert tuple(schedule(range(20, 60), [], 2, 4, 0)) == orders[0]
     assert len({half for order in orders for half in (order[:40], order[40:])}) == 10
