@@ -110,7 +110,7 @@ ODD = "my 'odd' \"name\" `touch pwned` $(touch pwned) $HOME; touch pwned, 日本
          ["-m", "lib", "run", f"{ODD}.yaml", "--study", ODD, "--engine", "local", "--jobs", "2"]),
         ("facts", {"FACTS": f"{ODD}.csv"}, ["-m", "lib", "facts", f"{ODD}.csv"]),
         ("reproduce", {"N": "3; touch pwned", "STUDY": ODD},
-         ["-m", "lib", "reproduce", "--n", "3; touch pwned", "--study", ODD]),
+         ["--log-output", "--no-progress-bar", "-p", "n", "3; touch pwned", "-r", "study", ODD]),
         ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),  # it reads LABEL
     ],
 )  # fmt: skip
@@ -118,7 +118,8 @@ def test_what_a_user_sets_on_the_command_line_or_around_it_reaches_the_command_a
     target, settings, arguments, tmp_path
 ):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    executable(tmp_path / ".venv" / "bin" / "python", '#!/bin/sh\nprintf "%s\\n" "$@" "$LABEL" >> calls\n')
+    for tool in ("python", "papermill"):
+        executable(tmp_path / ".venv" / "bin" / tool, '#!/bin/sh\nprintf "%s\\n" "$@" "$LABEL" >> calls\n')
     for name in ("requirements.txt", "requirements-nodeps.txt", "pyproject.toml", ".venv/.ready-cpu"):
         (tmp_path / name).touch()
     on_line = [f"{name}={value}" for name, value in settings.items()]
