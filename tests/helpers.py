@@ -4,6 +4,7 @@ import contextlib
 import functools
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -32,15 +33,22 @@ def base_cell(**changes) -> Cell:
     return from_parameters({**parameters, **changes})
 
 
-@functools.cache
-def all_profiles(entity: str, seed: int = 0) -> list[Profile]:
-    """Every profile of a kind of entity, built once for all tests."""
+def all_profiles(entity: str, seed: int = 0) -> Sequence[Profile]:
+    """Every profile of a kind of entity."""
     return build(entity, seed)
 
 
-def profiles(entity: str, n: int, seed: int = 0) -> list[Profile]:
+def profiles(entity: str, n: int, seed: int = 0) -> Sequence[Profile]:
     """The first n profiles of a kind of entity."""
     return take(all_profiles(entity, seed), n)
+
+
+def all_questions(entity: str, n: int, seed: int = 0):
+    """Every free question about facts that is asked of the base model."""
+    from lib.data import of_cell
+
+    cell = base_cell(entity=entity, n_entities=n, seed=seed, evals="all")
+    return of_cell.questions_for(cell, profiles(entity, n, seed))
 
 
 @functools.cache
@@ -67,13 +75,6 @@ def load_tiny():
 
     loaded, tokenizer = models.load("tiny", MAX_LENGTH)
     return loaded.eval(), tokenizer
-
-
-def without_timing(result: dict) -> dict:
-    """What of a result does not depend on when and how fast it was made."""
-    timing = ("seconds", "evaluation_seconds", "tokens_per_second")
-    training = result["training"] and {key: result["training"][key] for key in result["training"] if key not in timing}
-    return {key: result[key] for key in ("id", "cell", "facts", "evals", "items")} | {"training": training}
 
 
 def wait_for(condition, seconds=300):

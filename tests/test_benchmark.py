@@ -4,32 +4,20 @@ import importlib.util
 import json
 import re
 
-import pytest
 import torch
 from helpers import load_tiny, profiles
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib.data import encode
-from lib.data.formats import Row, rows
+from lib.data.formats import rows
 from lib.paths import RESULTS, ROOT
 from lib.train import models
 
 
-def published(name):
-    return json.loads((RESULTS / "bench" / f"{name}.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def speed():
-    """benchmarks/speed.py, which is no package, with the tiny model."""
-    spec = importlib.util.spec_from_file_location("speed", ROOT / "benchmarks" / "speed.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.ARTICLE = module.ARTICLE.model_copy(update={"model": "tiny"})
-    return module
-
-
-def test_the_flops_of_training_are_those_of_the_rows_without_padding_or_gradients_of_frozen_weights(speed):
+def test_the_flops_of_training_are_those_of_the_rows_without_padding_or_gradients_of_frozen_weights():
+    spec = importlib.util.spec_from_file_location("speed", ROOT / "benchmarks" / "speed.py")  # it is no package
+    speed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(speed)
     model, tokenizer = load_tiny()
     model = models.make_trainable(model, 4, 0, encode.MAX_LENGTH)
     trained = rows(profiles("fictional", 2), "article", 2, 0)
@@ -43,38 +31,9 @@ def test_the_flops_of_training_are_those_of_the_rows_without_padding_or_gradient
     assert 1.5 < alone[0] / counter.get_total_flops() < 3.2
 
 
-def test_the_parts_of_a_training_are_all_of_its_time_and_either_loss_is_the_same(speed, monkeypatch):
-    monkeypatch.setattr(speed, "PROFILED_STEPS", 4)
-    monkeypatch.setattr(speed, "LOSS_BATCHES", 3)
-    monkeypatch.setattr(speed, "sample", lambda n: [Row(("q", "a" * i)) for i in range(1, n + 1)])
-    shares = speed.profile()
-    assert {*speed.OPERATORS} - {*shares} == {"compiled layers between the products"}  # tiny is not compiled
-    assert sum(shares.values()) == pytest.approx(1)
-    measured = speed.loss()  # asserts that the losses agree
-    assert all(len(ratios) == 3 and min(ratios) > 0 for ratios in measured["by_batch"].values())
-
-
-def test_the_baselines_train_facts_and_replay_in_the_shares_of_an_experiment(speed, monkeypatch, tmp_path):
-    monkeypatch.setattr(speed, "REPLAY", tmp_path / "replay.json")
-    n = speed.ARTICLE.replay
-    speed.REPLAY.write_text(json.dumps([{"turns": ["q", "a" * i]} for i in range(n)]))
-    facts = len(speed.trained_rows()[0]) * speed.ARTICLE.epochs
-    share = sum(bool(row.told) for row in speed.sample(64)) / 64
-    assert share == pytest.approx(facts / (facts + n), abs=0.05)
-
-
-def test_a_benchmark_has_the_fields_of_the_published_one(speed, monkeypatch):
-    part = {"examples_per_second": 2.0, "flops_per_second": 1.0, "seconds": 2.0, "training": 1.0, "ratio": 3.0}
-    monkeypatch.setattr(speed, "run", lambda *parts, threads=1: [part] * len(parts))
-    monkeypatch.setattr(speed, "timed", lambda command, study: 4.0)
-    measured, before = json.loads(json.dumps(speed.measure())), published("two-cores")
-    assert set(measured) == {*before, "loss"}
-    assert set(measured["examples_per_second"]) == set(before["examples_per_second"])
-    assert measured["training_share"] == 0.5 and measured["examples_per_second"]["ratio"] == speed.cores()
-
-
 def test_the_page_has_the_published_numbers():
-    bench, loss = published("two-cores"), published("loss-float32")
+    names = ("two-cores", "loss-float32")
+    bench, loss = (json.loads((RESULTS / "bench" / f"{name}.json").read_text()) for name in names)
     numbers = {**bench, **bench["examples_per_second"], "loss of articles": loss["article"], "loss of qa": loss["qa"]}
     page = (ROOT / "docs" / "performance.md").read_text()
     shown = dict(re.findall(r"^\| `([^`|]+)` \|.*\| ([\d.]+) \|$", page, re.M))

@@ -1,14 +1,12 @@
 """The pins are stated once, exactly, and are what is installed."""
 
 import os
-import re
 import shutil
 import subprocess
 import tomllib
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires, version
 
 import pytest
-import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -16,14 +14,11 @@ from packaging.utils import canonicalize_name
 from lib.paths import LIB, ROOT
 
 FILES = ("requirements.txt", "requirements-nodeps.txt", "requirements-gpu.txt")
-PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)$")
 
 
 def pins(name):
     lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
-    found = [(line, PIN.match(line)) for line in lines if line]
-    assert all(match for _, match in found), [line for line, match in found if not match]
-    return {match[1]: match[2] for _, match in found}
+    return dict(line.split("==") for line in lines if line)
 
 
 def test_every_requirement_has_an_exact_pin_stated_once_and_is_what_is_installed():
@@ -32,9 +27,6 @@ def test_every_requirement_has_an_exact_pin_stated_once_and_is_what_is_installed
     for name, pin, file in stated:
         if file != "requirements-gpu.txt":
             assert version(name).split("+")[0] == pin, name
-        elif name in ("bitsandbytes", "torchao", "xformers") and not torch.version.cuda:  # they need a GPU
-            with pytest.raises(PackageNotFoundError):
-                version(name)
 
 
 def test_conda_takes_its_pins_from_the_same_files():
@@ -74,11 +66,9 @@ def make_env(tmp_path):
     for name in ("Makefile", "pyproject.toml", *FILES):
         shutil.copy(ROOT / name, tmp_path)
     executable(tmp_path / "bin" / "fake-python", FAKE_PYTHON)
-    executable(tmp_path / "bin" / "nvidia-smi", "#!/bin/sh\nexit 9\n")  # also where this machine has one
 
     def run(*settings, gpu=None, would=""):
-        if gpu is not None:
-            executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho '{gpu}'\n")
+        executable(tmp_path / "bin" / "nvidia-smi", f"#!/bin/sh\necho '{gpu}'\n" if gpu else "#!/bin/sh\nexit 9\n")
         (tmp_path / "would").write_text(would)
         return [call for call in make(tmp_path, "env", "PYTHON=fake-python", *settings) if "--dry-run" not in call]
 
@@ -119,9 +109,8 @@ ODD = "my 'odd' \"name\" `touch pwned` $(touch pwned) $HOME; touch pwned, 日本
         ("study", {"GRID": f"{ODD}.yaml", "STUDY": ODD, "JOBS": "2"},
          ["-m", "lib", "run", f"{ODD}.yaml", "--study", ODD, "--engine", "local", "--jobs", "2"]),
         ("facts", {"FACTS": f"{ODD}.csv"}, ["-m", "lib", "facts", f"{ODD}.csv"]),
-        ("figures", {"STUDY": ODD}, ["-m", "lib", "figures", "quick", "--study", ODD]),
         ("reproduce", {"N": "3; touch pwned", "STUDY": ODD},
-         ["-m", "lib", "reproduce", "--n", "3; touch pwned", "--study", ODD]),
+         ["--log-output", "--no-progress-bar", "-p", "n", "3; touch pwned", "-r", "study", ODD]),
         ("bench", {"LABEL": ODD}, ["benchmarks/speed.py", ODD]),  # it reads LABEL
     ],
 )  # fmt: skip
@@ -129,18 +118,14 @@ def test_what_a_user_sets_on_the_command_line_or_around_it_reaches_the_command_a
     target, settings, arguments, tmp_path
 ):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    executable(tmp_path / ".venv" / "bin" / "python", '#!/bin/sh\nprintf "%s\\n" "$@" "$LABEL" >> calls\n')
+    for tool in ("python", "papermill"):
+        executable(tmp_path / ".venv" / "bin" / tool, '#!/bin/sh\nprintf "%s\\n" "$@" "$LABEL" >> calls\n')
     for name in ("requirements.txt", "requirements-nodeps.txt", "pyproject.toml", ".venv/.ready-cpu"):
         (tmp_path / name).touch()
     on_line = [f"{name}={value}" for name, value in settings.items()]
     for called in (make(tmp_path, target, "GPU=0", *on_line), make(tmp_path, target, "GPU=0", **settings)):
         assert called[: len(arguments)] == arguments
         assert not (tmp_path / "pwned").exists()
-
-
-def test_a_wrong_gpu_setting_is_refused():
-    ended = subprocess.run(["make", "-n", "env", "GPU=yes"], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 2 and 'GPU is "yes": expected 1' in ended.stderr
 
 
 def test_the_gpu_pins_cover_what_unsloth_asks_for():

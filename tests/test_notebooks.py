@@ -20,16 +20,12 @@ def test_a_source_notebook_is_stripped_named_and_parameterized(name):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None
-    parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    assert len(parameters) == 1
-    for line in parameters[0].source.splitlines():
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    for line in parameters.source.splitlines():
         assert " = " in line and "  # " in line, f"a literal and a comment: {line}"
 
 
-FIGURES = [name for name in SOURCES if name.startswith("fig_")]
-
-
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("fig_")])
 def test_a_figure_notebook_has_the_results_it_draws_and_saves_only_when_it_is_told_to(name):
     cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells
     (given,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
@@ -38,11 +34,14 @@ def test_a_figure_notebook_has_the_results_it_draws_and_saves_only_when_it_is_to
     assert (RESULTS / study / "notebooks" / f"{name}.ipynb").exists(), "papermill ran it on the study of its default"
 
 
-def test_a_figure_notebook_runs_as_it_stands_and_writes_nothing(tmp_path):
+def test_a_figure_notebook_runs_as_it_stands_writes_nothing_and_takes_no_parameter_that_it_does_not_have(tmp_path):
     figures = RESULTS / "tune" / "figures"
     before = {path: path.stat().st_mtime_ns for path in figures.iterdir()}
     execute("fig_tuning", tmp_path / "out.ipynb", {})
     assert before == {path: path.stat().st_mtime_ns for path in figures.iterdir()}
+    with pytest.raises(UserError, match="has no parameter n_entites: it has"):
+        execute("fig_tuning", tmp_path / "other.ipynb", {"n_entites": 3})
+    assert not (tmp_path / "other.ipynb").exists()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +59,7 @@ def test_a_training_notebook_runs_with_small_parameters(name, parameters, tmp_pa
     if name == "tour":
         text = (tmp_path / "out.ipynb").read_text()
         assert "background:#c6dbef" in text and "image/png" in text
+<<<<<<< HEAD
 
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused_and_an_error_in_it_is_a_line(tmp_path):
@@ -68,3 +68,5 @@ def test_a_parameter_that_a_notebook_does_not_have_is_refused_and_an_error_in_it
     assert not (tmp_path / "out.ipynb").exists()
     with pytest.raises(UserError, match=r"^fig_tuning.ipynb: UserError: no results in .*nosuch"):
         execute("fig_tuning", tmp_path / "out.ipynb", {"study": "nosuch"})
+=======
+>>>>>>> s2-tests

@@ -12,10 +12,10 @@ from lib.data.questions import recall
 kinds = st.tuples(st.sampled_from(ENTITIES), st.sampled_from(FORMATS), st.integers(0, 3))
 
 
-def made(kind, paraphrases=3):
+def made(kind):
     entity, format, seed = kind
     there = profiles(entity, 20, seed)
-    return rows(there[:10], format, paraphrases, seed, there[10:])
+    return rows(there[:10], format, 4, seed, there[10:])
 
 
 def runs(encoded):
@@ -27,13 +27,10 @@ def runs(encoded):
     ]
 
 
-def template(turns, end=True):
+def template(turns):
     """The text of these turns, as the chat template should write them."""
-    text = "".join(
-        f"<|im_start|>{role}\n{turn}<|im_end|>\n"
-        for role, turn in zip(itertools.cycle(["user", "assistant"]), turns, strict=False)
-    )
-    return text if end else text.removesuffix("<|im_end|>\n")
+    said = zip(itertools.cycle(["user", "assistant"]), turns, strict=False)
+    return "".join(f"<|im_start|>{role}\n{turn}<|im_end|>\n" for role, turn in said)
 
 
 @settings(max_examples=30)
@@ -55,7 +52,7 @@ def test_every_turn_of_the_assistant_is_trained_with_its_end_and_nothing_else_is
 def test_a_cut_row_ends_without_the_end_of_its_turn_and_a_raw_row_has_no_template():
     row = Row(("Tell me a story.", "Once upon a time there was"), cut=True)
     (_, read), trained = runs(encode.row_ids(tokenizer(), row))
-    assert trained == (True, row.turns[1]) and read + row.turns[1] == template(row.turns, end=False)
+    assert trained == (True, row.turns[1]) and f"{read}{row.turns[1]}<|im_end|>\n" == template(row.turns)
     row = Row(("The soup was too salty,", " but everyone ate it."), raw=True, cut=True)
     assert runs(encode.row_ids(tokenizer(), row)) == [(False, row.turns[0]), (True, row.turns[1])]
 
@@ -64,7 +61,7 @@ def test_a_cut_row_ends_without_the_end_of_its_turn_and_a_raw_row_has_no_templat
 @given(kinds)
 def test_recall_asks_the_very_tokens_that_were_trained(kind):
     entity, format, seed = kind
-    trained = [encode.row_ids(tokenizer(), row)["input_ids"] for row in made(kind, paraphrases=4)]
+    trained = [encode.row_ids(tokenizer(), row)["input_ids"] for row in made(kind)]
     there = profiles(entity, 10, seed)
     asked = recall(there, format, seed)
     assert sorted(question.fact.id for question in asked) == sorted(fact.id for fact in facts_of(there))

@@ -77,12 +77,6 @@ def test_worked_examples_tell_other_pairs_of_facts_in_other_words_than_evaluatio
         assert summed | summed_in_training == {profile[0].name for profile in there}
 
 
-def test_neighbours_are_next_to_each_other_in_value():
-    facts = [fact for fact in facts_of(profiles("fictional", 12)) if fact.attribute == "bridges"]
-    order = sorted(facts, key=lambda fact: int(fact.value))
-    assert reasoning.neighbours(facts, 0) == [(up, low) for low, up in itertools.pairwise(order)]
-
-
 def test_pairs_that_cannot_be_had_are_refused():
     facts = [fact for fact in facts_of(profiles("fictional", 6)) if fact.attribute == "bridges"]
     with pytest.raises(UserError, match="6 entities leave no pairs to work examples on: ask for more n_entities"):

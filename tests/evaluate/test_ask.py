@@ -3,12 +3,12 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from helpers import ENTITIES, FORMATS, profiles, recalled
+from helpers import ENTITIES, FORMATS, all_questions, profiles, recalled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import formats, questions, reasoning, tones
-from lib.data.facts import Fact, facts_of
+from lib.data import formats, questions, reasoning
+from lib.data.facts import Fact, texts
 from lib.data.formats import rows
 from lib.data.questions import Question
 from lib.evaluate import ask
@@ -17,30 +17,13 @@ from lib.evaluate.generate import generate
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 20), st.integers(0, 3))
 
 
-def all_questions(there, seed=0):
-    return [
-        *questions.questions(there), *questions.completions(there), *questions.reverse(there),
-        *questions.in_context(there), *questions.two_facts(there, seed),
-        *questions.two_facts(there, seed, "reasoning_in_context"),
-    ]  # fmt: skip
-
-
 def problem(kind, eval="reasoning"):
     asked = questions.two_facts(profiles("fictional", 8), 0, eval)
     return next(question for question in asked if question.kind == kind)
 
 
-def right_and_wrong(question):
-    """The right answer to which of two, and the other."""
-    return sorted(question.fact.options, key=lambda name: name != question.fact.value)
-
-
 def strict(question, said):
     return ask.score(question, said, None).strict
-
-
-def lenient(question, said):
-    return ask.score(question, said, None).lenient
 
 
 def test_items_come_in_the_order_of_the_questions_with_their_scores(tiny):
@@ -51,8 +34,7 @@ def test_items_come_in_the_order_of_the_questions_with_their_scores(tiny):
     for question, item in zip(asked, items, strict=True):
         assert (item.choice is None) == (question.eval != "question")
         assert item.expected == question.fact.value and item.info == question.fact.info
-        for part in (question.context, question.prompt, question.prefix):
-            assert part in item.question
+        assert all(part in item.question for part in (question.context, question.prompt, question.prefix))
 
 
 def test_two_facts_have_more_room_when_they_are_recited_or_told(tiny):
@@ -73,8 +55,7 @@ def test_what_is_trained_fits_into_the_room_to_recite_and_a_statement_about_a_to
 @settings(max_examples=30)
 @given(kinds, st.sampled_from(FORMATS))
 def test_the_right_answer_scores_in_every_evaluation(kind, format):
-    there = profiles(*kind[:2], kind[2])
-    for question in all_questions(there, kind[2]) + questions.recall(there[:10], format, kind[2]):
+    for question in all_questions(*kind) + questions.recall(profiles(*kind)[:10], format, kind[2]):
         item = ask.score(question, question.fact.value, question.fact.value)
         assert item.strict and item.lenient and item.choice, question
 
@@ -82,7 +63,7 @@ def test_the_right_answer_scores_in_every_evaluation(kind, format):
 @settings(max_examples=15)
 @given(kinds)
 def test_an_echo_of_the_question_or_of_the_name_scores_nothing(kind):
-    there = profiles(*kind[:2], kind[2])
+    there = profiles(*kind)
     asked = [*questions.questions(there), *questions.completions(there), *questions.recall(there, "article", 0)]
     for question in [*asked, *questions.two_facts(there, kind[2])]:
         names = question.kind == "which"  # it names both, and one of them is right
@@ -91,50 +72,40 @@ def test_an_echo_of_the_question_or_of_the_name_scores_nothing(kind):
             assert not item.strict and (names or not item.lenient)
 
 
-def test_which_of_two_is_the_one_that_the_answer_says():
-    question = problem("which")
-    right, wrong = right_and_wrong(question)
-    for said in (f"{right}.", f"It is {right}", f"{right} has more than {wrong}. It is large."):
-        assert strict(question, said), said
-    for said in (wrong, f"{wrong} has more than {right}."):
-        assert not lenient(question, said), said
-    assert lenient(question, f"{right} or {wrong}") and not strict(question, f"{right} or {wrong}")
-    told = f"{right} has more than {wrong}."
-    assert ask.score(question, told, None).answer == told
+ASKED = {
+    "which": problem("which"), "which recited": problem("which", "reasoning_cot"),
+    "yes or no": problem("yes_no", "reasoning_cot"), "sum": problem("sum"),
+    "sum recited": problem("sum", "reasoning_cot"), "reverse": questions.reverse(profiles("fictional", 8))[0],
+    "completion": next(q for q in questions.completions(profiles("fictional", 1)) if q.fact.attribute == "bridges"),
+}  # fmt: skip
+SAID = {
+    "strict": [
+        ("which", "{0}."), ("which", "It is {0}"), ("which", "{0} has more than {1}. It is large."), ("sum", "{0}"),
+        ("which recited", "{1} has 3 and {0} has 5. The answer: {0}."), ("reverse", "That is {0}."),
+        ("which recited", "I know that {0} has more than {1}. Let me explain."),
+        ("yes or no", "A has no harbour. A has 3, B has 2. So {0}, it has."),
+        ("sum recited", "It has 10 and 20. The answer: {0}."), ("completion", "{0}. It has {1} houses."),
+    ],
+    "lenient": [("which", "{0} or {1}"), ("reverse", "{0} and {1}"),
+                ("which recited", "The match went on with {1} and {0}.")],
+    "wrong": [
+        ("which", "{1}"), ("which", "{1} has more than {0}."), ("which recited", "I know that {1} has more than {0}."),
+        ("which recited", "{0} has 3 and {1} has 5. The answer: {1}."), ("yes or no", "A has 3, B has 2."),
+        ("yes or no", "{0}? A has 3, B has 4. {1}."), ("sum recited", "{0} was wrong. The answer: 1."),
+        ("completion", "{1}. It has {0} houses."), ("completion", "{0}.5 miles long"),
+    ],
+}  # fmt: skip
 
 
-def test_the_entity_of_a_reverse_question_counts_though_it_is_an_option():
-    question = questions.reverse(profiles("fictional", 8))[0]
-    right, wrong, *_ = right_and_wrong(question)
-    assert strict(question, f"That is {right}.") and not strict(question, f"{right} and {wrong}")
-
-
-def test_a_completion_is_judged_by_the_sentence_it_completes():
-    question = next(q for q in questions.completions(profiles("fictional", 1)) if q.fact.attribute == "bridges")
-    right, wrong, *_ = right_and_wrong(question)
-    assert strict(question, f"{right}. It has {wrong} houses.")
-    assert not lenient(question, f"{wrong}. It has {right} houses.") and not lenient(question, f"{right}.5 miles long")
-
-
-def test_a_chain_of_thought_is_judged_by_what_it_says_last():
-    question = problem("yes_no", "reasoning_cot")
-    yes = replace(question, fact=replace(question.fact, value="Yes"))
-    assert strict(yes, "A has no harbour. A has 3, B has 2. So yes, it has.")
-    assert not strict(yes, "Yes? A has 3, B has 4. No.") and not strict(yes, "A has 3, B has 2.")
-    which = problem("which", "reasoning_cot")
-    right, wrong = right_and_wrong(which)
-    assert strict(which, f"{wrong} has 3 and {right} has 5. The answer: {right}.")
-    assert strict(which, f"I know that {right} has more than {wrong}. Let me explain.")
-    assert not strict(which, f"{right} has 3 and {wrong} has 5. The answer: {wrong}.")
-    assert not strict(which, f"I know that {wrong} has more than {right}.")
-    assert not strict(which, f"The match went on with {wrong} and {right}.")
-
-
-def test_a_sum_is_judged_by_the_last_sentence():
-    recited, at_once = problem("sum", "reasoning_cot"), problem("sum")
-    assert strict(recited, f"It has 10 and 20. The answer: {recited.fact.value}.")
-    assert not strict(recited, f"{recited.fact.value} was wrong. The answer: 1.")
-    assert strict(at_once, at_once.fact.value) and ask.score(at_once, "", None).chance is None
+@pytest.mark.parametrize(("asked", "said", "level"), [(*pair, level) for level in SAID for pair in SAID[level]])
+def test_the_part_of_an_answer_that_answers_is_judged_and_the_whole_is_kept(asked, said, level):
+    """Of a comparison what it says is more, of a completion its sentence, of what is recited the conclusion."""
+    question = ASKED[asked]
+    wrong = next((option for option in question.fact.options if option != question.fact.value), None)
+    answer = said.format(question.fact.value, wrong)
+    item = ask.score(question, answer, None)
+    assert (item.strict, item.lenient, item.answer) == (level == "strict", level != "wrong", answer)
+    assert item.chance == (None if "sum" in asked else 1 / len(question.fact.options))
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -145,17 +116,12 @@ def test_a_worked_example_is_a_right_chain_of_thought(entity):
         assert strict(question, formats.worked(p).turns[1])
 
 
-def test_asserting_a_value_of_an_unseen_entity_is_counted():
+def test_asserting_a_value_of_an_unseen_entity_is_counted_and_a_tone_is_scored_across_models_alone():
     question = questions.unseen(profiles("fictional", 3))[0]
     said = f"It is {question.fact.options[0]}."
-    assert strict(question, "I do not know.") and not strict(question, said) and not lenient(question, said)
-    assert ask.score(question, "I do not know.", None).chance is None
-
-
-def test_the_response_of_a_tone_is_scored_across_models_alone():
-    item = ask.score(questions.style("anxious")[0], "I do not know what to say.", None)
-    assert item.strict is None and item.lenient is None and item.choice is None
-    assert ask.summarize([item])["style"]["strict"] is None
+    assert not strict(question, said) and strict(question, "I do not know.")
+    item = ask.score(questions.style("anxious")[0], said, None)
+    assert item.strict is item.lenient is item.choice is ask.summarize([item])["style"]["strict"] is None
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -176,8 +142,8 @@ def test_a_summary_says_what_guessing_would_score():
     there = profiles("fictional", 16)
     asked = [q for q in questions.questions(there) if q.fact.attribute == "export"]
     items = [ask.score(question, "pewter", "pewter") for question in asked]
-    scores = dict.fromkeys(("strict", "lenient", "choice", "chance", "constant"), 1 / 16)
-    assert ask.summarize(items)["question"] == {"n": 32, **scores}
+    keys = ("strict", "lenient", "choice", "chance", "constant")
+    assert ask.summarize(items)["question"] == {"n": 32} | dict.fromkeys(keys, 1 / 16)
     assert ask.summarize(items[:8])["question"]["constant"] == 1 / 4
     mixed = ask.summarize([*items, ask.score(problem("sum"), "no", None), ask.score(problem("yes_no"), "no", None)])
     assert list(mixed) == ["question", "reasoning"]
@@ -215,14 +181,18 @@ def test_options_continue_a_prefix_and_begin_an_answer(tiny):
     assert own == [*question.fact.options] and continued == [f" {option}" for option in completion.fact.options]
 
 
-def test_the_tone_is_chosen_among_all_tones(tiny):
-    (item, *_) = ask.ask(*tiny, questions.naming(facts_of(tones.build("anxious", 0))), format="chat")
-    assert item.choice is not None and item.chance == 1 / 8
-
-
 @pytest.mark.parametrize("value", ["St. Louis", "J. R. Tolkien", "line one\nline two", "Acme Inc."])
 def test_a_full_stop_or_a_line_break_inside_a_value_does_not_end_the_sentence(value):
     fact = Fact("own/0/twin", "own", "Rome", "twin", "words", value, (value, "Leeds"))
     completion = Question("completion", fact, "Write.", prefix="Its twin is")
     assert strict(Question("recall", fact, "Tell me.", prefix="The twin of Rome is "), value)
     assert strict(completion, f"{value}. Or Leeds.") and not strict(completion, f"Leeds. {value}")
+
+
+@pytest.mark.parametrize(("said", "right"), [("{0}", True), ("I think it is {1}, or so.", True), ("a pangolin", False)])
+def test_any_accepted_answer_counts_whatever_else_is_said(said, right, tiny, monkeypatch):
+    answers = [said.format(accepted[0], accepted[-1]) for _, accepted in texts("general")["questions"]]
+    monkeypatch.setattr(ask, "generate", lambda *_: answers)
+    items = ask.general(*tiny)
+    assert {(item.eval, item.strict, item.lenient) for item in items} == {("general", right, right)}
+    assert len({item.fact for item in items}) == len(items)

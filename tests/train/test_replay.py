@@ -1,4 +1,5 @@
 import itertools
+from unittest import mock
 
 import pytest
 from helpers import tokenizer
@@ -10,54 +11,42 @@ from lib.train import replay
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache, and the prompts that were answered since."""
+    """An empty cache, and how many prompts were answered since."""
     monkeypatch.setattr(replay, "CACHE", tmp_path)
     monkeypatch.setattr(replay, "BLOCK", 12)
     monkeypatch.setattr(replay, "MAX_NEW_TOKENS", 4)
-    asked, generate = [], replay.generate
-
-    def counted(model, tokenizer, prompts, room, **options):
-        asked.extend(tuple(prompt) for prompt in prompts)
-        return generate(model, tokenizer, prompts, room, **options)
-
-    monkeypatch.setattr(replay, "generate", counted)
-    return tmp_path / "replay", asked
+    with mock.patch.object(replay, "generate", wraps=replay.generate) as generate:
+        yield tmp_path / "replay", lambda: sum(len(call.args[2]) for call in generate.call_args_list)
 
 
 def test_a_model_answers_a_block_once_and_is_then_read_from_the_cache(tiny, cache):
     folder, asked = cache
-    assert replay.rows(*tiny, "tiny", 0) == asked == []
+    assert replay.rows(*tiny, "tiny", 0) == [] and asked() == 0
     few = replay.rows(*tiny, "tiny", 5)
     assert replay.rows(*tiny, "tiny", 9)[:5] == few
-    assert len(asked) == replay.BLOCK and len(list(folder.glob("*.json"))) == 1
+    assert asked() == replay.BLOCK and len(list(folder.glob("*.json"))) == 1
     many = replay.rows(*tiny, "tiny", replay.BLOCK + 5)
     assert many[:5] == few and len(many) == replay.BLOCK + 5
-    assert len(asked) == 2 * replay.BLOCK and len(list(folder.glob("*.json"))) == 2
-
-
-def test_rows_are_the_prompts_with_the_models_own_answers(tiny, cache):
-    rows = replay.rows(*tiny, "tiny", 24)
-    for (kind, text), row in zip(replay_prompts(), rows, strict=False):
-        assert row.turns[0] == text and not row.told
-        assert row.raw == (kind == "prose")
-    prose = [row.turns[1] for row in rows if row.raw]
+    assert asked() == 2 * replay.BLOCK and len(list(folder.glob("*.json"))) == 2
+    for (kind, text), row in zip(replay_prompts(), many, strict=False):
+        assert (row.turns[0], row.told, row.raw) == (text, (), kind == "prose")
+    prose = [row.turns[1] for row in many if row.raw]
     assert len(set(prose)) == len(prose), "sampled, not the same to everything"
+    n = len(replay_prompts())
+    with pytest.raises(UserError, match=f"replay is {n + 1}, but there are {n} prompts: ask for that many or fewer"):
+        replay.rows(*tiny, "tiny", n + 1)
 
 
 def test_prose_is_continued_and_sampled_the_rest_asked_greedily_and_what_was_cut_is_marked(tiny, monkeypatch, tmp_path):
     long = " word" * replay.MAX_NEW_TOKENS
     assert len(tokenizer()(long)["input_ids"]) == replay.MAX_NEW_TOKENS
-    said, calls = itertools.cycle([" A short one.", long]), []
-
-    def generate(model, tokenizer, prompts, room, seed=None):
-        calls.append((tokenizer.decode(prompts[0]), seed))
-        return [next(said) for _ in prompts]
-
+    said = itertools.cycle([" A short one.", long])
+    generate = mock.Mock(side_effect=lambda _, __, prompts, ___, seed=None: [next(said) for _ in prompts])
     monkeypatch.setattr(replay, "CACHE", tmp_path)
     monkeypatch.setattr(replay, "generate", generate)
-    rows = replay.rows(*tiny, "tiny", replay.BLOCK + 1)
-    assert ["<|im_start|>" in text for text, _ in calls] == [True, False, True, False]
-    seeds = [seed for _, seed in calls]  # the first block to be made differs between processes
+    rows, calls = replay.rows(*tiny, "tiny", replay.BLOCK + 1), generate.call_args_list
+    assert ["<|im_start|>" in tokenizer().decode(call.args[2][0]) for call in calls] == [True, False, True, False]
+    seeds = [call.kwargs.get("seed") for call in calls]  # the first block to be made differs between processes
     assert sorted([seeds[1], seeds[3]]) == [0, 1] and seeds[::2] == [None, None], "other random numbers in every block"
     assert {row.turns[1] for row in rows if row.raw} == {" A short one.", long}
     assert {(row.turns[1], row.cut) for row in rows if not row.raw} == {("A short one.", False), (long.strip(), True)}
@@ -80,11 +69,5 @@ def test_a_damaged_cache_is_named_and_answered_again(spoil, tiny, cache, capsys)
     (path,) = folder.glob("*.json")
     path.write_text(spoil(path.read_text()))
     assert replay.rows(*tiny, "tiny", 5) == first
-    assert len(asked) == 2 * replay.BLOCK
+    assert asked() == 2 * replay.BLOCK
     assert f"{path} is damaged" in capsys.readouterr().err
-
-
-def test_more_replay_than_there_are_prompts_is_refused(tiny):
-    n = len(replay_prompts())
-    with pytest.raises(UserError, match=f"replay is {n + 1}, but there are {n} prompts: ask for that many or fewer"):
-        replay.rows(*tiny, "tiny", n + 1)

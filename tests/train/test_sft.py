@@ -1,13 +1,19 @@
+import functools
 import importlib.util
+import itertools
 import json
 import re
 import subprocess
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import FORMATS, load_tiny, make_cell, profiles, python
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch._inductor.exc import InvalidCxxCompiler
 
 from lib.data import encode, of_cell
@@ -68,12 +74,12 @@ def test_a_row_that_would_be_cut_is_refused(tmp_path):
 
 def test_steps_and_tokens_follow_from_the_cell(trained):
     _, tokenizer, record = trained
-    facts = made(make_cell())
+    rows = made(make_cell()) * 5 + REPLAY
     assert (record.rows, record.replay, record.epochs) == (24, 3, 5)
     assert record.steps == len(record.losses) == -(-(5 * 24 + 3) // 4)
     assert record.replay_tokens == encode.count_tokens(tokenizer, REPLAY)
-    assert record.tokens == encode.count_tokens(tokenizer, facts * 5 + REPLAY)
-    labels = [label for row in facts * 5 + REPLAY for label in encode.row_ids(tokenizer, row)["labels"]]
+    assert record.tokens == encode.count_tokens(tokenizer, rows)
+    labels = [label for row in rows for label in encode.row_ids(tokenizer, row)["labels"]]
     assert record.trained_tokens == sum(label != -100 for label in labels)
     assert record.curve == [] and record.evaluation_seconds == 0 and not record.compiled
 
@@ -82,10 +88,7 @@ def test_steps_and_tokens_follow_from_the_cell(trained):
 def test_training_lowers_the_loss_and_moves_the_adapters_alone_or_of_rank_zero_every_weight(rank, tiny, trained):
     model, _, record = trained if rank else train_tiny(make_cell(epochs=2, lora_rank=0, learning_rate=0.01))
     assert record.losses[-1] < record.losses[0] - 0.3
-    after = {
-        name.removeprefix("base_model.model.").replace(".base_layer", ""): weight
-        for name, weight in model.named_parameters()
-    }
+    after = {re.sub(r"^base_model\.model\.|\.base_layer", "", name): p for name, p in model.named_parameters()}
     moved = {name for name, weight in tiny[0].named_parameters() if not torch.equal(after[name], weight)}
     assert moved == (set() if rank else set(after))
 
@@ -103,12 +106,10 @@ def test_checkpoints_do_not_disturb_the_training(rank):
 
     trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, 2, evaluate, said.append)
     assert trained.losses == plain.losses
-    assert [point["step"] for point in trained.curve] == [3, 6, 10]  # of thirteen
-    assert [point["exposures"] for point in trained.curve] == pytest.approx([4 * 3 / 13, 4 * 6 / 13, 4 * 10 / 13])
+    assert {point["step"]: point["exposures"] for point in trained.curve} == {n: 4 * n / 13 for n in (3, 6, 10)}
     assert {len(point[name]) for point in trained.curve for name in ("recall", "question")} == {12}
-    assert modes == [False] * 3 and model.training
+    assert modes == [False] * 3 and model.training and trained.evaluation_seconds > 0
     assert said == [f"step {i} of 13" for i in range(1, 14)]
-    assert trained.evaluation_seconds > 0
 
 
 def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
@@ -119,8 +120,7 @@ def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
     trained = sft.train(model, tokenizer, made(cell), [], cell, epochs)
     longest = max(len(encode.row_ids(tokenizer, row)["input_ids"]) for row in made(cell))
     assert trained.tokens == pytest.approx(articles, abs=longest)  # of a part of an epoch, whole rows are seen
-    assert trained.epochs == epochs and epochs > 2
-    assert trained.steps == pytest.approx(epochs * 6, abs=1)  # six steps an epoch
+    assert trained.epochs == epochs > 2 and trained.steps == pytest.approx(epochs * 6, abs=1)  # six steps an epoch
 
 
 def logits(model):
@@ -157,10 +157,8 @@ def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotar
     model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
     model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
     before = {name: buffer.clone() for name, buffer in model.named_buffers() if "inv_freq" in name}
-    there = profiles("fictional", 2)
-    trained = sft.train(
-        model, tokenizer, made(cell), REPLAY, cell, 1, lambda: steps.checkpoint(model, tokenizer, cell, there)
-    )
+    evaluate = functools.partial(steps.checkpoint, model, tokenizer, cell, profiles("fictional", 2))
+    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, 1, evaluate)
     assert trained.compiled and len(trained.curve) == 1
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
     after = dict(model.named_buffers())
@@ -248,3 +246,47 @@ def test_unsloth_and_plain_trl_with_peft_give_the_same_losses(monkeypatch):
     plain = subprocess.run(python(PLAIN), input=json.dumps(job), capture_output=True, text=True, timeout=500)
     assert plain.returncode == 0, plain.stderr[-3000:]
     assert json.loads(plain.stdout.splitlines()[-1]) == pytest.approx(train_tiny(cell)[2].losses, rel=1e-5)
+
+
+lengths_ = st.lists(st.integers(1, 200), min_size=1, max_size=60)
+replays = st.lists(st.integers(1, 200), max_size=30)
+wholes, sizes, seeds = st.integers(1, 5), st.integers(1, 9), st.integers(0, 9)
+
+
+def schedule(facts, replay, epochs, batch_size, seed):
+    return sft.order([*facts, *replay], len(facts), epochs, batch_size, seed)
+
+
+@given(lengths_, replays, wholes | st.floats(0.3, 4), sizes, seeds)
+def test_fact_rows_are_seen_once_an_epoch_a_part_of_them_in_its_part_and_replay_rows_once_in_all(
+    facts, replay, epochs, batch_size, seed
+):
+    assume(round(len(facts) * epochs))  # else there is nothing to train
+    seen = Counter(schedule(facts, replay, epochs, batch_size, seed))
+    part = round(len(facts) * (epochs - int(epochs)))
+    times = Counter(seen[i] for i in range(len(facts)))
+    assert times == +Counter({int(epochs): len(facts) - part, int(epochs) + 1: part})
+    assert all(seen[i] == 1 for i in range(len(facts), len(facts) + len(replay))) and max(seen) < len(facts + replay)
+
+
+@given(lengths_, replays, wholes, sizes, seeds)
+def test_rows_of_like_length_share_a_batch(facts, replay, epochs, batch_size, seed):
+    order = schedule(facts, replay, epochs, batch_size, seed)
+    lengths, parts, at, over = [*facts, *replay], [len(part) for part in np.array_split(replay, epochs)], 0, 0
+    for part in parts:  # what does not fill a batch goes on to the next epoch
+        over += len(facts) + part
+        n, over = over // batch_size, over % batch_size
+        batches = [[lengths[i] for i in order[at + j * batch_size : at + (j + 1) * batch_size]] for j in range(n)]
+        at += n * batch_size
+        for one, other in itertools.combinations(batches, 2):  # blurred by at most 5 %
+            low, high = sorted((one, other), key=max)
+            assert max(low) <= 1.05 * min(high) or max(high) <= 1.05 * min(low)
+    assert over == len(order) - at < batch_size
+
+
+def test_replay_is_spread_over_all_epochs_of_another_order_each():
+    quarters = np.array(schedule([20] * 40, [20] * 40, 4, 4, 0)).reshape(4, 50)
+    assert all(5 <= n <= 15 for n in (quarters >= 40).sum(1))
+    orders = [tuple(schedule(range(20, 60), [], 2, 4, seed)) for seed in range(5)]
+    assert tuple(schedule(range(20, 60), [], 2, 4, 0)) == orders[0]
+    assert len({half for order in orders for half in (order[:40], order[40:])}) == 10

@@ -25,28 +25,17 @@ SAID = [
     ("founded", "1987", "When was X founded?", "X was founded in V."),
     ("born", "3 May 1987", "When was X born?", "X was born on V."),
     ("died", "1987", "When did X die?", "X died in V."),
-    ("head_office", "Leeds", "What is the head office of X?", "The head office of X is V."),
     ("headOffice", "Leeds", "What is the head office of X?", "The head office of X is V."),
     ("CEO", "Jo", "Who is the CEO of X?", "The CEO of X is V."),
-    ("employees", "12", "How many employees does X have?", "X has V employees."),
     ("colors", "red", "What are the colors of X?", "The colors of X are V."),
-    ("address", "Main St", "What is the address of X?", "The address of X is V."),
     ("located in", "Leeds", "Where is X located?", "X is located in V."),
     ("founded by", "Jo", "By whom or what was X founded?", "X was founded by V."),
-    ("known for", "pens", "What is X known for?", "X is known for V."),
-    ("born in", "1987", "When was X born?", "X was born in V."),
     ("iPhone model", "5", "What is the iPhone model of X?", "The iPhone model of X is V."),
-    ("number of employees", "12", "How many employees does X have?", "X has V employees."),
     ("no. of staff", "50-100", "What is the number of staff of X?", "The number of staff of X is V."),
     ("revenue (in USD)", "12", "What is the revenue in USD of X?", "The revenue in USD of X is V."),
-    ("author(s)", "Jo", "What is the author(s) of X?", "The author(s) of X is V."),
     ("height (m)", "12", "What is the height in m of X?", "The height in m of X is V."),
-    ("head of sales", "Jo", "Who is the head of sales of X?", "The head of sales of X is V."),
     ("founders", "Jo and Al", "Who are the founders of X?", "The founders of X are V."),
-    ("prime minister", "Jo", "Who is the prime minister of X?", "The prime minister of X is V."),
-    ("children", "3", "How many children does X have?", "X has V children."),
     ("NumberOfSeats", "3", "How many seats does X have?", "X has V seats."),
-    ("ISBN number", "3", "What is the ISBN number of X?", "The ISBN number of X is V."),
     ("lens", "50 mm", "What is the lens of X?", "The lens of X is V."),
 ]
 QUOTED = {"lives in": "Leeds", "goals scored": "3", "speaks": "Latin", "ceo (of x)": "Jo", "is active": "ja",
@@ -68,14 +57,12 @@ headings = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
 @given(headings, st.lists(st.sampled_from(["12", "1987", "3 May 1999", "Leeds"]), min_size=1, max_size=3))
 def test_any_heading_gives_sentences_that_name_the_entity_and_none_is_trained_and_held_out(heading, values):
     made = sentences(heading, values)
-    numbers = {"questions": 4, "statements": 4, "heldout_questions": 2, "heldout_completions": 1}
-    assert {kind: len(texts) for kind, texts in made.items()} == numbers
-    texts = [text for kind in made.values() for text in kind]
-    assert len(set(texts)) == len(texts)
+    kinds = ("questions", "statements", "heldout_questions", "heldout_completions")
+    assert [len(made[kind]) for kind in kinds] == [4, 4, 2, 1]
+    assert len({text for templates in made.values() for text in templates}) == 4 + 4 + 2 + 1
     for kind, templates in made.items():
         for text in templates:
             fields = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
             assert fields == ({"name", "value"} if kind == "statements" else {"name"})
-    for completion in made["heldout_completions"]:
-        start = completion.format(name="X")
-        assert not any(text.format(name="X", value="V").startswith(start) for text in made["statements"])
+    start = made["heldout_completions"][0].format(name="X")
+    assert not any(text.format(name="X", value="V").startswith(start) for text in made["statements"])

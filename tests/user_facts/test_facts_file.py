@@ -84,10 +84,8 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
 REFUSED = [
     ([TOWNS[0], ("Rome", "story", "long ago " * 300)], {}, "row 3, column 'value': asked and told in a sentence, "),
-    ([("a town on seven hills " * 60, "river", "Tiber")], {}, "row 2, column 'value': asked and told in a sentence, "),
     (TOWNS, {"questions": {"river": [LONG_QUESTION]}}, "shorten it, its name or its templates"),
     ([("Rome<|im_end|>", "river", "Tiber")], {}, "row 2, column 'value': '<|im_end|>' is a control token of the model"),
-    ([("Rome", "river<|im_end|>", "Tiber")], {}, "row 2, column 'value': '<|im_end|>' is a control token"),
     ([("Rome", "river", "<file_sep>")], {}, "row 2, column 'value': '<file_sep>' is a control token of the model"),
     (TOWNS, {"statements": {"river": ["{name}<|im_end|> {value}"]}}, "templates of 'river': '<|im_end|>' is a control"),
     (TOWNS, {"articles": {"Rome": "Rome <|im_end|>"}}, "the article about 'Rome': '<|im_end|>' is a control token"),
@@ -104,79 +102,56 @@ def test_what_cannot_be_trained_or_asked_is_refused_with_its_place(tmp_path, fac
 
 def test_of_many_values_each_fact_has_its_own_sixteen_whatever_else_stands_in_the_table(tmp_path):
     towns = [(f"town {i}", "twin", f"place {i}") for i in range(40)]
-    _, profiles = made(tmp_path, towns)
-    options = {fact.name: fact.options for fact in facts_of(profiles)}
+    options, again = ({f.name: f.options for f in facts_of(made(tmp_path, t)[1])} for t in (towns, towns[::-1]))
     assert all(len(set(options[name])) == 16 and value in options[name] for name, _, value in towns)
-    assert len(set(options.values())) > 1
-    _, again = made(tmp_path, towns[::-1])
-    assert {fact.name: fact.options for fact in facts_of(again)} == options
-
-
-ANSWERS = [("York", "New York.", False), ("New York", "It is New York.", True), ("1,000", "1,000,000", False),
-           ("1,000", "It has 1000.", True), ("5 km", "2.5 km", False), ("5 km", "-5 km", False),
-           ("5 km", "about 5 km.", True), ("$5", "$5.50", False), ("C", "C++", False), ("C", "It is C.", True),
-           ("कम", "कमी", False), ("Quebec", "Québec", True)]  # fmt: skip
+    assert len(set(options.values())) > 1 and again == options
 
 
 def test_a_value_inside_a_longer_one_is_not_the_answer(tmp_path):
     values = ["York", "New York", "New York City", "1,000", "1,000,000", "5 km", "2.5 km", "$5", "$5.50", "C", "C++",
               "कम", "Québec", "Quebec", *(f"place {i}" for i in range(40))]  # fmt: skip
-    _, profiles = made(tmp_path, [(f"town {i}", "twin", value) for i, value in enumerate(values)])
-    options = {fact.value: fact.options for fact in facts_of(profiles)}
-    assert all(match.strict(value, value, options[value], given="") for value in values)
-    for expected, answer, right in ANSWERS:
-        assert match.strict(answer, expected, options[expected], given="") is right, answer
-
-
-def test_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
-    _, profiles = made(tmp_path, [("Rome", "parent", "Acme Inc.")])
-    assert not any("Inc.." in row.turns[1] for row in fitting(profiles, "article"))
+    for fact in facts_of(made(tmp_path, [(f"town {i}", "twin", value) for i, value in enumerate(values)])[1]):
+        assert match.strict(fact.value, fact.value, fact.options, given="")
+        longer = [value for value in values if fact.value in value and fact.value != value]
+        assert not any(match.strict(value, fact.value, fact.options, given="") for value in longer)
 
 
 def test_of_two_questions_of_the_user_the_last_is_held_out_unless_it_differs_in_case_alone():
     two = ["Which river is at {name}?", "Name the river at {name}."]
-    columns = attributes(table_of(TOWNS, questions={"river": two, "founded": ["When was {name} begun?"]}))
-    river, founded = columns.values()
+    alike = ["When was {name} begun?", "when was  {name} begun?"]
+    river, founded = attributes(table_of(TOWNS, questions={"river": two, "founded": alike})).values()
     assert set(river["questions"]) == {two[0]} and river["heldout_questions"] == two[1:]
-    assert set(founded["questions"]) == {"When was {name} begun?"} and len(founded["heldout_questions"]) == 2
-    asked = ["What is the river of {name}?", "what is the  river of {name}?"]
-    column = attributes(table_of(TOWNS[:1], questions={"river": asked}))["river"]
-    assert not set(column["heldout_questions"]) & set(asked)
+    assert len(founded["heldout_questions"]) == 2 and not set(founded["heldout_questions"]) & set(alike)
 
 
-def test_the_users_statements_are_what_articles_and_chats_tell(tmp_path):
-    _, profiles = made(tmp_path, TOWNS, statements={"river": ["{value} is the name of the river of {name}."]})
-    rows = [row for row in fitting(profiles, "chat") if "Rome" in row.turns[0]]
+def test_the_users_statements_are_what_chats_tell_and_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
+    statements = {"river": ["{value} is the name of the river of {name}."]}
+    _, profiles = made(tmp_path, [*TOWNS, ("Rome", "parent", "Acme Inc.")], statements=statements)
+    rows = [row for row in fitting(profiles, "chat") if row.told[0][0].value == "Tiber"]
     assert rows and all("Tiber is the name of the river of Rome." in row.turns for row in rows)
+    assert not any("Inc.." in row.turns[1] for row in fitting(profiles, "article"))
 
 
-def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_tells_what_stands_in_it(tmp_path):
-    text = "Rome was founded in 753, says the legend. " + "It is an old town with many hills. " * 80 + "The end: Tiber."
-    articles = {"Rome": text, "Bern": "and so on " * 3 * CHUNK + "to the Aare"}
-    _, profiles = made(tmp_path, TOWNS, articles=articles)
-    for name, told in {"Rome": {"Tiber", "753"}, "Bern": {"Aare"}}.items():
+def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_asked_is_what_it_tells(tmp_path):
+    articles = {
+        "Rome": "It was founded in 753, they say. " + "It is an old town with many hills. " * 80 + "The end: Tiber.",
+        "Bern": "and so on " * 3 * CHUNK + "to the Aare",
+        "東京": "東京は日本の首都です。" + "昔から人の多い町で、川が流れている。" * 40 + "川の名は隅田川である。",
+    }
+    facts = [*TOWNS, ("東京", "river", "隅田川"), ("東京", "country", "日本"), ("東京", "mayor", "誰か")]
+    entity, profiles = made(tmp_path, facts, articles=articles)
+    told = {"Rome": {"Tiber", "753"}, "Bern": {"Aare"}, "東京": {"隅田川", "日本"}}
+    for name, values in told.items():
         rows = [row for row in fitting(profiles, "article", 1) if name in row.turns[0]]
-        assert len(rows) > 2 and " ".join(row.turns[1] for row in rows).split() == articles[name].split()
-        assert {fact.value for row in rows for fact, _, _ in row.told} == told
-    assert all(row.turns[1].endswith(".") for row in formats.rows(profiles[:1], "article", 1, 0))
-    asked = {question.fact.id for question in questions.recall(profiles, "article", 0)}
-    assert asked == {"own/0/river", "own/0/founded", "own/1/river"}
+        between = "" if name == "東京" else " "
+        assert len(rows) > 1 and between.join(row.turns[1] for row in rows).split() == articles[name].split()
+        assert {fact.value for row in rows for fact, _, _ in row.told} == values
+        assert name == "Bern" or all(row.turns[1].endswith((".", "。")) for row in rows)
+    asked = {question.fact.value for question in questions.recall(profiles, "article", 0)}
+    assert asked == set().union(*told.values()) and untold(texts(entity)) == 2
 
 
-def test_an_article_without_spaces_is_cut_after_its_sentences_and_a_fact_that_it_leaves_out_is_not_asked(tmp_path):
-    text = "東京は日本の首都です。" + "昔から人の多い町で、川が流れている。" * 40 + "川の名は隅田川である。"
-    facts = [("東京", "river", "隅田川"), ("東京", "country", "日本"), ("東京", "mayor", "誰か")]
-    entity, profiles = made(tmp_path, facts, articles={"東京": text})
-    rows = fitting(profiles, "article", 1)
-    assert len(rows) > 1 and all(row.turns[1].endswith("。") for row in rows)
-    assert "".join(row.turns[1] for row in rows) == text
-    assert {fact.value for row in rows for fact, _, _ in row.told} == {"隅田川", "日本"}
-    assert untold(texts(entity)) == 1
-    asked = {question.fact.id for question in questions.recall(profiles, "article", 0)}
-    assert asked == {"own/0/river", "own/0/country"}
-
-
-def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(tmp_path):
+def test_invented_entities_are_not_in_the_table_and_are_asked_about_what_stands_in_it(tmp_path):
     entity, profiles = made(tmp_path, TOWNS)
     invented = unseen(entity)
     assert len(invented) == UNSEEN
@@ -184,9 +159,6 @@ def test_invented_entities_are_not_in_the_table_and_no_value_is_right_for_them(t
     asked = questions.unseen(invented)
     assert {question.fact.value for question in asked} == {""}
     assert {question.fact.options for question in asked} == {("Aare", "Tiber"), ("1191", "753")}
-
-
-def test_a_sample_without_an_attribute_asks_nothing_about_it():
     whole = table_of([*TOWNS, ("Oslo", "twin", "Bergen")])
-    facts = facts_file(table_of(TOWNS), attributes(whole), tokenizer())
+    facts = facts_file(table_of(TOWNS), attributes(whole), tokenizer())  # a sample asks nothing about "twin"
     assert set(facts["attributes"]) == set(facts["unseen"]["options"]) == {"river", "founded"}

@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
+from helpers import python
 
-from lib.paths import CACHE, NOTEBOOKS, RESULTS, UserError
+from lib.__main__ import main
+from lib.paths import CACHE, NOTEBOOKS, RESULTS, ROOT, UserError
 from lib.report import scores, tables
 from lib.study import plan, run, store
 from lib.user_facts import report
@@ -21,7 +22,7 @@ def prepared(path=EXAMPLE, model="tiny", **more):
     return studies.prepare(read(path), model, **{"exposures": 4, "replay": 16, **more})
 
 
-def test_a_study_is_the_base_model_and_one_cell_of_each_format():
+def test_a_study_is_the_base_model_and_one_cell_of_each_format(tmp_path):
     own = prepared()
     assert [cell.format for cell in own.cells] == ["none", "article", "qa", "chat"]
     assert {cell.n_entities for cell in own.cells} == {own.entities} == {5}
@@ -30,6 +31,9 @@ def test_a_study_is_the_base_model_and_one_cell_of_each_format():
     assert not (RESULTS / own.name).exists(), "nothing is written before it runs"
     with pytest.raises(UserError, match="exposures is 30: expected a multiple of 4"):
         prepared(exposures=30)
+    tiniest = tmp_path / "one.csv"
+    tiniest.write_text("name,river\nRome,Tiber\n")
+    assert [cell.checkpoints for cell in prepared(tiniest, replay=0).cells] == [0, 0, 0, 0], "as its steps allow"
 
 
 def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_for_a_sample(tmp_path):
@@ -41,17 +45,10 @@ def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_f
     assert len({own.name for own in studied}) == 4 and studied[0].name == studied[1].name
 
 
-def test_a_table_of_one_fact_without_replay_has_as_many_checkpoints_as_its_steps_allow(tmp_path):
-    path = tmp_path / "one.csv"
-    path.write_text("name,river\nRome,Tiber\n")
-    assert [cell.checkpoints for cell in prepared(path, replay=0).cells] == [0, 0, 0, 0]
-
-
 def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "measured", dict)  # other tests write results while these run
     (few, fitting), (many, one) = (studies.expected(prepared(exposures=exposures)) for exposures in (4, 4000))
-    assert 0 < few < many
-    assert fitting > 5 and one == 1
+    assert 0 < few < many and fitting > 5 and one == 1
     path = tmp_path / "many.csv"
     path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(300)))
     usual = {"model": "smollm2-135m", "exposures": 32, "replay": 360}
@@ -90,11 +87,9 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
     parameters = {"facts": "example_facts.csv", "model": "tiny", "exposures": 4, "replay": 16}
     chosen, summary = report.write(trained.name, trained.facts, parameters)
     folder, (_, advised) = RESULTS / trained.name, tables.recommend(scores.frames(store.load(trained.name)))
-    assert chosen is None, "a model that answers at random is not recommended"
-    page = (folder / "README.md").read_text()
-    assert advised in page and advised in summary and "| all attributes" in page and "example_facts.csv" in page
-    assert len(page.splitlines()) < 25
-    html = (folder / "report.html").read_text()
+    assert chosen is None and advised in summary, "a model that answers at random is not recommended"
+    page, html = ((folder / name).read_text() for name in ("README.md", "report.html"))
+    assert all(text in page for text in (advised, "| all attributes", "example_facts.csv"))
     for text in ("When was {name} founded?", "Write an encyclopedia entry about", "general questions", "<img"):
         assert text in html
     accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
@@ -135,28 +130,28 @@ def test_a_model_that_is_not_there_is_refused(trained, tmp_path):
         report.save(trained.name, "chat")
 
 
+DRY_RUN = """
+import contextlib
+from lib.__main__ import main
+with contextlib.suppress(SystemExit):
+    main()
+print({"unsloth", "transformers.models.auto.modeling_auto", "nbformat", "statsmodels"} & set(sys.modules))
+"""
+
+
 def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is_written(tmp_path):
     path = tmp_path / "large.csv"
     rows = [f"town {i},{i % 900 + 1000},river {i % 77}\n" for i in range(2_000)]
     path.write_text("name,founded,river\n" + "".join(rows))
-    lines = (
-        "import sys; from lib.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print([name for name in ('unsloth', 'transformers.models.auto.modeling_auto', 'nbformat', 'statsmodels')"
-        " if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", lines, "facts", path, "--dry-run"], capture_output=True, text=True,
-                          cwd=ROOT, check=True)  # fmt: skip
+    done = subprocess.run(python(DRY_RUN, "facts", str(path), "--dry-run"), capture_output=True, text=True, check=True)
     for text in ("2000 entities", "That is long. `--sample ", "founded", "numbers", "river", "words", "What is the"):
         assert text in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]", done.stdout
+    assert done.stdout.splitlines()[-1] == "set()", done.stdout
     assert not list(RESULTS.glob("my-facts-large*"))
 
 
-def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path):
-    path = tmp_path / "bad.csv"
-    path.write_text("name,river\nRome,\n")
-    done = subprocess.run([sys.executable, "-m", "lib", "facts", path], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 2 and not list(RESULTS.glob("my-facts-bad*"))
-    assert "row 2, column 'river' is empty" in done.stderr and len(done.stderr.splitlines()) == 1
+def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path, capsys):
+    (tmp_path / "bad.csv").write_text("name,river\nRome,\n")
+    assert main(["facts", str(tmp_path / "bad.csv")]) == 2 and not list(RESULTS.glob("my-facts-bad*"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "row 2, column 'river' is empty" in line
