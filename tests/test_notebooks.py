@@ -59,7 +59,6 @@ def test_a_training_notebook_runs_with_small_parameters(name, parameters, tmp_pa
     if name == "tour":
         text = (tmp_path / "out.ipynb").read_text()
         assert "background:#c6dbef" in text and "image/png" in text
-<<<<<<< HEAD
 
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused_and_an_error_in_it_is_a_line(tmp_path):
@@ -68,5 +67,3 @@ def test_a_parameter_that_a_notebook_does_not_have_is_refused_and_an_error_in_it
     assert not (tmp_path / "out.ipynb").exists()
     with pytest.raises(UserError, match=r"^fig_tuning.ipynb: UserError: no results in .*nosuch"):
         execute("fig_tuning", tmp_path / "out.ipynb", {"study": "nosuch"})
-=======
->>>>>>> s2-tests
