@@ -19,10 +19,12 @@ def connect(jobs: int, gpus: float | None = None) -> tuple[int, Engine]:
     Returns how many experiments it runs at once, each on a core with MEMORY and `gpus`, a share of a card (default: a
     whole one where there are any); and the engine. Raises UserError for no answer, and for nodes that are too small.
     """
-    import ray
-
     address = os.environ.get("RAY_ADDRESS")
-    here = {} if address else {"num_cpus": jobs, "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+    here = {} if address else {"num_cpus": jobs, "include_dashboard": False}
+    if not address:  # what Ray calls so keeps all of its ports to this machine, as it does by default on a Mac
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    import ray  # which reads it
+
     mask = os.umask(0o077)  # the files of a cluster that is started here are their owner's alone
     try:
         if address and ":" in address:  # Ray itself would try for minutes
