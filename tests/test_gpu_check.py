@@ -53,7 +53,8 @@ def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
 
 def test_without_a_gpu_the_check_says_so_first_and_make_before_it_installs_anything(monkeypatch, tmp_path):
     for gpu, said in (("0", "no NVIDIA GPU here"), ("yes", 'GPU is "yes": expected 1')):
-        ended = subprocess.run(["make", "gpu-check", f"GPU={gpu}"], cwd=ROOT, capture_output=True, text=True)
+        command = ["make", "--no-print-directory", "gpu-check", f"GPU={gpu}"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert ended.returncode == 2 and said in ended.stderr and ended.stdout == ""
     monkeypatch.setenv("PATH", str(tmp_path))
     for said in ("there is no nvidia-smi", "has failed because"):

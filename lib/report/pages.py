@@ -124,8 +124,9 @@ def summary(study: str) -> str:
         "tuned": ["format", "exposures", "replay", "learning_rate", "shown", "kept", "chosen"],
         "verdicts": ["claim", "verdict", "says"],
     }
-    shown = [table_of(f"{study}/{name}")[columns[name]].rename(columns=HEADINGS).fillna("").to_string(index=False)
+    found = [table_of(f"{study}/{name}")[columns[name]].rename(columns=HEADINGS).fillna("")
              for name in columns if (store.study_dir(study) / f"{name}.csv").exists()]  # fmt: skip
+    shown = [tabulate(table, "keys", "plain", floatfmt=".3g", showindex=False) for table in found]
     return "\n\n".join([*shown, f"report: results/{study}/README.md and results/{study}/report.html"])
 
 

@@ -173,8 +173,9 @@ def test_training_on_the_questions_lifts_them_to_the_ceiling():
     assert scores["question"]["strict"] == scores["question"]["choice"] == 1
 
 
-def test_smollm2_learns_a_handful_of_facts(study):
+def test_smollm2_learns_a_handful_of_facts(study, monkeypatch):
     """One real cell, in this process: what the study is about happens, and the model stays a model."""
+    monkeypatch.setattr(replay, "BLOCK", 24)  # no more answers than are trained
     cell = make_cell(
         model="smollm2-135m", n_entities=4, paraphrases=2, epochs=8, learning_rate=0.002, lora_rank=32, batch_size=8,
         replay=24, checkpoints=1,

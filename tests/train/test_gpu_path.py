@@ -22,7 +22,7 @@ RUNNER = """
 import sys
 import lib.__main__
 from lib.study import grid, plan, progress, ray, run
-from lib.report import pages, reproduce
+from lib.report import pages
 from lib.user_facts import study
 cells = list(grid.load_grid("quick"))
 plan.check(cells[:2])
