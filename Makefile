@@ -83,8 +83,8 @@ facts: $(READY)
 
 figures: $(READY)
 	@$(BIN)/python -m lib figures "$$GRID" $(OF_STUDY)
-	@test -e "results/$$DRAWN/tour.ipynb" || \
-	$(BIN)/papermill --log-output --no-progress-bar notebooks/tour.ipynb "results/$$DRAWN/tour.ipynb"
+	@[ "$$DRAWN" != quick ] || [ -e results/quick/tour.ipynb ] || { $(BIN)/papermill --no-progress-bar notebooks/tour.ipynb \
+	results/quick/.tour.ipynb && mv results/quick/.tour.ipynb results/quick/tour.ipynb; }
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages

@@ -25,6 +25,15 @@ def test_a_source_notebook_is_stripped_named_and_parameterized(name):
         assert " = " in line and "  # " in line, f"a literal and a comment: {line}"
 
 
+def test_published_notebooks_have_the_code_of_their_sources():
+    def code(path):
+        return [cell.source for cell in nbformat.read(path, 4).cells
+                if cell.cell_type == "code" and "arameters" not in "".join(cell.metadata.get("tags", []))]  # fmt: skip
+
+    published = [path for path in RESULTS.glob("[!m]*/**/*.ipynb")]
+    assert [path for path in published if code(path) != code(NOTEBOOKS / path.name)] == [], "draw them again"
+
+
 @pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("fig_")])
 def test_a_figure_notebook_has_the_results_it_draws_and_saves_only_when_it_is_told_to(name):
     cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells

@@ -41,6 +41,8 @@ def draw(study: str) -> None:
         os.utime(folder / "README.md", ns=(0, 0))
     with store.writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as scratch:
         _write(study, loaded, Path(scratch))
+        for path in {*folder.glob("*.csv")} - {folder / "read.csv", folder / "judged.csv"}:
+            path.unlink()  # a table may have no rows any more
         for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name == "README.md"):
             if (folder / path.name).is_dir():
                 os.replace(folder / path.name, path.with_name(f"old {path.name}"))  # and goes with the scratch folder

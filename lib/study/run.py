@@ -118,23 +118,24 @@ def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
     one, even if this one is killed: ipykernel sees to it."""
     told = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "PYTHONUTF8": "1"}
     environment = {"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **told}
-    sweep()
-    prefix = f"{SCRATCH}-{os.getpid()}-{cell.id}_"
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        output, notebook, log = (Path(folder, name) for name in ("result.json", "cell.ipynb", "cell.log"))
-        result = error = None
-        try:
-            with log.open("wb") as printed:
-                parameters = {**cell.model_dump(), "study": study, "output": str(output)}
-                execute("experiment", notebook, parameters, env=environment, stdout=printed, stderr=printed)
-            result = json.loads(output.read_text(encoding="utf-8"))
-        except Exception as failure:  # whatever it is, the other experiments go on
-            error = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}"
-            if "Kernel died" in error:
-                error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
-            error = " ".join(error.split())
-        files = {path.suffix: path.read_text("utf-8", "replace") for path in (notebook, log) if path.exists()}
-        return Outcome(result, error, files)
+    prefix, result, error, files = f"{SCRATCH}-{os.getpid()}-{cell.id}_", None, None, {}
+    try:
+        sweep()
+        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+            output, notebook, log = (Path(folder, name) for name in ("result.json", "cell.ipynb", "cell.log"))
+            try:
+                with log.open("wb") as printed:
+                    parameters = {**cell.model_dump(), "study": study, "output": str(output)}
+                    execute("experiment", notebook, parameters, env=environment, stdout=printed, stderr=printed)
+                result = json.loads(output.read_text(encoding="utf-8"))
+            finally:
+                files = {path.suffix: path.read_text("utf-8", "replace") for path in (notebook, log) if path.exists()}
+    except Exception as failure:  # whatever it is, the other experiments go on
+        error = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}"
+        if "Kernel died" in error:
+            error += ": it was killed or crashed, most often for want of memory: run fewer at a time (--jobs)"
+        error = " ".join(error.split())
+    return Outcome(result, error, files)
 
 
 def execute(name: str, output: Path, parameters: dict, **process) -> None:

@@ -98,7 +98,7 @@ def _headings(given, where) -> list[str]:
     headings = [_checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
     headings = [text.casefold() if text.casefold() in LONG else text for text in headings]
     long = not {"attribute", "value"}.isdisjoint(headings)
-    if headings.count("name") != 1 or len(headings) < 2 or (long and sorted(headings) != sorted(LONG)):
+    if headings.count("name") != 1 or len({*headings}) < max(2, len(headings)) or (long and sorted(headings) != sorted(LONG)):
         expected = "expected name, attribute, value, or name and a column an attribute"
         raise UserError(f"{where}: the columns are {', '.join(map(repr, headings))[:200]}: {expected}")
     return headings

@@ -110,7 +110,7 @@ def test_tables_of_a_study_without_a_main_part_are_empty():
 def test_what_a_reader_judges_otherwise_is_counted_by_evaluation_and_score(study):
     simulation.study(study, main_part(("none", "qa"), ("fictional",), (0,)), shares(qa=0.5))
     path = store.study_dir(study) / "read.csv"
-    assert run_notebook("read_answers", study=study)["judged"] == "not every answer is judged yet"
+    assert run_notebook("read_answers", study=study)["judged"].startswith("no answers are drawn yet")
     frames = run_notebook("read_answers", study=study, draw=True)["frames"]
     drawn = pd.read_csv(path, dtype=str)
     scored = drawn.merge(frames.items, on=["id", "eval", "question", "expected", "answer"])["strict"].astype(int)

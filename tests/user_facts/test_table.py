@@ -85,6 +85,7 @@ BAD = [
     ("name,attribute\nRome,river\n", f"facts.csv, row 1: the columns are 'name', 'attribute': {COLUMNS}"),
     ("town,river\nRome,Tiber\n", f"row 1: the columns are 'town', 'river': {COLUMNS}"),
     ("name,Name\nRome,Bern\n", "row 1: the columns are 'name', 'name'"),
+    ("name,river,river\nRome,Tiber,Po\n", "row 1: the columns are 'name', 'river', 'river'"),
     ("name,river,River\nRome,Tiber,Po\n", f"facts.csv, row 2, column 'River': {TWICE} 'Po': keep one; see"),
     (LONG + "Rome,river,Tiber\n", f"facts.csv, row 6, column 'value': {TWICE} 'Tiber'"),
     ("name,head_river,head river\nRome,Tiber,Po\n", "'head_river' of 'Rome' stands twice, as 'Tiber' and 'Po'"),
