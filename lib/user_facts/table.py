@@ -97,8 +97,8 @@ def _headings(given, where) -> list[str]:
     """Headings without spaces around them, `name`, `attribute`, `value` in small letters. Raises UserError."""
     headings = [_checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
     headings = [text.casefold() if text.casefold() in LONG else text for text in headings]
-    long = not {"attribute", "value"}.isdisjoint(headings)
-    if headings.count("name") != 1 or len({*headings}) < max(2, len(headings)) or (long and sorted(headings) != sorted(LONG)):
+    wrong = not {"attribute", "value"}.isdisjoint(headings) and sorted(headings) != sorted(LONG)
+    if wrong or headings.count("name") != 1 or len({*headings}) < max(2, len(headings)):
         expected = "expected name, attribute, value, or name and a column an attribute"
         raise UserError(f"{where}: the columns are {', '.join(map(repr, headings))[:200]}: {expected}")
     return headings
