@@ -6,7 +6,7 @@ import pytest
 import simulation
 from helpers import base_cell, make_cell, run_notebook
 
-from lib.study import run
+from lib.study import run, store
 
 CELLS = [make_cell(n_entities=8, checkpoints=2), base_cell()]
 
@@ -50,6 +50,8 @@ def test_an_experiment_that_is_run_again_is_compared(study, monkeypatch, capsys,
             result = None if broken else again[cell.format]
             yield {cell: run.Outcome(result, "it broke" if broken else None)}, {}
 
+    kept = []
+    monkeypatch.setattr(store, "write_json", lambda path, result: kept.append(path.stem))
     monkeypatch.setattr(run, "local", local)
     agrees = not compared.startswith(("FAILED", "DIFFERS"))
     if agrees:
@@ -58,6 +60,7 @@ def test_an_experiment_that_is_run_again_is_compared(study, monkeypatch, capsys,
         with pytest.raises(AssertionError, match="not every experiment agrees"):
             run_notebook("reproduce", study=study, n=2)
     said = capsys.readouterr().out
+    assert set(kept) == {cell.id for cell in CELLS if change or cell.format != "qa"}
     assert compared in said and f"{1 + agrees} of 2 experiments of results/{study} reproduced" in said
 
 
