@@ -9,6 +9,7 @@ from markupsafe import Markup
 from lib.paths import UserError
 from lib.report import intervals, pages, scores, tables
 from lib.study import run, store
+from lib.train.weights import first_line
 from lib.user_facts.english import TEMPLATES
 from lib.user_facts.facts import untold
 
@@ -99,5 +100,5 @@ def ask(folder: Path, question: str) -> str:
     try:
         model, tokenizer = loader.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise UserError(f"the model in {folder} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"the model in {folder} cannot be loaded: {first_line(error)}") from None
     return generate(model, tokenizer, [prompt_ids(tokenizer, [question])], MAX_NEW_TOKENS)[0]
