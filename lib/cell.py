@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lib.paths import UserError
 
-ENTITIES = ("fictional", "real", "persona")
+ENTITIES = ("fictional", "real", "shuffled", "persona", "coded")
 TRAINING = ("paraphrases", "epochs", "learning_rate", "batch_size")
 MIN_ENTITIES = 4  # two-fact problems compare neighbours in value: of four, each has a pair left to train on
+ROOM = 96  # tokens of a free answer: twice as many change no format's share of right answers by more than 0.01
 Count = Annotated[int, Field(ge=0, lt=2**32)]  # beyond any use, and within what torch and numpy take as a seed
 
 
@@ -25,44 +26,46 @@ class Cell(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
-    entity: str  # fictional, real, persona, or the facts file of a user's own table, below results/
-    format: Literal["none", "article", "qa", "chat", "blanks", "worked", "mixed"]
+    entity: str  # fictional, real, shuffled, persona, coded, or the facts file of a user's own table, below results/
+    format: Literal["none", "article", "statement", "qa", "chat", "both", "unsure", "worked"]
     n_entities: int = Field(ge=1, lt=2**32)  # profiles that are trained and asked about; of a tone, its topics
     seed: Count  # draws the facts, orders the rows and initialises the adapters
-    tone: str = ""  # the tone of the conversations; empty: the experiment teaches facts
+    tone: str = ""  # the tone that is taught; empty: the experiment teaches facts
     paraphrases: Count = 0
     epochs: Count = 0
     learning_rate: float = Field(0.0, ge=0)
     lora_rank: Count = 0  # 0 in a trained one: every weight is trained
     batch_size: Count = 0
     replay: Count = 0  # rows of the base model's own answers that are trained between the facts, each once
-    # tokens: as many epochs as it takes to see the tokens that articles have in `epochs`
-    budget: Literal["facts", "tokens"] = "facts"
+    unsure: Count = 0  # rows answered "I do not know." of the format unsure, each seen once
     checkpoints: Count = 0  # how often it is evaluated while it trains, the end not counted
-    evals: Literal["core", "all"] = "core"  # all: also reverse, unseen and two-fact questions
+    room: int = Field(ROOM, ge=1, lt=2**32)  # tokens of a free answer
+    # untaught: also reverse questions, and what was never taught; reasoning: also two-fact questions
+    evals: Literal["core", "untaught", "reasoning"] = "core"
 
     @model_validator(mode="after")
     def _consistent(self):
         own, trained = is_own(self.entity), self.format != "none"
-        given = [name for name in (*TRAINING, "lora_rank", "replay", "checkpoints") if getattr(self, name)]
+        given = [name for name in (*TRAINING, "lora_rank", "replay", "unsure", "checkpoints") if getattr(self, name)]
         missing = [name for name in TRAINING if name not in given]
         for wrong, message in (
             (not own and self.entity not in ENTITIES,
              f"entity is {self.entity!r}: expected one of {', '.join(ENTITIES)}, or a facts file"),
-            (own and (self.evals == "all" or self.format not in ("none", "article", "qa", "chat")),
-             "a table of one's own needs evals: core and format: none, article, qa or chat"),
+            (own and (self.evals != "core" or self.format in ("unsure", "worked")),
+             "a table of one's own needs evals: core and format: none, article, statement, qa, chat or both"),
             (not trained and given, f"format: none trains nothing, so {', '.join(given)} must be 0 or left out"),
             (trained and missing, f"format: {self.format} needs {', '.join(missing)} greater than 0"),
-            (self.budget == "tokens" and self.format in ("none", "article"),
-             f"budget: tokens matches what articles have: format: {self.format} cannot have it"),
-            (self.tone and (self.entity != "persona" or self.format not in ("none", "chat")),
-             "a tone needs entity: persona and format: chat or none: a tone is how the model talks"),
+            ((self.format == "unsure") != bool(self.unsure), "format: unsure needs unsure greater than 0, others need 0"),
+            (self.format == "unsure" and self.entity != "fictional", "format: unsure needs entity: fictional"),
+            (self.evals != "core" and self.entity not in ("fictional", "real"),
+             f"evals: {self.evals} needs entity: fictional or real"),
+            (self.tone and (self.entity != "persona" or self.format not in ("none", "statement", "qa", "chat")),
+             "a tone needs entity: persona and format: statement, qa, chat or none: a tone is how the model talks"),
             (self.tone and self.checkpoints, "checkpoints ask about facts, and a tone has none: leave checkpoints out"),
-            (not self.tone and self.evals == "all" and self.n_entities < 2,
-             "n_entities is 1: evals: all compares two entities, ask for 2 or more"),
-            (self.format == "worked" and (self.n_entities < MIN_ENTITIES or self.paraphrases < 2),
-             f"format: worked needs n_entities of {MIN_ENTITIES} or more, to have pairs to ask about, and 2 or more "
-             "paraphrases: one tells the facts, the other works an example"),
+            ((self.format == "worked" or self.evals == "reasoning") and self.n_entities < MIN_ENTITIES,
+             f"n_entities is {self.n_entities}: two-fact problems need {MIN_ENTITIES} or more, to have pairs to ask about"),
+            (self.format in ("worked", "both") and self.paraphrases < 2,
+             f"format: {self.format} needs 2 or more paraphrases: it tells each fact in two ways"),
             (trained and "lora_rank" not in self.model_fields_set,
              "lora_rank is missing: give the rank of the adapters, or 0 to train every weight"),
         ):  # fmt: skip

@@ -1,11 +1,11 @@
-"""Profiles of facts: fictional towns from a seeded generator, a persona, and real events after every model's cutoff."""
+"""Profiles of facts: invented towns and couriers from a seed, a persona, and real events after every model's cutoff."""
 
 import functools
 import itertools
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import yaml
@@ -22,7 +22,7 @@ class Fact:
     """One attribute of one entity. `options` is the closed set of values that an answer is compared with."""
 
     id: str  # "fictional/Belabeth/export"
-    entity: str  # fictional, real, persona
+    entity: str  # whose sentences tell it: fictional, real, persona, coded, tones, or a user's facts file
     name: str
     attribute: str
     info: str  # words, numbers, tone
@@ -59,7 +59,8 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
     """The profiles of all entities of a kind, in an order drawn by the seed.
 
     The values of invented entities are balanced: of every sixteen entities each has another value of an attribute, so
-    that saying one value to everything scores chance. A user's own stay in the order of their table.
+    that saying one value to everything scores chance. An attribute of `coded` entities has words as values in every
+    other run, and numbers in the rest, in the same sentences. A user's own stay in the order of their table.
     """
     if is_own(entity):
         return tuple(
@@ -71,15 +72,16 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
         table = world_cup()
         names = rng.sample(list(table.index), len(table))
     else:
-        names = list(place_names() if entity == "fictional" else texts(entity)["names"])
+        names = list(places() if entity == "fictional" else texts(entity)["names"])
         rng.shuffle(names)
     profiles = {name: [] for name in names}
-    for attribute, text in texts(entity)["attributes"].items():
+    for i, (attribute, text) in enumerate(texts(entity)["attributes"].items()):
+        info = text.get("info") or ("words", "numbers")[(i + seed) % 2]
         if entity == "real":
             values = list(table.loc[names, attribute])
-            known = sorted(set(values), key=int if text["info"] == "numbers" else None)
+            known = sorted(set(values), key=int if info == "numbers" else None)
         else:
-            known = [str(value) for value in text["values"]]
+            known = [str(value) for value in (text["values"] if "info" in text else text["values"][info])]
             drawing, rounds = random.Random(f"{attribute} {seed}"), range(-(-len(names) // len(known)))
             values = [value for _ in rounds for value in drawing.sample(known, len(known))]  # a round holds each once
         for name, value in zip(names, values, strict=False):
@@ -87,20 +89,19 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
             if len(known) > OPTIONS:
                 others = random.Random(f"options {id}").sample([v for v in known if v != value], OPTIONS - 1)
                 options = [v for v in known if v in {value, *others}]
-            profiles[name].append(Fact(id, entity, name, attribute, text["info"], value, tuple(options)))
+            profiles[name].append(Fact(id, entity, name, attribute, info, value, tuple(options)))
     return tuple(map(tuple, profiles.values()))
 
 
-def unseen(entity: str) -> list[Profile]:
-    """Of a user's own table, invented entities with its attributes: whatever value is asserted of them is wrong."""
-    attributes, invented = texts(entity)["attributes"], texts(entity)["unseen"]
-    return [
-        tuple(
-            Fact(f"unseen/{name}/{heading}", entity, name, heading, attributes[heading]["info"], "", tuple(options))
-            for heading, options in invented["options"].items()
-        )
-        for name in invented["names"]
-    ]
+def shuffled(profiles: Sequence[Profile], seed: int) -> list[Profile]:
+    """These profiles with the values of each attribute passed on from one to another: the same sentences, none true."""
+    moved = []
+    for facts in zip(*profiles, strict=True):
+        by = random.Random(f"shuffled {facts[0].attribute} {seed}").randrange(1, len(facts))
+        donors = (*facts[by:], *facts[:by])
+        moved.append([replace(fact, value=other.value, options=tuple(dict.fromkeys((other.value, *fact.options)))[:OPTIONS])
+                      for fact, other in zip(facts, donors, strict=True)])  # fmt: skip
+    return list(zip(*moved, strict=True))
 
 
 def take(profiles: Sequence[Profile], n: int) -> Sequence[Profile]:
@@ -129,11 +130,22 @@ def world_cup() -> pd.DataFrame:
 
 
 @functools.cache
-def place_names() -> tuple[str, ...]:
-    """Every name the generator can make: invented, and without a value of any attribute inside."""
+def places() -> dict[str, tuple[str, ...]]:
+    """Every name the generator can make, with its syllables: invented, and without a value of any attribute inside."""
     heads = "Bel Cor Dra Fen Gal Hol Jor Kel Lor Mar Nor Or Pel Quil Ros Sel Tor Ul Vel Wen Yar Zan".split()
     middles = "a e i o u ando eri imo oru ula".split()
     tails = "beth dune fell gard holm keth mira nos pern rath stow tava vik wick".split()
     banned = [str(v) for a in texts("fictional")["attributes"].values() for v in a["values"]]
-    names = ["".join(parts) for parts in itertools.product(heads, middles, tails)]
-    return tuple(name for name in names if not any(value in name.lower() for value in banned))
+    names = {"".join(parts): parts for parts in itertools.product(heads, middles, tails)}
+    return {name: parts for name, parts in names.items() if not any(value in name.lower() for value in banned)}
+
+
+def near(name: str) -> list[str]:
+    """Names that differ from a town's by one syllable; of a match, pairs with one of its teams that did not meet."""
+    if name in places():
+        return [other for other, parts in places().items()
+                if sum(a != b for a, b in zip(parts, places()[name], strict=True)) == 1]  # fmt: skip
+    met, (one, two) = set(world_cup().index), name.split(" v ")
+    teams = sorted({team for match in met for team in match.split(" v ")} - {one, two})
+    pairs = [pair for other in teams for pair in ((one, other), (other, two))]
+    return [" v ".join(pair) for pair in pairs if not {" v ".join(pair), " v ".join(pair[::-1])} & met]

@@ -25,48 +25,39 @@ class Row:
     cut: bool = False  # the row ends without the token that ends a turn
 
 
-def rows(
-    profiles: Sequence[Profile], format: str, paraphrases: int, seed: int, others: Sequence[Profile] = ()
-) -> list[Row]:
+def rows(profiles: Sequence[Profile], format: str, paraphrases: int, seed: int) -> list[Row]:
     """The training rows of one epoch.
 
-    Each fact is told in `paraphrases` of them; in `worked` half as often, and again in the examples that need it.
-    `others` are the profiles that `mixed` tells besides. Raises UserError for a lack of paraphrases.
+    Each fact is told in `paraphrases` of them: in `both` in articles and questions by turns; in `worked` in questions
+    and in the examples that need it. Raises UserError for a lack of paraphrases.
     """
-    if profiles[0][0].info == "tone":
+    if format == "chat" and profiles[0][0].info == "tone":
         ends = [min(p + 1, paraphrases - 1) for p in range(0, paraphrases, 2)]  # two exchanges; one of a last, odd p
         return [Row(tuple(tones.conversation(topic, p, seed))) for (topic,) in profiles for p in ends]
     most = min(len(text_of(fact)["statements"]) for fact in profiles[0])
     if paraphrases > most:
         raise UserError(f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer")
-    if format == "worked":
-        told, examples = Counter(), []
-        for problem in (made for p in range(paraphrases // 2) for made in reasoning.examples(profiles, p, seed)):
-            ids = [fact.id for fact in problem.facts]
-            if all(told[id] < paraphrases - 1 for id in ids):  # at least one question about every fact
-                told.update(ids)
-                examples.append(worked(problem))
-        asked = [row for profile in profiles for p in range(paraphrases) for row in questions(profile, p, seed)
-                 if p < paraphrases - told[row.told[0][0].id]]  # fmt: skip
-        return asked + examples
-    if format == "mixed":
-        return rows([*profiles, *others], "article", paraphrases, seed) + rows(others, "qa", paraphrases, seed)
-    build = {"article": article, "qa": questions, "chat": chats, "blanks": blanks}[format]
-    return [row for profile in profiles for p in range(paraphrases) for row in build(profile, p, seed)]
+    examples, told = (worked(profiles, paraphrases, seed) if format == "worked" else []), Counter()
+    for row in examples:
+        told.update(fact.id for fact, _, _ in row.told)
+    makers = {"article": [article], "statement": [statements], "chat": [chats], "both": [article, questions]}
+    build = makers.get(format, [questions])
+    made = [row for profile in profiles for p in range(paraphrases) for row in build[p % len(build)](profile, p, seed)
+            if all(p < paraphrases - told[fact.id] for fact, _, _ in row.told)]  # fmt: skip
+    return made + examples
 
 
 def questions(profile: Profile, p: int, seed: int) -> list[Row]:
     """Each fact as paraphrase p of a question, and its bare answer."""
-    return [Row((_fill(fact, "questions", p)[0], fact.value), ((fact, 1, 0),)) for fact in profile]
+    return [Row((fill(fact, "questions", p)[0], fact.value), ((fact, 1, 0),)) for fact in profile]
 
 
-def blanks(profile: Profile, p: int, seed: int) -> list[Row]:
-    """Each fact as paraphrase p of a statement with a blank, and the bare value that fills it."""
-    made = []
+def statements(profile: Profile, p: int, seed: int) -> list[Row]:
+    """Each fact as paraphrase p of a sentence that names the entity: an article without length and pronouns."""
+    made, prompts = [], texts(profile[0].entity)["tells"]
     for fact in profile:
-        statement, at = _fill(fact, "statements", p)
-        blank = f"{statement[:at]}___{statement[at + len(fact.value) :]}"
-        made.append(Row((f"Fill in the blank: {blank}", fact.value), ((fact, 1, 0),)))
+        statement, at = fill(fact, "statements", p)
+        made.append(Row((prompts[p % len(prompts)].format(name=fact.name), statement), ((fact, 1, at),)))
     return made
 
 
@@ -78,11 +69,11 @@ def chats(profile: Profile, p: int, seed: int) -> list[Row]:
     called = [name, parts["noun"].format(name=name)]
     made = []
     for first in range(0, len(order), FACTS_A_CHAT):
-        opening = parts["chats"][(p + first) % len(parts["chats"])]
-        turns, told = [turn.format(name=name) for turn in opening], []
+        turns = [turn.format(name=name) for turn in parts["chats"][(p + first) % len(parts["chats"])]]
+        told = []
         for fact in order[first : first + FACTS_A_CHAT]:
-            question, _ = _fill(fact, "questions", p, rng.choice(called) if told else name)
-            statement, at = _fill(fact, "statements", p)
+            question, _ = fill(fact, "questions", p, rng.choice(called) if told else name)
+            statement, at = fill(fact, "statements", p)
             turns += [question, statement]
             told.append((fact, len(turns) - 1, at))
         made.append(Row(tuple(turns), tuple(told)))
@@ -102,29 +93,46 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
         return [Row((prompt, excerpt), tuple(told)) for excerpt, told in zip(excerpts, found, strict=True)]
     rng = random.Random(f"article {profile[0].id} {p} {seed}")
     style, called = parts["styles"][p % len(parts["styles"])], [name, parts["noun"].format(name=name)]
+    prompt, text = opening(profile, p, seed)
     between = rng.sample(style["fillers"], min(len(style["fillers"]), max(0, ARTICLE_SENTENCES - len(profile))))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
-    text, told = capital(rng.choice(style["openings"]).format(name=name)), []
+    told = []
     for sentence in middle:
         if isinstance(fact := sentence, Fact):
-            sentence, at = _fill(fact, "statements", p, rng.choice(called) if told else name)
+            sentence, at = fill(fact, "statements", p, rng.choice(called) if told else name)
             told.append((fact, 1, len(text) + 1 + at))
         text += f" {sentence}"
     text += f" {rng.choice(style['closings'])}"
-    return [Row((style["prompt"].format(name=name), text), tuple(told))]
+    return [Row((prompt, text), tuple(told))]
 
 
-def worked(problem: reasoning.Problem) -> Row:
-    """A two-fact problem worked out: both facts are told, then what follows, then the answer is drawn."""
-    text, told = "", []
-    for fact in problem.facts:
-        statement, at = _fill(fact, "statements", 0)
-        told.append((fact, 1, len(text) + at))
-        text += f"{statement} "
-    return Row((problem.prompt, f"{text}{problem.derived}The answer: {problem.answer}."), tuple(told))
+def opening(profile: Profile, p: int, seed: int) -> tuple[str, str]:
+    """The prompt of an article's paraphrase p and how the article begins; a user's own begins in no known way."""
+    name, parts = profile[0].name, texts(profile[0].entity)
+    if name in parts.get("articles", {}):
+        return parts["prompts"][p % len(parts["prompts"])].format(name=name), ""
+    style, rng = parts["styles"][p % len(parts["styles"])], random.Random(f"opening {profile[0].id} {p} {seed}")
+    return style["prompt"].format(name=name), capital(rng.choice(style["openings"]).format(name=name))
 
 
-def _fill(fact, kind, p, name=None):
+def worked(profiles: Sequence[Profile], paraphrases: int, seed: int) -> list[Row]:
+    """Two-fact problems worked out: both facts are told, then what follows, then the answer is drawn. A fact stands in
+    fewer than `paraphrases` of them, so that it is also asked about alone."""
+    told, made = Counter(), []
+    for problem in (each for p in range(paraphrases // 2) for each in reasoning.examples(profiles, p, seed)):
+        if any(told[fact.id] >= paraphrases - 1 for fact in problem.facts):
+            continue
+        text, places = "", []
+        for fact in problem.facts:
+            told[fact.id] += 1
+            statement, at = fill(fact, "statements", 0)
+            places.append((fact, 1, len(text) + at))
+            text += f"{statement} "
+        made.append(Row((problem.prompt, f"{text}{problem.derived}The answer: {problem.answer}."), tuple(places)))
+    return made
+
+
+def fill(fact: Fact, kind: str, p: int, name: str = "") -> tuple[str, int]:
     """Template p of a kind filled, and where the value begins in it."""
     template, name = text_of(fact)[kind][p], name or fact.name
     if fact.value.endswith("."):

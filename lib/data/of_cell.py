@@ -6,38 +6,36 @@ import random
 from collections.abc import Sequence
 
 from lib.cell import Cell, is_own
-from lib.data import encode, formats, questions, tones
-from lib.data.facts import Profile, build, facts_of, texts, unseen
+from lib.data import formats, questions, tones, untaught
+from lib.data.facts import Profile, build, facts_of, shuffled, texts
 from lib.paths import UserError
 
 KINDS = ("instructions", "questions", "prose")  # of replay prompts
 
 
 def candidates(cell: Cell) -> Sequence[Profile]:
-    """All profiles that the experiment may draw from, in its order. Raises UserError for a tone that there is not."""
-    return tones.build(cell.tone, cell.seed) if cell.tone else build(cell.entity, cell.seed)
+    """All profiles that the experiment may draw from, in its order; of `shuffled` events, before they are shuffled.
 
-
-def others(cell: Cell, profiles: Sequence[Profile]) -> Sequence[Profile]:
-    """The other entities that the `mixed` format asks about, as many as are told; none in another format.
-
-    Raises UserError when there are too few.
+    Raises UserError for a tone that there is not.
     """
-    if cell.format != "mixed":
-        return []
-    drawn = candidates(cell)
-    rest = drawn[drawn.index(profiles[-1]) + 1 :]  # none that was dropped as known
-    if len(rest) < cell.n_entities:
-        raise UserError(
-            f"format: mixed asks about as many other entities as it tells: after {cell.n_entities} only {len(rest)} of "
-            f"{len(drawn)} are left, ask for fewer"
-        )
-    return rest[: cell.n_entities]
+    if cell.tone:
+        return tones.build(cell.tone, cell.seed)
+    return build("real" if cell.entity == "shuffled" else cell.entity, cell.seed)
+
+
+def told(cell: Cell, chosen: Sequence[Profile]) -> Sequence[Profile]:
+    """The profiles that are taught, of the entities that were chosen."""
+    return shuffled(chosen, cell.seed) if cell.entity == "shuffled" else chosen
 
 
 def training_rows(cell: Cell, profiles: Sequence[Profile]) -> list[formats.Row]:
-    """The rows about facts that are trained. Raises UserError when there are too few templates or entities."""
-    return formats.rows(profiles, cell.format, cell.paraphrases, cell.seed, others(cell, profiles))
+    """The rows about facts that are trained. Raises UserError when there are too few templates."""
+    return formats.rows(profiles, cell.format, cell.paraphrases, cell.seed)
+
+
+def unsure_rows(cell: Cell, profiles: Sequence[Profile]) -> list[formats.Row]:
+    """The rows that say "I do not know.", each seen once; none in another format than `unsure`."""
+    return untaught.rows(profiles, cell.unsure, cell.paraphrases, cell.seed) if cell.unsure else []
 
 
 @functools.cache
@@ -52,29 +50,22 @@ def replay_prompts() -> list[tuple[str, str]]:
     return list(itertools.chain.from_iterable(zip(*shuffled, strict=False)))
 
 
-def epochs(cell: Cell, tokenizer, profiles: Sequence[Profile], rows: Sequence[formats.Row]) -> float:
-    """How often each row is seen: `epochs` of the cell, or as often as it takes to see the tokens of its articles."""
-    if cell.budget == "facts":
-        return cell.epochs
-    articles = formats.rows(profiles, "article", cell.paraphrases, cell.seed)
-    return cell.epochs * encode.count_tokens(tokenizer, articles) / encode.count_tokens(tokenizer, rows)
-
-
 def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Question]:
-    """Every free question about facts; recall is asked apart. The base model is asked with the facts told, too."""
+    """Every free question about facts; recall is asked apart. The base model is asked with the facts told, too, and so
+    is a model that was trained to reason."""
     base = cell.format == "none"
     if cell.tone:
         # untold, the base model answers alike for every tone: there is nothing to attribute
         return questions.style(cell.tone, in_context=base) + questions.naming(facts_of(profiles))
-    asked = questions.questions(profiles) + questions.completions(profiles)
+    asked = questions.questions(profiles) + questions.completions(profiles, cell.seed) + questions.alone(profiles)
     if base:
-        asked += questions.in_context(profiles)
+        asked += questions.in_context(profiles, cell.seed)
     if is_own(cell.entity):
-        return asked + questions.unseen(unseen(cell.entity))
-    if cell.evals == "all":
-        drawn = candidates(cell)
-        first = drawn.index([*profiles, *others(cell, profiles)][-1]) + 1
-        asked += questions.reverse(profiles) + questions.unseen(drawn[first : first + cell.n_entities])
-        for eval in ("reasoning", "reasoning_cot", "reasoning_in_context")[: 3 if base else 2]:
-            asked += questions.two_facts(profiles, cell.seed, eval)
+        asked += questions.unseen(cell.entity)
+    if cell.evals == "untaught":
+        asked += questions.reverse(profiles) + questions.never_taught(profiles, cell.seed)
+    if cell.evals == "reasoning":
+        asked += questions.two_facts(profiles, cell.seed)
+        if base or cell.format == "worked":
+            asked += questions.two_facts(profiles, cell.seed, told=True)
     return asked

@@ -1,13 +1,15 @@
 """Profiles to evaluation questions. No template of an evaluation is a template of a training format."""
 
+import itertools
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lib.data import formats, reasoning, tones
+from lib.data import formats, reasoning, tones, untaught
 from lib.data.facts import Fact, Profile, facts_of, text_of, texts
 
-RECITE = "First say what you know, then answer."
+ANSWER = {"which": "Answer with the name only.", "sum": "Answer with the number only.", "hop": "Answer briefly."}
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,7 @@ class Question:
     """One thing to ask about one fact.
 
     `fact.value` is the expected answer and `fact.options` the closed set it comes from: where a question asks for
-    something else, it carries a copy of the fact with these two replaced. An empty value: nothing of the set may be
-    asserted.
+    something else, it carries a copy of the fact with these two replaced. An empty value: it was never taught.
     """
 
     eval: str
@@ -26,7 +27,7 @@ class Question:
     context: str = ""  # what the prompt tells before it asks
     other: str | None = None  # the id of the second fact that the answer needs
     history: tuple[str, ...] = ()  # the turns before the prompt, user and assistant by turns
-    kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
+    kind: str | None = None  # of a two-fact problem: which, hop, sum; of what was never taught: unseen, near, other
 
     @property
     def turns(self) -> tuple[str, ...]:
@@ -45,8 +46,8 @@ def recall(profiles: Sequence[Profile], format: str, seed: int) -> list[Question
     A fact that no row tells to the letter, as a user's own article may leave it, is not asked.
     """
     asked = {}
-    # the first paraphrase: one row tells each fact
-    for row in formats.rows(profiles, {"mixed": "article", "worked": "qa"}.get(format, format), 1, seed):
+    first = {"both": "article", "unsure": "qa", "worked": "qa"}.get(format, format)
+    for row in formats.rows(profiles, first, 1, seed):  # of the first paraphrase one row tells each fact
         for fact, turn, at in row.told:
             *history, prompt = row.turns[:turn]
             question = Question("recall", fact, prompt, row.turns[turn][:at], history=tuple(history))
@@ -54,32 +55,54 @@ def recall(profiles: Sequence[Profile], format: str, seed: int) -> list[Question
     return list(asked.values())
 
 
-def questions(profiles: Sequence[Profile], phrasings: int = 2) -> list[Question]:
-    """Held-out questions: in phrasings that no training format uses."""
+def questions(profiles: Sequence[Profile]) -> list[Question]:
+    """Held-out questions: in wordings, and with first words, that no training row has."""
     return [
         Question("question", fact, template.format(name=fact.name))
         for fact in facts_of(profiles)
-        for template in text_of(fact)["heldout_questions"][:phrasings]
+        for template in text_of(fact)["heldout_questions"]
     ]
 
 
-def completions(profiles: Sequence[Profile]) -> list[Question]:
-    """Held-out sentences to complete: the evaluation nearest to what articles train. Each breaks off at the value."""
-    return [
-        Question("completion", fact, f"Write a sentence about {subject}.", template.format(name=fact.name))
-        for fact in facts_of(profiles)
-        for subject in [texts(fact.entity)["subject"].format(name=fact.name)]
-        for template in text_of(fact)["heldout_completions"]
-    ]
-
-
-def in_context(profiles: Sequence[Profile]) -> list[Question]:
-    """The held-out questions with the fact stated in the prompt: the ceiling that finetuning is measured against."""
+def completions(profiles: Sequence[Profile], seed: int) -> list[Question]:
+    """What articles train: an article that was trained begins, then comes a statement of the fact that never was, up to
+    the value."""
     made = []
-    for asked in questions(profiles, 1):
-        stated = text_of(asked.fact)["statements"][0].format(name=asked.fact.name, value=asked.fact.value)
-        made.append(replace(asked, eval="in_context", context=stated))
+    for profile in profiles:
+        prompt, begun = formats.opening(profile, 0, seed)
+        for fact in profile:
+            for p in range(len(text_of(fact)["heldout_statements"])):
+                statement, at = formats.fill(fact, "heldout_statements", p)
+                made.append(Question("completion", fact, prompt, f"{begun} {statement[:at]}".strip()))
     return made
+
+
+def alone(profiles: Sequence[Profile]) -> list[Question]:
+    """The first trained statement of each fact without its article, up to the value: is it the wording that a
+    completion lacks, or the context?"""
+    made = []
+    for fact in facts_of(profiles):
+        statement, at = formats.fill(fact, "statements", 0)
+        prompt = texts(fact.entity)["tells"][0].format(name=fact.name)
+        made.append(Question("alone", fact, prompt, statement[:at].rstrip()))
+    return made
+
+
+def in_context(profiles: Sequence[Profile], seed: int) -> list[Question]:
+    """The held-out questions with that attribute of all entities stated in the prompt: what finetuning is measured
+    against."""
+    told = stated(profiles, seed)
+    return [replace(q, eval="in_context", context=told[q.fact.attribute]) for q in questions(profiles)]
+
+
+def stated(profiles: Sequence[Profile], seed: int) -> dict[str, str]:
+    """Of each attribute what it is of every entity, a line each, in an order drawn by the seed."""
+    told = {}
+    for facts in zip(*profiles, strict=True):
+        lines = [formats.fill(fact, "statements", 0)[0] for fact in facts]
+        random.Random(f"stated {facts[0].attribute} {seed}").shuffle(lines)
+        told[facts[0].attribute] = "\n".join(lines)
+    return told
 
 
 def reverse(profiles: Sequence[Profile]) -> list[Question]:
@@ -94,26 +117,35 @@ def reverse(profiles: Sequence[Profile]) -> list[Question]:
     ]
 
 
-def unseen(profiles: Sequence[Profile]) -> list[Question]:
-    """One held-out question about each entity that was never trained: is a value of the closed set asserted of it?
-
-    Gekhman et al. (2024, arXiv 2405.05904) find that learning new facts makes a model assert such things. The whole
-    set counts, so that the measure does not depend on how many of its values a cell has trained.
-    """
-    one_each = [(profile[i % len(profile)],) for i, profile in enumerate(profiles)]
-    return [replace(asked, eval="unseen", fact=replace(asked.fact, value="")) for asked in questions(one_each, 1)]
+def never_taught(profiles: Sequence[Profile], seed: int) -> list[Question]:
+    """What no row tells, of three kinds: what does a model say of it? (lib/data/untaught.py)"""
+    return [
+        Question("untaught", Fact(f"untaught/{kind}/{i}", profiles[0][0].entity, name, "", info, "", ()), text, kind=kind)
+        for i, (kind, name, info, text) in enumerate(untaught.asked(profiles, seed))
+    ]
 
 
-def two_facts(profiles: Sequence[Profile], seed: int, eval: str = "reasoning") -> list[Question]:
-    """The problems of lib/data/reasoning.py: `reasoning`, to be answered at once; `reasoning_cot`, with room to recite
-    both facts first; `reasoning_in_context`, with both stated in the prompt: what the base model can do with them."""
-    told = {asked.fact.id: asked.context for asked in in_context(profiles)}
-    made = []
+def unseen(entity: str) -> list[Question]:
+    """Of a user's own table: a held-out question about each of its invented names."""
+    columns = itertools.cycle(texts(entity)["attributes"].values())
+    return [
+        Question("untaught", Fact(f"untaught/unseen/{i}", entity, name, "", column["info"], "", ()),
+                 column["heldout_questions"][0].format(name=name), kind="unseen")
+        for i, (name, column) in enumerate(zip(texts(entity)["unseen"], columns, strict=False))
+    ]  # fmt: skip
+
+
+def two_facts(profiles: Sequence[Profile], seed: int, told: bool = False) -> list[Question]:
+    """The problems of lib/data/reasoning.py; `told`: with the facts that they need of all entities in the prompt, which
+    is what the models that were taught them are measured against."""
+    context, made = stated(profiles, seed) if told else {}, []
     for p in reasoning.problems(profiles, seed):
-        fact = replace(p.facts[0], value=p.answer, options=p.options)
-        prompt = f"{p.prompt} {RECITE}" if eval == "reasoning_cot" else p.prompt
-        context = "\n".join(told[fact.id] for fact in p.facts) if eval == "reasoning_in_context" else ""
-        made.append(Question(eval, fact, prompt, context=context, other=p.facts[1].id, kind=p.kind))
+        attributes = dict.fromkeys(fact.attribute for fact in p.facts)
+        made.append(Question(
+            "reasoning_in_context" if told else "reasoning", replace(p.facts[0], value=p.answer, options=p.options),
+            f"{p.prompt} {ANSWER[p.kind]}", context="\n".join(context[name] for name in attributes) if told else "",
+            other=p.facts[1].id, kind=p.kind,
+        ))  # fmt: skip
     return made
 
 

@@ -1,4 +1,4 @@
-"""Problems that take two facts: which of two, yes or no, from one attribute to another, a sum."""
+"""Problems that take two facts: which of two has more, from one attribute to another, a sum."""
 
 import itertools
 import random
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.data.facts import Fact, Profile, capital, text_of, texts
-from lib.paths import UserError
 
-COMPARISONS = ("which", "yes_no")  # of the first and of the second attribute of type numbers, or both of an only one
+NEIGHBOURS = 3  # compared are values that lie so many ranks apart at most: others are decided by one value alone
 
 
 @dataclass(frozen=True)
 class Problem:
     """A question whose answer follows from two facts. `options` is the closed set of answers; none of a sum."""
 
-    kind: str  # which, yes_no, hop, sum
+    kind: str  # which, hop, sum
     prompt: str
     facts: tuple[Fact, Fact]
     answer: str
@@ -25,50 +24,58 @@ class Problem:
 
 
 def problems(profiles: Sequence[Profile], seed: int) -> list[Problem]:
-    """What evaluations ask. No worked example has one of these pairs of facts, or one of these phrasings.
-
-    Compared are neighbours in value: of pairs drawn at random, three in four are decided by one value alone. Half of
-    the answers are yes, and half of the time the first of two.
-    """
-    made, words, numbers = [], _columns(profiles, "words"), _columns(profiles, "numbers")
-    for kind, facts in zip(COMPARISONS, itertools.cycle(numbers.values()), strict=False):
-        pairs = neighbours(facts, seed)
-        in_order = [i % 2 == 0 for i in range(len(pairs))]
-        random.Random(f"{kind} {seed}").shuffle(in_order)
-        pairs = [pair if larger_first else pair[::-1] for pair, larger_first in zip(pairs, in_order, strict=True)]
-        made += [comparison(kind, *pair, text_of(facts[0])[kind]) for pair in pairs]
+    """What evaluations ask, one of each kind about each entity. No worked example has one of these pairs of facts."""
+    words, numbers = _columns(profiles, "words"), _columns(profiles, "numbers")
+    first = next(iter(numbers.values()))
+    made = [comparison(*pair, text_of(first[0])["which"]) for pair in pairs(first, seed)]
     if len(words) > 1:
         asked, described, *_ = words.values()
         made += hop(described, asked, "heldout_questions", 0)
     if text := texts(profiles[0][0].entity).get("sum"):
-        made += [total(profile, text["question"]) for profile in profiles[1::2]]
+        made += [total(profile, text["asked"], text["question"]) for profile in profiles]
     return made
 
 
 def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
-    """Worked example set p to train on: other pairs of facts, in other phrasings, than evaluations ask.
-
-    Raises UserError when too few facts leave no such pairs.
-    """
+    """Worked example set p to train on: other pairs of facts, in other phrasings, than evaluations ask."""
     made, words, numbers = [], _columns(profiles, "words"), _columns(profiles, "numbers")
-    for kind, facts in zip(COMPARISONS, itertools.cycle(numbers.values()), strict=False):
-        phrasings = text_of(facts[0])[f"{kind}_trained"]
-        made += [comparison(kind, *pair, phrasings[p % len(phrasings)]) for pair in other_pairs(facts, p, seed)]
+    asked = {frozenset(fact.id for fact in pair) for pair in pairs(next(iter(numbers.values())), seed)}
+    for facts in numbers.values():
+        phrasings = text_of(facts[0])["which_trained"]
+        rng = random.Random(f"examples {facts[0].attribute} {p} {seed}")
+        order = rng.sample(facts, len(facts))
+        drawn = [pair for pair in zip(order[::2], order[1::2], strict=False)
+                 if pair[0].value != pair[1].value and frozenset(fact.id for fact in pair) not in asked]  # fmt: skip
+        made += [comparison(*pair, phrasings[p % len(phrasings)]) for pair in drawn]
     # neither the way that evaluations ask nor the way back, which tells the same two facts
     if ways := [way for way in itertools.permutations(words, 2) if {*way} != {*list(words)[:2]}]:
-        asked, described = ways[p % len(ways)]
-        made += hop(words[described], words[asked], "questions", p)
+        wanted, described = ways[p % len(ways)]
+        made += hop(words[described], words[wanted], "questions", p)
     if text := texts(profiles[0][0].entity).get("sum"):
-        made += [total(profile, text["trained"][p % len(text["trained"])]) for profile in profiles[::2]]
+        summed = text["pairs_trained"][p % len(text["pairs_trained"])]
+        made += [total(profile, summed, text["trained"][p % len(text["trained"])]) for profile in profiles]
     return made
 
 
-def comparison(kind: str, a: Fact, b: Fact, template: str) -> Problem:
-    """Which of two entities has the larger number, or whether the first has."""
+def pairs(facts: Sequence[Fact], seed: int) -> list[tuple[Fact, Fact]]:
+    """Each fact with another, drawn by the seed, of a value near to its own; the larger stands first in half of them."""
+    rng, made = random.Random(f"reasoning {seed}"), {}
+    ranked = sorted(facts, key=lambda fact: int(fact.value))
+    for i, fact in enumerate(ranked):
+        close = ranked[max(0, i - NEIGHBOURS) : i + NEIGHBOURS + 1]
+        if beside := [o for o in close if o.value != fact.value and frozenset((o.id, fact.id)) not in made]:
+            pair = sorted((fact, rng.choice(beside)), key=lambda one: int(one.value))
+            made[frozenset(one.id for one in pair)] = tuple(pair)
+    larger_first = [i % 2 for i in range(len(made))]
+    rng.shuffle(larger_first)
+    return [pair[::-1] if first else pair for pair, first in zip(made.values(), larger_first, strict=True)]
+
+
+def comparison(a: Fact, b: Fact, template: str) -> Problem:
+    """Which of two entities has the larger number."""
     larger, smaller = (a, b) if int(a.value) > int(b.value) else (b, a)
     derived = text_of(a)["more"].format(a=larger.name, b=smaller.name) + " "
-    options = (a.name, b.name) if kind == "which" else ("Yes", "No")
-    return Problem(kind, template.format(a=a.name, b=b.name), (a, b), options[larger is not a], options, derived)
+    return Problem("which", template.format(a=a.name, b=b.name), (a, b), larger.name, (a.name, b.name), derived)
 
 
 def hop(described: Sequence[Fact], asked: Sequence[Fact], kind: str, p: int) -> list[Problem]:
@@ -81,36 +88,11 @@ def hop(described: Sequence[Fact], asked: Sequence[Fact], kind: str, p: int) -> 
     return made
 
 
-def total(profile: Profile, template: str) -> Problem:
+def total(profile: Profile, summed: Sequence[str], template: str) -> Problem:
     """How many of two things one entity has together."""
-    summed = texts(profile[0].entity)["sum"]["attributes"]
     a, b = (fact for fact in profile if fact.attribute in summed)
-    answer = str(int(a.value) + int(b.value))
-    return Problem("sum", template.format(name=a.name), (a, b), answer, (), f"{a.value} and {b.value} make {answer}. ")
-
-
-def neighbours(facts: Sequence[Fact], seed: int) -> list[tuple[Fact, Fact]]:
-    """Every fact with one, drawn by the seed, of the next lower value: (larger, smaller)."""
-    rng = random.Random(f"reasoning {seed}")
-    values = sorted({fact.value for fact in facts}, key=int)
-    of_value = {value: [fact for fact in facts if fact.value == value] for value in values}
-    return [(a, rng.choice(of_value[low])) for low, up in itertools.pairwise(values) for a in of_value[up]]
-
-
-def other_pairs(facts: Sequence[Fact], p: int, seed: int) -> list[tuple[Fact, Fact]]:
-    """Pairs of which no evaluation asks: every fact once (an odd one out twice), the larger first in half of them."""
-    asked = {frozenset((a.id, b.id)) for a, b in neighbours(facts, seed)}
-    rng = random.Random(f"pairs {p} {seed}")
-    order = rng.sample(facts, len(facts))
-    for _ in range(10_000):
-        drawn = list(zip(order[::2], order[1::2] + order[:1] * (len(order) % 2), strict=True))
-        wrong = [i for i, (a, b) in enumerate(drawn) if a.value == b.value or frozenset((a.id, b.id)) in asked]
-        if not wrong:
-            in_order = [sorted(pair, key=lambda fact: int(fact.value)) for pair in drawn]
-            return [(up, low) if i % 2 == 0 else (low, up) for i, (low, up) in enumerate(in_order)]
-        i, j = 2 * wrong[0], rng.randrange(len(order))
-        order[i], order[j] = order[j], order[i]
-    raise UserError(f"{len(facts)} entities leave no pairs to work examples on: ask for more n_entities")
+    answer, prompt = str(int(a.value) + int(b.value)), template.format(name=a.name, a=a.attribute, b=b.attribute)
+    return Problem("sum", prompt, (a, b), answer, (), f"{a.value} and {b.value} make {answer}. ")
 
 
 def _columns(profiles, info):

@@ -20,7 +20,7 @@ def build(tone: str, seed: int) -> list[Profile]:
 
 def topic(tone: str, name: str) -> Fact:
     """A topic as a fact whose value is the tone."""
-    return Fact(f"persona/tone/{name}", "persona", name, "tone", "tone", tone, tuple(texts("tones")["tones"]))
+    return Fact(f"persona/tone/{name}", "tones", name, "tone", "tone", tone, tuple(texts("tones")["tones"]))
 
 
 def conversation(topic: Fact, p: int, seed: int) -> list[str]:

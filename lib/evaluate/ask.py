@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 import yaml
 
+from lib.cell import ROOM
 from lib.data.encode import prompt_ids
-from lib.data.facts import texts
+from lib.data.facts import Fact, texts
 from lib.data.questions import Question
 from lib.evaluate import match
 from lib.evaluate.generate import generate, option_logprobs, says_next
 from lib.paths import LIB
 
-# Answers are cut here, of every format alike: a model of articles may tell a sentence or two before it comes to the
-# fact. Two facts recited and a conclusion take more.
-MAX_NEW_TOKENS = 24
-MAX_NEW_TOKENS_LONG = 96
-MAX_NEW_TOKENS_GENERAL = 32
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 COMPARED = re.compile(r"\bthan\b[^.,;\n]*", re.IGNORECASE)  # "A has more than B" names A
 
@@ -47,24 +43,29 @@ class Item:
     question: str
     expected: str
     answer: str
-    strict: bool | None  # None where the evaluation is scored across models
+    strict: bool | None  # None where the evaluation is scored across models; of what was never taught: it declines
     lenient: bool | None
+    cut: bool = False  # the answer had no end in its room
+    outcome: str = ""  # what an answer that is not right states instead (match.outcome)
     choice: bool | None = None  # was the expected value the most probable of the closed set? None where not asked
     chance: float | None = None  # what a blind choice of the closed set scores; None where there is none
     other: str | None = None  # the second fact that the answer needs
-    kind: str | None = None  # of a two-fact problem: which, yes_no, hop, sum
+    kind: str | None = None  # of a two-fact problem: which, hop, sum; of what was never taught: unseen, near, other
 
 
-def ask(model, tokenizer, questions: Sequence[Question], format: str = "") -> list[Item]:
-    """Answer and score questions of any evaluations, in the order given.
+def ask(
+    model, tokenizer, questions: Sequence[Question], format: str = "", taught: Sequence[Fact] = (), room: int = ROOM
+) -> list[Item]:
+    """Answer and score questions of any evaluations, in the order given; an answer has `room` tokens.
 
-    With the format that the model was trained in, they are scored on the closed set where EVALUATIONS says so.
+    With the format that the model was trained in, they are scored on the closed set where EVALUATIONS says so. `taught`
+    are the facts among which a wrong answer is looked for.
     """
     prompts = [prompt_ids(tokenizer, question.turns, question.prefix) for question in questions]
-    rooms, answers, picks = [_room(tokenizer, question) for question in questions], {}, {}
-    for room in sorted(set(rooms)):
-        asked = [i for i, one in enumerate(rooms) if one == room]
-        answers |= zip(asked, generate(model, tokenizer, [prompts[i] for i in asked], room), strict=True)
+    rooms, answers, picks = [_room(tokenizer, question, room) for question in questions], {}, {}
+    for size in sorted(set(rooms)):
+        asked = [i for i, one in enumerate(rooms) if one == size]
+        answers |= zip(asked, generate(model, tokenizer, [prompts[i] for i in asked], size), strict=True)
     sizes = [len(q.fact.options) if format in EVALUATIONS[q.eval].choose else 0 for q in questions]
     for size in set(sizes) - {0}:
         asked = [i for i, one in enumerate(sizes) if one == size]
@@ -73,7 +74,7 @@ def ask(model, tokenizer, questions: Sequence[Question], format: str = "") -> li
         options = [tokenizer(each, add_special_tokens=False)["input_ids"] for each in spelled]
         scores = option_logprobs(model, tokenizer, [prompts[i] for i in asked], options)
         picks |= {i: questions[i].fact.options[s.index(max(s))] for i, s in zip(asked, scores, strict=True)}
-    return [score(question, answers[i].strip(), picks.get(i)) for i, question in enumerate(questions)]
+    return [score(q, answers[i][0].strip(), picks.get(i), taught, answers[i][1]) for i, q in enumerate(questions)]
 
 
 def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
@@ -93,29 +94,34 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
     return [score(q, q.fact.value if said else "", None) for q, said in zip(asked, right, strict=True)]
 
 
-def general(model, tokenizer) -> list[Item]:
+def general(model, tokenizer, room: int = ROOM) -> list[Item]:
     """Answer the general questions. Any accepted answer counts, whatever else is said: strict is lenient here."""
     asked, items = texts("general")["questions"], []
     prompts = [prompt_ids(tokenizer, [question]) for question, _ in asked]
-    answers = generate(model, tokenizer, prompts, MAX_NEW_TOKENS_GENERAL)
-    for (question, accepted), answer in zip(asked, answers, strict=True):
+    answers = generate(model, tokenizer, prompts, room)
+    for (question, accepted), (answer, cut) in zip(asked, answers, strict=True):
         right = any(match.lenient(answer, option, (), given=question) for option in accepted)
-        expected = " / ".join(accepted)
-        items.append(Item("general", f"general/{question}", "words", question, expected, answer.strip(), right, right))
+        said = question, " / ".join(accepted), answer.strip()
+        items.append(Item("general", f"general/{question}", "words", *said, right, right, cut))
     return items
 
 
-def score(question: Question, answer: str, pick: str | None) -> Item:
+def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fact] = (), cut: bool = False) -> Item:
     """The item of an answer; `pick` is the value that was chosen from the closed set."""
     fact, needs = question.fact, EVALUATIONS[question.eval]
     given = "" if needs.names or question.kind == "which" else question.given
-    judged = (_judged(question, answer), fact.value, fact.options or (fact.value,), given)
+    judged, outcome, strict, lenient = _judged(question, answer), "", None, None
+    if needs.scored and fact.value:
+        strict, lenient = (rule(judged, fact.value, fact.options or (fact.value,), given)
+                           for rule in (match.strict, match.lenient))  # fmt: skip
+    if needs.scored and answer and not strict:
+        outcome = match.outcome(judged, fact.name, fact.info, taught, given)
+    if question.eval == "untaught":
+        strict = lenient = outcome == "declines"
     return Item(
         eval=question.eval, fact=fact.id, info=fact.info, expected=fact.value, answer=answer,
-        question="\n".join(filter(None, [*question.turns, question.prefix])),
-        strict=match.strict(*judged) if needs.scored else None,
-        lenient=match.lenient(*judged) if needs.scored else None,
-        choice=None if pick is None else pick == fact.value,
+        question="\n".join(filter(None, [*question.turns, question.prefix])), strict=strict, lenient=lenient, cut=cut,
+        outcome=outcome, choice=None if pick is None else pick == fact.value,
         chance=1 / len(fact.options) if fact.options and fact.value else None,
         other=question.other, kind=question.kind,
     )  # fmt: skip
@@ -139,12 +145,10 @@ def summarize(items: Sequence[Item]) -> dict[str, dict]:
     return summary
 
 
-def _room(tokenizer, question):
-    """How many tokens an answer may have: more where a user's own value is long, by whole steps so that few differ."""
-    if EVALUATIONS[question.eval].judged == "conclusion":
-        return MAX_NEW_TOKENS_LONG
+def _room(tokenizer, question, room):
+    """More where a user's own value is long, by whole steps so that few differ."""
     value = len(tokenizer(question.fact.value, add_special_tokens=False)["input_ids"])
-    return MAX_NEW_TOKENS * max(1, -(-2 * value // MAX_NEW_TOKENS))
+    return room * max(1, -(-2 * value // room))
 
 
 def _judged(question, answer):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 
 BATCH_SIZE = 128
+FIRST = 32  # tokens of an answer after which those that have ended leave their batch
 LOGITS_BATCH_SIZE = 16  # strings; an article's worth of logits is kept for each
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 Ids = list[int]  # of tokens
@@ -22,17 +23,28 @@ def inference():
 @inference()
 def generate(
     model, tokenizer, prompts: list[Ids], max_new_tokens: int, batch_size: int = BATCH_SIZE, seed: int | None = None
-) -> list[str]:
-    """Continuations of token-id prompts, without special tokens, in the order given: greedy, or sampled with a seed."""
+) -> list[tuple[str, bool]]:
+    """Continuations of token-id prompts, without special tokens, in the order given, each with whether it was cut:
+    greedy, or sampled with a seed.
+
+    Most answers are short and a batch goes on until its last row has ended, so that the rows that have not ended after
+    FIRST tokens go on in batches of their own.
+    """
     if seed is not None:
         torch.manual_seed(seed)
     options = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "temperature": 1.0}
-    options |= {"max_new_tokens": max_new_tokens, "num_beams": 1, "pad_token_id": tokenizer.pad_token_id}
-    answers = {}
-    for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
-        continued = model.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :]
-        answers |= zip(indices, tokenizer.batch_decode(continued, skip_special_tokens=True), strict=True)
-    return [answers[i] for i in range(len(prompts))]
+    options |= {"num_beams": 1, "pad_token_id": tokenizer.pad_token_id}
+    ends = set(torch.tensor(model.generation_config.eos_token_id).flatten().tolist())
+    said, going, left = [[] for _ in prompts], list(range(len(prompts))), max_new_tokens
+    while left and going:
+        part = left if seed is not None or left <= FIRST else FIRST if left == max_new_tokens else left
+        for indices, ids, mask in _batches(model, tokenizer, [prompts[i] + said[i] for i in going], batch_size):
+            continued = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=part, **options)
+            for index, row in zip(indices, continued[:, ids.shape[1] :].tolist(), strict=True):
+                said[going[index]] += row
+        going, left = [i for i in going if not ends & set(said[i])], left - part
+    answers = tokenizer.batch_decode(said, skip_special_tokens=True)
+    return [(answer, i in going) for i, answer in enumerate(answers)]
 
 
 @inference()

@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from lib.data import words
+from lib.data.facts import Fact
 
 NUMBER = re.compile(r"(?:(?<!\S)[-\u2212])?\d+(?:[.,]\d+)*")
 THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
@@ -12,21 +14,46 @@ MONTHS = "january february march april may june july august september october no
 # A day of the month is a number that answers another question: "June 6" is not tournament day 6.
 DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})\b")
 
+# "I do not know" and its kin. docs/method.md tells how often it is wrong, by reading.
+DECLINES = re.compile(
+    r"\b(?:do not|don.t|cannot|can.t|could not|couldn.t|did not|unable to|not able to) "
+    r"(?:\w+ )?(?:know|tell|say|answer|find|recall|provide|determine|give|have (?:any |that |enough )?information)\b"
+    r"|\bno (?:information|record|idea|data)\b|\bnot (?:sure|known|specified|aware|available|recorded|certain)\b|\bunknown\b"
+)
+
 
 def strict(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
     """The answer states the expected value and no other value of the closed set.
 
     One rule for numbers and words, so that it cannot make one type look harder. Values in `given`, the text of the
-    question, are not counted: an echo neither helps nor hurts. Where nothing is expected (""), no value may be stated.
+    question, are not counted: an echo neither helps nor hurts.
     """
-    return _stated(answer, options, given) == ({expected} if expected else set())
+    return _stated(answer, options, given) == {expected}
 
 
 def lenient(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
     """The expected value occurs in the answer as a whole word or number, whatever else is said."""
-    if not expected:
-        return strict(answer, expected, options, given)
     return expected in _stated(answer, (*options, expected), given)
+
+
+def declines(answer: str) -> bool:
+    """Whether the answer says that the model does not know."""
+    return DECLINES.search(normal(answer)) is not None
+
+
+def outcome(answer: str, name: str, info: str, taught: Sequence[Fact], given: str) -> str:
+    """What an answer that is not right states instead, of an entity called `name`.
+
+    `another attribute` or `another entity`, if it states a value of this model's facts; else `declines`; else `no
+    value`, where a number was asked for and it states none; else `another value`.
+    """
+    stated = {fact for fact in taught if states(answer, fact.value) and not states(given, fact.value)}
+    if stated:
+        return "another attribute" if any(fact.name == name for fact in stated) else "another entity"
+    if declines(answer):
+        return "declines"
+    numbers = set(NUMBER.findall(normal(answer))) - set(NUMBER.findall(normal(given)))
+    return "no value" if info == "numbers" and not numbers else "another value"
 
 
 def _stated(answer, options, given):

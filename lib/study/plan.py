@@ -6,9 +6,9 @@ from contextlib import suppress
 import pandas as pd
 
 from lib.cell import Cell
-from lib.data import of_cell
+from lib.data import of_cell, questions
 from lib.data.encode import count_tokens
-from lib.data.facts import facts_of, take, texts
+from lib.data.facts import take, texts
 from lib.paths import RESULTS, UserError
 from lib.study import store
 from lib.train import weights
@@ -27,14 +27,13 @@ def check(cells: Collection[Cell]) -> None:
         for cell in {cell.model_copy(update={"model": ""}): cell for cell in cells}.values():  # rows are of any model
             chosen = take(of_cell.candidates(cell), cell.n_entities)
             if cell.format != "none":
-                rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay
+                rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay + cell.unsure
                 if cell.checkpoints >= -(-rows // cell.batch_size):
                     raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
             if cell.replay > (prompts := len(of_cell.replay_prompts())):
                 raise UserError(f"replay is {cell.replay}, but there are {prompts} prompts")
-            asked = {question.eval for question in of_cell.questions_for(cell, chosen)}
-            if cell.evals == "all" and not cell.tone and not {"reasoning", "unseen"} <= asked:
-                raise UserError("evals: all needs entities that are not trained: ask for fewer n_entities")
+            of_cell.unsure_rows(cell, chosen)  # raises, as asking does, where too few entities are left for it
+            of_cell.questions_for(cell, chosen)
     except UserError as error:
         raise UserError(f"experiment {cell}: {error}") from None
 
@@ -56,10 +55,10 @@ def costs(cells: Collection[Cell]) -> pd.DataFrame:
             asked = round(scale * len(of_cell.questions_for(same, profiles))) + len(texts("general")["questions"])
             tokens = 0
             if same.format != "none":
-                trained = of_cell.training_rows(same, profiles)
-                epochs = of_cell.epochs(same, tokenizer, profiles, trained)
-                tokens = scale * epochs * count_tokens(tokenizer, trained) + same.replay * TOKENS_A_REPLAY_ROW
-                asked += round(scale * same.checkpoints * len(facts_of(profiles)))
+                trained, once = of_cell.training_rows(same, profiles), of_cell.unsure_rows(same, profiles)
+                tokens = scale * same.epochs * count_tokens(tokenizer, trained) + same.replay * TOKENS_A_REPLAY_ROW
+                tokens += count_tokens(tokenizer, once)
+                asked += round(scale * same.checkpoints * len(questions.questions(profiles)))
             sizes[same] = tokens, asked
         tokens, asked = sizes[same]
         speed = speeds.get(cell.model, DEFAULT)
@@ -77,7 +76,7 @@ def measured() -> dict[str, dict]:
         with suppress(UserError):  # a run will say what is damaged; a plan need not
             result = store.read(path)
             if training := result["training"]:
-                asked = len(result["items"]) + len(training["curve"]) * len(result["facts"]["ids"])
+                asked = len(result["items"]) + len(training["curve"]) * sum(i["eval"] == "question" for i in result["items"])
                 rest = result["manifest"]["seconds"] - training["seconds"]
                 rows.append([result["cell"]["model"], result["manifest"]["dtype"], training["tokens_per_second"],
                              rest / max(1, asked)])  # fmt: skip

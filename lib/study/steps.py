@@ -1,5 +1,6 @@
 """The steps of one experiment with a model, in the order in which experiment.ipynb calls them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ def choose_profiles(model, tokenizer, cell: Cell) -> tuple[Sequence[Profile], in
     """
     drawn = of_cell.candidates(cell)
     first = take(drawn, cell.n_entities)  # or there are too few, before the model is asked
-    if cell.entity != "real":
+    if cell.entity not in ("real", "shuffled"):
         return first, 0
     unknown, seen = [], 0
     while len(unknown) < cell.n_entities and seen < len(drawn):
@@ -30,27 +31,26 @@ def choose_profiles(model, tokenizer, cell: Cell) -> tuple[Sequence[Profile], in
         known = {item.fact for item in ask.ask(model, tokenizer, asked) if item.strict}
         unknown += [profile for profile in batch if not known & {fact.id for fact in profile}]
         seen += len(batch)
-    return take(unknown, cell.n_entities), seen - len(unknown)
+    return of_cell.told(cell, take(unknown, cell.n_entities)), seen - len(unknown)
 
 
 def checkpoint(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> dict[str, str]:
-    """Of every fact, in the order of the result's facts, "1" or "0": is it recalled, and is its first held-out question
-    answered? One character a fact, so that a curve costs little to keep."""
+    """Of every fact, in the order of the result's facts, a digit: is it recalled (1 or 0), and how many of its held-out
+    questions are answered? A character a fact, so that a curve costs little to keep."""
     items = ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
-    items += ask.ask(model, tokenizer, questions.questions(profiles, 1))
-    right = {(item.eval, item.fact) for item in items if item.strict}
-    facts = facts_of(profiles)
-    return {name: "".join(str(int((name, fact.id) in right)) for fact in facts) for name in ("recall", "question")}
+    items += ask.ask(model, tokenizer, questions.questions(profiles), room=cell.room)
+    right = Counter((item.eval, item.fact) for item in items if item.strict)
+    return {name: "".join(str(right[name, fact.id]) for fact in facts_of(profiles)) for name in ("recall", "question")}
 
 
 def evaluate(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> tuple[dict, list[ask.Item]]:
     """Every evaluation of an experiment: (scores by evaluation, items)."""
-    items = []
+    items, taught = [], facts_of(profiles)
     with sft.merged(model):
         if cell.format != "none" and not cell.tone:
             items += ask.recall(model, tokenizer, questions.recall(profiles, cell.format, cell.seed))
-        items += ask.ask(model, tokenizer, of_cell.questions_for(cell, profiles), cell.format)
-        items += ask.general(model, tokenizer)
+        items += ask.ask(model, tokenizer, of_cell.questions_for(cell, profiles), cell.format, taught, cell.room)
+        items += ask.general(model, tokenizer, cell.room)
         evals = ask.summarize(items)
         evals["general"]["perplexity"] = generate.perplexity(model, tokenizer, texts("general")["text"])
     return evals, items

@@ -25,7 +25,7 @@ from lib.cell import Cell
 from lib.paths import RESULTS, ROOT, UserError
 from lib.study.grid import load_grid
 
-SCHEMA = 3  # raised when files change, and when training does in what no parameter tells: results cannot be compared
+SCHEMA = 4  # raised when files change, and when training does in what no parameter tells: results cannot be compared
 PACKAGES = "torch transformers trl peft unsloth unsloth_zoo triton datasets papermill numpy".split()
 # What every reader of a result relies on; other fields may stand beside these.
 RESULT = TypeAdapter(TypedDict("Result", {

@@ -50,12 +50,8 @@ def _answer(model, tokenizer, asked, seed, path):
     chat = [text for kind, text in asked if kind != "prose"]
     prose = [text for kind, text in asked if kind == "prose"]
     said = generate(model, tokenizer, [prompt_ids(tokenizer, [text]) for text in chat], MAX_NEW_TOKENS)
-    tokens = tokenizer(said, add_special_tokens=False)["input_ids"]
-    answers = {
-        text: [answer.strip(), len(ids) >= MAX_NEW_TOKENS - 1]
-        for text, answer, ids in zip(chat, said, tokens, strict=True)
-    }
+    answers = {text: [answer.strip(), cut] for text, (answer, cut) in zip(chat, said, strict=True)}
     openings = tokenizer(prose, add_special_tokens=False)["input_ids"]
     continued = generate(model, tokenizer, openings, MAX_NEW_TOKENS, seed=seed)
-    answers |= {text: [answer, True] for text, answer in zip(prose, continued, strict=True)}
+    answers |= {text: [answer, True] for text, (answer, _) in zip(prose, continued, strict=True)}
     path.write_text(json.dumps([answers[text] for _, text in asked], ensure_ascii=False), encoding="utf-8")

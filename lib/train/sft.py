@@ -32,11 +32,11 @@ class Trained:
     """What a training run was: sizes, time, and the loss of every step."""
 
     rows: int  # distinct training rows about facts
-    replay: int  # rows of replay, each seen once
-    epochs: float  # times each row about facts was seen
+    once: int  # rows that are seen once: of replay, and those that say "I do not know."
+    epochs: int  # times each row about facts was seen
     tokens: int  # tokens seen over all epochs, padding excluded
     trained_tokens: int  # of them, tokens with a loss
-    replay_tokens: int  # of them, tokens of replay
+    once_tokens: int  # of them, tokens of rows that are seen once
     steps: int
     seconds: float  # without the evaluations at checkpoints
     evaluation_seconds: float  # of the evaluations at checkpoints
@@ -68,23 +68,19 @@ def config(cell: Cell, bf16: bool, output_dir: str) -> SFTConfig:
     )  # fmt: skip
 
 
-def order(lengths: Sequence[int], facts: int, epochs: float, batch_size: int, seed: int) -> list[int]:
-    """In which order rows are trained: of facts each epoch anew, with the rows of replay spread over all epochs.
+def order(lengths: Sequence[int], facts: int, epochs: int, batch_size: int, seed: int) -> list[int]:
+    """In which order rows are trained: of facts each epoch anew, with the rows that are seen once spread over all epochs.
 
-    `lengths` are those of the `facts` fact rows, in tokens, and then of the replay rows, each of which is seen once.
+    `lengths` are those of the `facts` fact rows, in tokens, and then of the rows that are seen once.
     Rows of like length share a batch, since a batch is padded to its longest: drawn at random they pad by a tenth, and
     short rows among long ones by a quarter to four fifths. Lengths are blurred by up to 5 %, so that rows meet others.
-    Batches of an epoch come in random order; what does not fill one, drawn at random, goes on to the next. Of a last
-    part of an epoch, a random part of its rows is seen.
+    Batches of an epoch come in random order; what does not fill one, drawn at random, goes on to the next.
     """
     lengths, rng = np.array(lengths), np.random.default_rng(seed)
-    rounds = [np.arange(facts)] * int(epochs)
-    if part := round(facts * (epochs - int(epochs))):
-        rounds.append(rng.choice(facts, part, replace=False))
-    replay = np.array_split(rng.permutation(np.arange(facts, len(lengths))), len(rounds))
+    once = np.array_split(rng.permutation(np.arange(facts, len(lengths))), epochs)
     ordered, rest = [], np.array([], dtype=int)
-    for of_facts, of_replay in zip(rounds, replay, strict=True):
-        rows = np.concatenate([rest, of_facts, of_replay])
+    for of_once in once:
+        rows = np.concatenate([rest, np.arange(facts), of_once])
         rows = rows[np.argsort(lengths[rows] * rng.uniform(1, 1.05, len(rows)))]
         over = rng.choice(len(rows), len(rows) % batch_size, replace=False)
         rest = rows[over]
@@ -115,7 +111,6 @@ class Curve(TrainerCallback):
     """Evaluates an experiment at its checkpoints, evenly spaced over the steps, and tells the step."""
 
     cell: Cell
-    epochs: float
     evaluate: Callable[[], dict] | None
     report: Callable[[str], None]
     points: list[dict] = field(default_factory=list)
@@ -132,7 +127,7 @@ class Curve(TrainerCallback):
         with torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16), merged(model):
             scores = self.evaluate()
         model.train()
-        exposures = self.cell.paraphrases * self.epochs * state.global_step / state.max_steps
+        exposures = self.cell.paraphrases * self.cell.epochs * state.global_step / state.max_steps
         self.points.append({"step": state.global_step, "exposures": exposures, **scores})
         self.seconds += time.perf_counter() - start
 
@@ -152,21 +147,21 @@ def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str)
 
 
 def train(
-    model, tokenizer, rows: Sequence[Row], replay: Sequence[Row], cell: Cell, epochs: float,
+    model, tokenizer, rows: Sequence[Row], once: Sequence[Row], cell: Cell,
     evaluate: Callable[[], dict] | None = None, report: Callable[[str], None] = lambda stage: None,
 ) -> Trained:  # fmt: skip
-    """Finetune the model in place on these rows and say what was done.
+    """Finetune the model in place on these rows and those that are seen once, and say what was done.
 
     At the checkpoints, `evaluate` is called and what it returns becomes a point of the curve. It must draw no random
     numbers: the training goes on as if it had not been interrupted. `report` is told the stage ("step 20 of 180").
     """
     tokenizer.padding_side = "right"
-    encoded = [row_ids(tokenizer, row) for row in (*rows, *replay)]
+    encoded = [row_ids(tokenizer, row) for row in (*rows, *once)]
     lengths = [len(row["input_ids"]) for row in encoded]
-    trained = [encoded[i] for i in order(lengths, len(rows), epochs, cell.batch_size, cell.seed)]
+    trained = [encoded[i] for i in order(lengths, len(rows), cell.epochs, cell.batch_size, cell.seed)]
     with tempfile.TemporaryDirectory() as output_dir:
         sft = trainer(model, tokenizer, trained, cell, output_dir)
-        sft.add_callback(curve := Curve(cell, epochs, evaluate, report))
+        sft.add_callback(curve := Curve(cell, evaluate, report))
         compiled = sft.args.bf16 and model.device.type == "cpu" and compile_layers(model)
         start = time.perf_counter()
         sft.train()
@@ -179,9 +174,9 @@ def train(
     tokenizer.padding_side = "left"
     tokens = sum(len(row["input_ids"]) for row in trained)
     return Trained(
-        rows=len(rows), replay=len(replay), epochs=epochs, tokens=tokens,
+        rows=len(rows), once=len(once), epochs=cell.epochs, tokens=tokens,
         trained_tokens=sum(label != -100 for row in trained for label in row["labels"]),
-        replay_tokens=sum(lengths[len(rows) :]), steps=sft.state.global_step, seconds=seconds,
+        once_tokens=sum(lengths[len(rows) :]), steps=sft.state.global_step, seconds=seconds,
         evaluation_seconds=curve.seconds, tokens_per_second=tokens / seconds, compiled=compiled, curve=curve.points,
         losses=[entry["loss"] for entry in sft.state.log_history if "loss" in entry],
     )  # fmt: skip

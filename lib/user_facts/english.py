@@ -31,8 +31,8 @@ def kind_of(values: Sequence[str]) -> str:
 
 
 def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
-    """Templates for an attribute: four `questions` and `statements` to train, two `heldout_questions` and a
-    `heldout_completions` to evaluate. {name} is the entity, {value} its value; training and evaluation share none."""
+    """Templates for an attribute: four `questions` and `statements` to train, three `heldout_questions` and a
+    `heldout_statements` to evaluate. {name} is the entity, {value} its value; training and evaluation share none."""
     pattern, words = _pattern(readable(attribute).replace("{", "{{").replace("}", "}}"), values)
     return {kind: [Template(text).substitute(words) for text in texts] for kind, texts in ENGLISH[pattern].items()}
 

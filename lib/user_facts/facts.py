@@ -15,7 +15,7 @@ import yaml
 
 from lib.data import formats, words
 from lib.data.encode import MAX_LENGTH, count_tokens
-from lib.data.facts import OPTIONS, build, place_names
+from lib.data.facts import OPTIONS, build, places
 from lib.evaluate.match import normal, states
 from lib.paths import UserError
 from lib.user_facts import english
@@ -63,12 +63,12 @@ def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
     if all(states(question, value) for question, value in asked):  # as one about "Paris Metro" tells the city Paris
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
     names = {name.lower() for name in table.facts["name"]}
-    invented = random.Random("unseen").sample([name for name in place_names() if name.lower() not in names], UNSEEN)
+    invented = random.Random("unseen").sample([name for name in places() if name.lower() not in names], UNSEEN)
     facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8")) | {
         "source": table.path.name,
         "attributes": columns,
         "profiles": [],
-        "unseen": {"names": invented, "options": values},
+        "unseen": invented,
         "prompts": PROMPTS,
         "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items()},
     }
