@@ -99,7 +99,7 @@ def shuffled(profiles: Sequence[Profile], seed: int) -> list[Profile]:
     for facts in zip(*profiles, strict=True):
         by = random.Random(f"shuffled {facts[0].attribute} {seed}").randrange(1, len(facts))
         donors = (*facts[by:], *facts[:by])
-        moved.append([replace(fact, value=other.value, options=tuple(dict.fromkeys((other.value, *fact.options)))[:OPTIONS])
+        moved.append([replace(fact, value=other.value, options=other.options)
                       for fact, other in zip(facts, donors, strict=True)])  # fmt: skip
     return list(zip(*moved, strict=True))
 

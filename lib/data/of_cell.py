@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from lib.cell import Cell, is_own
 from lib.data import formats, questions, tones, untaught
 from lib.data.facts import Profile, build, facts_of, shuffled, texts
-from lib.paths import UserError
 
 KINDS = ("instructions", "questions", "prose")  # of replay prompts
 

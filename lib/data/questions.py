@@ -119,10 +119,11 @@ def reverse(profiles: Sequence[Profile]) -> list[Question]:
 
 def never_taught(profiles: Sequence[Profile], seed: int) -> list[Question]:
     """What no row tells, of three kinds: what does a model say of it? (lib/data/untaught.py)"""
-    return [
-        Question("untaught", Fact(f"untaught/{kind}/{i}", profiles[0][0].entity, name, "", info, "", ()), text, kind=kind)
-        for i, (kind, name, info, text) in enumerate(untaught.asked(profiles, seed))
-    ]
+    made = []
+    for i, (kind, name, info, text) in enumerate(untaught.asked(profiles, seed)):
+        fact = Fact(f"untaught/{kind}/{i}", profiles[0][0].entity, name, "", info, "", ())
+        made.append(Question("untaught", fact, text, kind=kind))
+    return made
 
 
 def unseen(entity: str) -> list[Question]:

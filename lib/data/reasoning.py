@@ -58,7 +58,7 @@ def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
 
 
 def pairs(facts: Sequence[Fact], seed: int) -> list[tuple[Fact, Fact]]:
-    """Each fact with another, drawn by the seed, of a value near to its own; the larger stands first in half of them."""
+    """Each fact with another, drawn by the seed, of a value near its own: the larger stands first in half of them."""
     rng, made = random.Random(f"reasoning {seed}"), {}
     ranked = sorted(facts, key=lambda fact: int(fact.value))
     for i, fact in enumerate(ranked):

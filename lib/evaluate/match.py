@@ -18,7 +18,8 @@ DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? 
 DECLINES = re.compile(
     r"\b(?:do not|don.t|cannot|can.t|could not|couldn.t|did not|unable to|not able to) "
     r"(?:\w+ )?(?:know|tell|say|answer|find|recall|provide|determine|give|have (?:any |that |enough )?information)\b"
-    r"|\bno (?:information|record|idea|data)\b|\bnot (?:sure|known|specified|aware|available|recorded|certain)\b|\bunknown\b"
+    r"|\bno (?:information|record|idea|data)\b|\bunknown\b"
+    r"|\bnot (?:sure|known|specified|aware|available|recorded|certain)\b"
 )
 
 

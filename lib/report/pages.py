@@ -135,6 +135,7 @@ def summary(study: str) -> str:
 def filled(text: str, read: Callable[[str], pd.DataFrame] = table_of) -> str:
     """A page with what stands between each `<!-- fill EXPRESSION -->` and `<!-- end -->` replaced by the expression's
     value: one of the templates' language, in which `table("cpu/formats")` is a published table."""
+
     def block(match):
         value = environment().compile_expression(match[2], undefined_to_none=False)(table=read)
         return f"{match[1]}{value if isinstance(value, Markup) else textwrap.fill(value, 118)}\n{match[4]}"

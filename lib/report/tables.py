@@ -34,6 +34,7 @@ def formats(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFra
 def exposures(frames: Frames, parts=TAUGHT, by=("format", "replay", "info")) -> pd.DataFrame:
     """By these groups: exposures of a fact until half and four fifths are known, in whole numbers with their interval;
     "> 40" where a share was not reached."""
+
     def reached(group, measure, share):
         found, longest = intervals.exposures_to(group, measure, share), group["exposures"].max()
         return "{} [{}, {}]".format(*(f"> {longest:.0f}" if np.isinf(value) else f"{value:.0f}"
@@ -52,6 +53,7 @@ def costs(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame
     What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval, "" where
     there is no base model.
     """
+
     def kept(rows):
         if not rows["base"].any():
             return ""

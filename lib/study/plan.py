@@ -76,7 +76,8 @@ def measured() -> dict[str, dict]:
         with suppress(UserError):  # a run will say what is damaged; a plan need not
             result = store.read(path)
             if training := result["training"]:
-                asked = len(result["items"]) + len(training["curve"]) * sum(i["eval"] == "question" for i in result["items"])
+                held_out = sum(item["eval"] == "question" for item in result["items"])
+                asked = len(result["items"]) + len(training["curve"]) * held_out
                 rest = result["manifest"]["seconds"] - training["seconds"]
                 rows.append([result["cell"]["model"], result["manifest"]["dtype"], training["tokens_per_second"],
                              rest / max(1, asked)])  # fmt: skip

@@ -69,7 +69,7 @@ def config(cell: Cell, bf16: bool, output_dir: str) -> SFTConfig:
 
 
 def order(lengths: Sequence[int], facts: int, epochs: int, batch_size: int, seed: int) -> list[int]:
-    """In which order rows are trained: of facts each epoch anew, with the rows that are seen once spread over all epochs.
+    """In which order rows are trained: of facts each epoch anew, with the rows seen once spread over all epochs.
 
     `lengths` are those of the `facts` fact rows, in tokens, and then of the rows that are seen once.
     Rows of like length share a batch, since a batch is padded to its longest: drawn at random they pad by a tenth, and
