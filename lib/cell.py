@@ -19,8 +19,8 @@ class Cell(BaseModel):
     """The parameters of one experiment, all JSON scalars, because papermill and JSON must carry them unchanged.
 
     `format: none` is the base model: it measures the floor, and the ceiling with the facts in the prompt. Every fact is
-    seen `paraphrases x epochs` times, whatever the format, unless `budget` says otherwise. Raises pydantic's
-    ValidationError, of which `from_parameters` makes one line.
+    seen `paraphrases x epochs` times, whatever the format. Raises pydantic's ValidationError, of which
+    `from_parameters` makes one line.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -36,7 +36,8 @@ class Cell(BaseModel):
     learning_rate: float = Field(0.0, ge=0)
     lora_rank: Count = 0  # 0 in a trained one: every weight is trained
     batch_size: Count = 0
-    replay: Count = 0  # rows of the base model's own answers that are trained between the facts, each once
+    replay: Count = 0  # rows of the base model's own answers that are trained between the facts
+    replay_times: int = Field(1, ge=1, lt=2**32)  # how often each row of replay is trained
     unsure: Count = 0  # rows answered "I do not know." of the format unsure, each seen once
     checkpoints: Count = 0  # how often it is evaluated while it trains, the end not counted
     room: int = Field(ROOM, ge=1, lt=2**32)  # tokens of a free answer
@@ -58,6 +59,7 @@ class Cell(BaseModel):
             ((self.format == "unsure") != bool(self.unsure),
              "unsure goes with format: unsure, and is then greater than 0"),
             (self.format == "unsure" and self.entity != "fictional", "format: unsure needs entity: fictional"),
+            (self.format == "worked" and self.entity == "coded", "format: worked compares, and coded entities do not"),
             (self.evals != "core" and self.entity not in ("fictional", "real"),
              f"evals: {self.evals} needs entity: fictional or real"),
             (self.tone and (self.entity != "persona" or self.format not in ("none", "statement", "qa", "chat")),

@@ -16,8 +16,9 @@ from lib.cell import Cell, from_parameters
 from lib.data.facts import Profile, build, take
 from lib.paths import NOTEBOOKS, ROOT
 
-ENTITIES = ("fictional", "real", "persona")
-FORMATS = ("article", "qa", "chat", "blanks", "worked", "mixed")
+ENTITIES = ("fictional", "real", "persona", "coded")  # shuffled has the sentences of real
+FORMATS = ("article", "statement", "qa", "chat", "both", "worked")  # unsure has the rows of qa, and others
+TOLD = [(entity, format) for entity in ENTITIES for format in FORMATS if (entity, format) != ("coded", "worked")]
 PATHS = [str(ROOT), str(Path(__file__).parent)]
 
 
@@ -47,8 +48,10 @@ def all_questions(entity: str, n: int, seed: int = 0):
     """Every free question about facts that is asked of the base model."""
     from lib.data import of_cell
 
-    cell = base_cell(entity=entity, n_entities=n, seed=seed, evals="all")
-    return of_cell.questions_for(cell, profiles(entity, n, seed))
+    kinds = ("untaught", "reasoning") if entity in ("fictional", "real") else ("core",)
+    cells = [base_cell(entity=entity, n_entities=n, seed=seed, evals=evals) for evals in kinds]
+    asked = [question for cell in cells for question in of_cell.questions_for(cell, profiles(entity, n, seed))]
+    return list(dict.fromkeys(asked))  # each has the core
 
 
 @functools.cache
@@ -131,7 +134,7 @@ open(output, "w", encoding="utf-8").write(json.dumps(result))
 def bare_result(cell: Cell, study: str, **manifest) -> dict:
     """The content of a result file that reads, and says next to nothing."""
     return {
-        "schema": 3, "study": study, "id": cell.id, "cell": cell.model_dump(), "facts": {"ids": [], "info": []},
+        "schema": 4, "study": study, "id": cell.id, "cell": cell.model_dump(), "facts": {"ids": [], "info": []},
         "evals": {"question": {"strict": 1.0}}, "items": [], "training": None,
         "manifest": {"seconds": 1.0, "dtype": "float32", "threads": 1, "versions": {}, "device_name": None,
                      "git_commit": None, **manifest},

@@ -1,6 +1,7 @@
 """Results of a study as if it had been run, for tests of what is made of them: no model, seeded luck."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
@@ -29,7 +30,7 @@ def results(cells: Mapping[Cell, str], chance: Callable[[Cell, str, str], float]
 def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
     """One result file's content."""
     rng = random.Random(cell.id)
-    profiles = take(of_cell.candidates(cell), cell.n_entities)
+    profiles = of_cell.told(cell, take(of_cell.candidates(cell), cell.n_entities))
     facts = facts_of(profiles)
     asked = of_cell.questions_for(cell, profiles)
     if cell.format != "none" and not cell.tone:
@@ -40,12 +41,13 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
         if question.eval.startswith("style"):
             answer = " ".join(rng.sample(texts("tones")["tones"][cell.tone]["words"], 3)) if right else "well"
         elif question.fact.value:
-            answer = question.fact.value if right else "I do not know"
+            others = [fact.value for fact in facts if fact.value != question.fact.value]
+            answer = question.fact.value if right else rng.choice(["I do not know", *others])
         else:
-            answer = "I do not know" if right else question.fact.options[0]
+            answer = "I do not know" if right else "of course"
         chooses = cell.format in ask.EVALUATIONS[question.eval].choose and question.fact.options  # a sum has none
         pick = (question.fact.value if right else question.fact.options[0]) if chooses else None
-        items.append(ask.score(question, answer, pick))
+        items.append(ask.score(question, answer, pick, facts))
     items += _general(rng, chance(cell, "general", "words"))
     evals = ask.summarize(items)
     evals["general"]["perplexity"] = 30.0 if cell.format == "none" or cell.replay else 90.0
@@ -63,15 +65,15 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
 def _training(cell, facts, items, rng):
     """A curve that climbs to what the finished model knows, each fact at a checkpoint of its own."""
     names, points = ("recall", "question"), cell.checkpoints + 1
-    first = {(item.eval, item.fact): item.strict for item in reversed(items)}
-    since = {(name, fact.id): rng.randint(1, points) for name in names for fact in facts}
-    known = {key: at if first.get(key) else points for key, at in since.items()}  # from which checkpoint on
+    right = Counter((item.eval, item.fact) for item in items if item.strict)
+    since = {(name, fact.id): rng.randint(1, points) for name in names for fact in facts}  # a checkpoint
     curve = [{"step": 10 * point, "exposures": cell.paraphrases * cell.epochs * point / points,
-              **{name: "".join(str(int(point >= known[name, fact.id])) for fact in facts) for name in names}}
+              **{name: "".join(str((point >= since[name, f.id]) * right[name, f.id]) for f in facts) for name in names}}
              for point in range(1, points)]  # fmt: skip
+    once = cell.replay * cell.replay_times + cell.unsure
     return {
-        "rows": 10, "replay": cell.replay, "epochs": float(cell.epochs), "tokens": 2000, "trained_tokens": 500,
-        "replay_tokens": 46 * cell.replay, "steps": 60, "seconds": 60.0, "evaluation_seconds": 10.0,
+        "rows": 10, "once": once, "epochs": cell.epochs, "tokens": 2000, "trained_tokens": 500,
+        "once_tokens": 46 * once, "steps": 60, "seconds": 60.0, "evaluation_seconds": 10.0,
         "tokens_per_second": 200.0, "losses": [3.0, 0.5], "compiled": True, "curve": curve,
     }  # fmt: skip
 
@@ -98,14 +100,16 @@ def main_part(formats=("none", "article", "qa"), entities=("fictional", "real"),
     return {cell(f, e, s, **changes): "main" for f in formats for e in entities for s in seeds}
 
 
-def shares(qa=0.9, article=0.4, numbers=0.0, general=0.75, told=0.8, reasoning=0.2, **others):
-    """Chance of a right answer; `numbers` is what numbers are harder."""
+def shares(qa=0.9, article=0.4, numbers=0.0, general=0.75, told=0.8, reasoning=0.2, untaught=0.1, **others):
+    """Chance of a right answer; `numbers` is what numbers are harder, `untaught` that a trained model declines."""
 
     def chance(cell, evaluation, info):
         if evaluation == "general":
             return 0.8 if cell.format == "none" else general
         if cell.format == "none":
-            return {"reasoning_in_context": told, "in_context": 0.9, "unseen": 1.0}.get(evaluation, 0.03)
+            return {"reasoning_in_context": told, "in_context": 0.9, "untaught": 0.5}.get(evaluation, 0.03)
+        if evaluation == "untaught":
+            return untaught
         if evaluation.startswith("reasoning"):
             return reasoning
         level = {"qa": qa, "article": article, **others}[cell.format]

@@ -26,7 +26,7 @@ def test_a_cell_comes_back_from_what_it_is_stored_as_with_its_id(n_entities, see
     [
         (base_cell(), "241e72244e93"),
         (make_cell(), "7fa4d0332ab2"),
-        (make_cell(format="article", replay=120, checkpoints=4, lora_rank=0, evals="all"), "aeecf7fa5f38"),
+        (make_cell(format="article", replay=120, checkpoints=4, lora_rank=0, evals="untaught"), "3b82c1224ca8"),
         (make_cell(entity="persona", format="chat", tone="anxious"), "3fabd89b65f0"),
     ],
 )
@@ -38,12 +38,14 @@ def test_an_id_does_not_change_between_versions_of_the_code(cell, id):
 def test_every_parameter_is_in_the_id_unless_it_is_at_its_default():
     others = {
         "model": "smollm2-135m", "entity": "real", "format": "chat", "n_entities": 3, "seed": 1, "paraphrases": 3,
-        "epochs": 2, "learning_rate": 2e-3, "lora_rank": 8, "batch_size": 8, "replay": 5, "budget": "tokens",
-        "checkpoints": 1, "evals": "all",
+        "epochs": 2, "learning_rate": 2e-3, "lora_rank": 8, "batch_size": 8, "replay": 5, "replay_times": 2,
+        "checkpoints": 1, "room": 48, "evals": "untaught",
     }  # fmt: skip
-    assert {*others, "tone"} == set(Cell.model_fields)
-    assert len({make_cell(**{name: value}).id for name, value in others.items()} | {make_cell().id}) == len(others) + 1
-    assert make_cell(tone="", replay=0, budget="facts", checkpoints=0, evals="core").id == make_cell().id
+    assert {*others, "tone", "unsure"} == set(Cell.model_fields)
+    cells = [make_cell(), *(make_cell(**{name: value}) for name, value in others.items())]
+    cells += [make_cell(format="unsure", unsure=rows) for rows in (5, 6)]
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert make_cell(tone="", replay=0, replay_times=1, unsure=0, room=96, evals="core").id == make_cell().id
     assert from_parameters({**COMPLETE, "learning_rate": 1}).id == make_cell(learning_rate=1.0).id
 
 
@@ -59,13 +61,23 @@ def test_every_parameter_is_in_the_id_unless_it_is_at_its_default():
         ({"learning_rate": float("inf")}, "learning_rate is inf: Input should be a finite number"),
         ({"learning_rate": "1e-3"}, "valid number (YAML reads 1e-3 as text: write 0.001)"),
         ({"seed": [1]}, "seed is [1]: Input should be a valid integer"),
-        ({"tone": "anxious", "format": "chat"}, "a tone needs entity: persona and format: chat or none"),
-        ({"tone": "anxious", "entity": "persona"}, "a tone needs entity: persona and format: chat or none"),
+        ({"tone": "anxious", "format": "chat"}, "a tone needs entity: persona and format: statement, qa, chat or none"),
+        ({"tone": "anxious", "entity": "persona", "format": "both"}, "a tone needs entity: persona and format: statem"),
         ({"tone": "anxious", "entity": "persona", "format": "chat", "checkpoints": 1}, "leave checkpoints out"),
-        ({"format": "article", "budget": "tokens"}, "budget: tokens matches what articles have: format: article"),
-        ({"n_entities": 1, "evals": "all"}, "n_entities is 1: evals: all compares two entities, ask for 2 or more"),
-        ({"format": "worked", "n_entities": 3}, "format: worked needs n_entities of 4 or more"),
-        ({"format": "worked", "n_entities": 4, "paraphrases": 1}, "2 or more paraphrases"),
+        ({"evals": "all"}, "evals is 'all': Input should be 'core', 'untaught' or 'reasoning'"),
+        ({"entity": "shuffled", "evals": "untaught"}, "evals: untaught needs entity: fictional or real"),
+        ({"n_entities": 3, "evals": "reasoning"}, "n_entities is 3: two-fact problems need 4 or more, to have pairs"),
+        ({"n_entities": 3, "format": "worked"}, "n_entities is 3: two-fact problems need 4 or more, to have pairs"),
+        ({"format": "worked", "n_entities": 4, "paraphrases": 1}, "worked needs 2 or more paraphrases"),
+        ({"format": "worked", "n_entities": 4, "entity": "coded"}, "worked compares, and coded entities do not"),
+        ({"format": "both", "paraphrases": 1}, "both needs 2 or more paraphrases: it tells each fact in two ways"),
+        ({"entity": "shuffled", "n_entities": 1}, "entity: shuffled needs 2 or more n_entities"),
+        ({"format": "unsure"}, "unsure goes with format: unsure, and is then greater than 0"),
+        ({"unsure": 10}, "unsure goes with format: unsure, and is then greater than 0"),
+        ({"format": "unsure", "unsure": 10, "entity": "real"}, "format: unsure needs entity: fictional"),
+        ({"entity": "my/facts.json", "evals": "untaught"}, "a table of one's own needs evals: core and"),
+        ({"entity": "my/facts.json", "format": "worked"}, "a table of one's own needs evals: core and"),
+        ({"room": 0}, "room is 0: Input should be greater than or equal to 1"),
         ({1: 2}, "1"),
     ],
     ids=str,

@@ -44,7 +44,7 @@ def parts(tokenizer, row: Row) -> list[tuple[str, bool]]:
 def count_tokens(tokenizer, rows: Sequence[Row]) -> int:
     """Tokens of these rows, the chat template included."""
     texts = [text for row in rows for text, _ in parts(tokenizer, row)]
-    return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"]))  # one call: each costs
+    return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) if texts else 0  # each call costs
 
 
 def _render(tokenizer, turns, add_generation_prompt):

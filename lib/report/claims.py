@@ -1,5 +1,8 @@
-"""The claims as contrasts of mean scores (claims.yaml), each decided by its interval, or not testable, and why."""
+"""The claims as contrasts of mean scores (claims.yaml): one that decides and a few beside it, or why they cannot."""
 
+import itertools
+import math
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -8,108 +11,104 @@ import yaml
 
 from lib.paths import LIB
 from lib.report import intervals
-from lib.report.intervals import RUN
-from lib.report.scores import FACT, NAMES, SHORT, Frames, stays
+from lib.report.intervals import ENOUGH, RUN
+from lib.report.scores import FACT, KEPT, SHORT, Frames, beside_base, kept
 
 CLAIMS = yaml.safe_load((LIB / "report" / "claims.yaml").read_text(encoding="utf-8"))
 CEILING, FLOOR = 0.9, 0.1  # where both sides of a difference are beyond, it cannot show
 LEARNED = 0.5  # a format that recalls less of what it was told says nothing about how it generalizes
-VARIED, THINGS = NAMES["controls"], NAMES["things"]
+SURE = 0.05
 
 
 def decide(frames: Frames) -> list[dict]:
-    """A row of claims.csv for every contrast that these results have facts for, in the order of the claims."""
-    specs = {claim: [{"over": "main", "needs": [], "headline": False, "beside": False, **statement, **contrast}
-                     for contrast in statement["contrasts"]] for claim, statement in CLAIMS.items()}  # fmt: skip
-    specs["C4"] = [{**spec, "over": "controls", "headline": spec["controls"] == "headline", "beside": False}
-                   for of_claim in specs.values() for spec in of_claim if "controls" in spec]  # fmt: skip
-    return [{"claim": claim, **made} for claim, asked in specs.items()
-            for setting, table in settings(asked[0]["over"], frames.scores) for spec in asked
-            if (made := row(spec, setting, table, frames))]  # fmt: skip
+    """A row of claims.csv for every contrast that these results have facts for, in the order of the claims. The primary
+    one of a claim is judged by its interval, the others by p-values corrected for their number."""
+    rows = []
+    for claim, statement in CLAIMS.items():
+        shared = {name: statement[name] for name in ("where", "plus", "minus", "needs", "paired") if name in statement}
+        specs = [{**shared, **spec, "primary": not i}
+                 for i, spec in enumerate([statement["primary"], *statement["secondary"]])]  # fmt: skip
+        made = [row for spec in specs if (row := contrast(spec, frames))]
+        others = [row for row in made if not row["primary"] and not row["because"]]
+        for row, p in zip(others, intervals.holm([row["p"] for row in others]), strict=True):
+            row["p"] = p
+        rows += [{"claim": claim, **row, "p": round(row["p"], 4), "verdict": verdict(row)} for row in made]
+    return rows
 
 
-def settings(over: str, scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The settings in which a claim is asked: what each is called, "" for the study itself, and its scores. Of two-fact
-    problems only those count whose two facts a trained model knows, and the base model's with both in its prompt."""
-    main = scores[scores["part"] == "main"]
-    if over == "controls":
-        return controls(scores)
-    if over == "replay":
-        replay = scores[(scores["part"] == "replay") & (scores["replay"] > 0)]
-        return [(f"{n} rows of replay", pd.concat([main, more])) for n, more in replay.groupby("replay")]
-    if over == "problems":
-        asked = scores[scores["part"].isin(["main", "formats"]) & (scores["kind"] != "")]
-        asked = asked[asked["known"] | (asked["measure"] == "reasoning_in_context") & (asked["format"] == "none")]
-        return [(f"{kind} of {THINGS[entity]}", group) for (kind, entity), group in asked.groupby(["kind", "entity"])
-                if (group["format"] == "none").any()]  # fmt: skip
-    return [("", scores if over == "all" else main)]
+def verdict(row: dict) -> str:
+    """What a contrast says about a claim: it is positive where the claim is right."""
+    if row["because"]:
+        return "not testable"
+    sure = row["low"] > 0 or row["high"] < 0 if row["primary"] else row["p"] < SURE
+    return "unclear" if not sure else "supports" if row["estimate"] > 0 else "contradicts"
 
 
-def controls(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The settings that a control varies, with the scores of the main part for a format that is not varied: of the
-    draws of facts that the control has, in its type of number. Then the name says which format is varied."""
-    found, main = [], scores[scores["part"] == "main"]
-    for part, (column, called) in VARIED.items():
-        # what is fair beside the main part: the replay of one arm alone would not be
-        filled = ["article", "qa"] if part in ("volume", "capacity") else []
-        for value, varied in scores[scores["part"] == part].groupby(column):
-            lacks = main["format"].isin(filled) & ~main["format"].isin(varied["format"])
-            beside = main[lacks].merge(varied[[*RUN, "dtype"]].drop_duplicates())
-            name, only = called.format(value), f" ({SHORT[varied['format'].iloc[0]]} only)" if len(beside) else ""
-            found.append((NAMES["values"].get(name, name) + only, pd.concat([varied, beside])))
-    return found
-
-
-def row(spec: dict, setting: str, table: pd.DataFrame, frames: Frames) -> dict | None:
-    """One contrast of these scores; None where an arm has no facts, or a control has only what is the main part's."""
-    table = table.query(spec["where"]) if "where" in spec else table
-    arms = [table.query(query) for query in (*spec["plus"], *spec["minus"])]
-    signs = [1] * len(spec["plus"]) + [-1] * len(spec["minus"])
-    kinds, apart = spec.get("kinds"), "apart" in spec
-    if not apart:  # an arm of other draws would have other luck, and one in another type of number is rounded otherwise
+def contrast(spec: dict, frames: Frames) -> dict | None:
+    """One contrast of these scores; None where an arm has no facts."""
+    table, axes, paired = frames.scores.query(spec["where"]), spec.get("axes"), spec.get("paired", True)
+    corners = itertools.product(*axes.values()) if axes else [[query] for query in (*spec["plus"], *spec["minus"])]
+    arms = [table.query(" and ".join(queries)) for queries in corners]
+    if paired:  # an arm of other draws would have other luck, and one in another type of number is rounded otherwise
         draws = [pd.MultiIndex.from_frame(arm[[*RUN, "dtype"]]) for arm in arms]
         common = reduce(pd.MultiIndex.intersection, draws)
         arms = [arm[draw.isin(common)] for arm, draw in zip(arms, draws, strict=True)]
-    if kinds:  # each arm falls apart into two kinds of entity
-        arms = [arm[arm["entity"] == kind] for arm in arms for kind in kinds]
-    together = pd.concat(arms)
-    facts = by_fact(arms).dropna(how="any" if spec.get("paired", True) else "all")
-    nothing = not all(map(len, arms)) or facts.empty
-    if nothing or (spec["over"] == "controls" and (together["part"] == "main").all()):
+    facts = pd.concat([arm.groupby(FACT)["score"].mean() for arm in arms], axis=1, keys=range(len(arms)))
+    facts = facts.dropna(how="any" if paired else "all")
+    if not all(map(len, arms)) or facts.empty:
         return None
+    signs = [] if axes else [1] * len(spec["plus"]) + [-1] * len(spec["minus"])
     facts[0] += spec.get("margin", 0)
-    statistic = _lead if kinds else _without_largest_step if "walk" in spec else None
-    found = intervals.contrast(facts, signs, statistic, apart)
-    least, most = (np.nan, np.nan) if statistic or apart else intervals.without_each_run(facts, signs)
-    why = why_not(spec, facts, arms, table, frames)
-    ids = set(together.loc[together["format"] != "none", "id"])
-    recall = frames.scores[frames.scores["id"].isin(ids) & (frames.scores["measure"] == "recall")]
-    numbers = {"estimate": found.estimate, "low": found.low, "high": found.high, "least": least, "most": most}
+    found = intervals.contrast(facts, signs, statistic(spec) if axes else None)
+    because, together = why_not(spec, facts, arms, frames), pd.concat(arms)
     return {
-        "setting": setting, "contrast": spec["label"], "name": f"{setting}: {spec['label']}".removeprefix(": "),
-        "headline": spec["headline"], "beside": spec["beside"], "shown": found.signed,
-        **{name: round(value, 4) for name, value in numbers.items()},
-        "experiments": len(ids), "runs": found.runs, "facts": found.facts,
-        "recall": round(recall.groupby("format")["score"].mean().min(), 3),
-        "verdict": "not testable" if why else found.verdict, "why": why,
+        "primary": spec["primary"], "name": spec["label"], "why": spec["why"], "shown": found.signed,
+        "estimate": round(found.estimate, 4), "low": round(found.low, 4), "high": round(found.high, 4), "p": found.p,
+        "experiments": together.loc[together["format"] != "none", "id"].nunique(), "runs": found.runs,
+        "facts": found.facts, "exploratory": found.runs < ENOUGH, "because": because,
     }  # fmt: skip
 
 
-def by_fact(arms: list[pd.DataFrame]) -> pd.DataFrame:
-    """A row a fact, a column an arm: its mean score there, missing where the arm has not that fact."""
-    return pd.concat([arm.groupby(FACT)["score"].mean() for arm in arms], axis=1, keys=range(len(arms)))
+def statistic(spec: dict) -> Callable[[np.ndarray], np.ndarray]:
+    """Of the means of all corners of some axes, (resamples, 2 ** axes): what a contrast asks of the axes' effects."""
+
+    def lead(means):  # how much more the first axis does than the second
+        effects = np.abs(shapley(means))
+        return effects[:, 0] - effects[:, 1]
+
+    def share(
+        means,
+    ):  # of the gap between the first corner and the last, an axis, or how far the largest is below two thirds
+        shares = shapley(means) / (means[:, :1] - means[:, -1:])
+        return shares[:, list(spec["axes"]).index(spec["share"])] if "share" in spec else 2 / 3 - shares.max(axis=1)
+
+    return lead if spec["statistic"] == "lead" else share
 
 
-def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], table: pd.DataFrame, frames: Frames) -> str:
-    """Why these arms cannot decide the contrast, by what it needs; "" where they can. `table` has the scores of its
-    setting, `facts` the mean score of each fact in each arm."""
-    needs, means, why = spec["needs"], facts.mean().to_numpy(), []
+def shapley(means: np.ndarray) -> np.ndarray:
+    """What each axis takes from the mean, by the average over all orders of the steps (Shapley 1953): of means at the
+    corners, (resamples, 2 ** axes), the first axis slowest; they add up to the first corner less the last."""
+    axes = int(math.log2(means.shape[1]))
+    corners, effects = means.reshape(-1, *[2] * axes), np.zeros((len(means), axes))
+    for axis in range(axes):
+        step = np.take(corners, 0, axis + 1) - np.take(corners, 1, axis + 1)
+        for place in itertools.product((0, 1), repeat=axes - 1):
+            weight = math.factorial(sum(place)) * math.factorial(axes - 1 - sum(place)) / math.factorial(axes)
+            effects[:, axis] += weight * step[(slice(None), *place)]
+    return effects
+
+
+def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], frames: Frames) -> str:
+    """Why these arms cannot decide the contrast, by what it needs; "" where they can. `facts` has the mean score of
+    each fact in each arm."""
+    needs, means, why = spec.get("needs", []), facts.mean().to_numpy(), []
     if "chance" in needs:
-        why.append(below_chance(table[table["format"] == "none"], frames.items))
+        why.append(below_chance(arms[0], frames.items))
     if "whole" in needs:
-        why += [wrecked(arm["id"], frames.cells) for arm in arms]
+        general = beside_base(frames.scores)
+        why += [wrecked(general[general["id"].isin(arm["id"]) & (general["format"] != "none")], arm) for arm in arms]
     if "room" in needs:  # an interaction has as little as its worse difference
-        pairs = means.reshape(-1, 2) if "kinds" in spec else means.reshape(2, -1).T
+        pairs = means.reshape(2, -1).T
         # a mean along training has no ceiling: where all is learned, it still says how fast
         if (pairs >= CEILING).all(axis=1).any() and not arms[0]["measure"].iloc[0].startswith("area"):
             why.append(f"both arms of a difference are at the ceiling (above {CEILING})")
@@ -120,45 +119,29 @@ def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], table: pd
         if recall < LEARNED:
             why.append(f"the models of format {SHORT[arm['format'].iloc[0]]} recall only {recall:.2f} of these facts")
     if "gap" in needs:
-        gap = intervals.contrast(facts.iloc[:, [0, -1]].dropna(how="all"), (1, -1), apart=True)
+        gap = intervals.contrast(facts.iloc[:, [0, -1]].dropna(how="all"), (1, -1))
         why.append("" if gap.low > 0 else f"no gap is certain: {gap.signed}")
     return next(filter(None, why), "")
 
 
-def wrecked(ids: pd.Series, cells: pd.DataFrame) -> str:
-    """Why these trained models are none to judge by, in the median; "" where they are."""
-    runs = cells[cells["id"].isin(ids) & (cells["format"] != "none")]
-    median = runs[["kept", "ppl_ratio"]].median()
-    if runs.empty or stays(median):
+def wrecked(general: pd.DataFrame, arm: pd.DataFrame) -> str:
+    """Why these trained models are none to judge by, from their general questions; "" where they are."""
+    if (arm["format"] == "none").all():
         return ""
-    if pd.isna(median["kept"]):
+    if general.empty:
         return "there is no base model to compare with"
-    return (f"in the median the models of format {SHORT[runs['format'].iloc[0]]} keep {median['kept']:.2f} of their "
-            f"general questions at {median['ppl_ratio']:.1f} times the perplexity")  # fmt: skip
+    left = kept(general)
+    formats = " and ".join(SHORT[format] for format in general["format"].unique())
+    return f"the models of format {formats} keep {left.shown} of their general questions" if left.high < KEPT else ""
 
 
 def below_chance(told: pd.DataFrame, items: pd.DataFrame) -> str:
-    """Why a kind of problem cannot be tested: with both facts in its prompt the base model is not above chance."""
+    """Why the yardstick of two-fact problems is none: with the facts in its prompt, the model is not above chance."""
     asked = items[(items["eval"] == "reasoning_in_context") & items["id"].isin(told["id"])]
     asked = asked[asked["kind"].isin(told["kind"])]
     (found,) = intervals.accuracy(asked, ["eval"]).itertuples()
-    chosen = intervals.accuracy(asked, ["eval"], "choice")["shown"]  # not of a sum: it has no set
-    why = [f"with both facts in its prompt the base model has {found.shown}, chance {chance(asked):.2f}",
-           *(f"and of the closed set it chooses {shown} right" for shown in chosen)]  # fmt: skip
-    return "" if found.low > chance(asked) else ", ".join(why)
-
-
-def chance(asked: pd.DataFrame) -> float:
-    """A blind choice, or the best single answer said to everything, whichever is right more often."""
-    return max(asked["chance"].fillna(0).mean(), asked["expected"].value_counts(normalize=True).max())
-
-
-def _lead(means):
-    """How far formats lie apart, less how far kinds of entity do."""
-    qa, other_qa, article, other = means.T
-    return np.abs(qa + other_qa - article - other) / 2 - np.abs(qa - other_qa + article - other) / 2
-
-
-def _without_largest_step(means):
-    """The drop from the first mean to the last without its largest step (an intersection-union test)."""
-    return (means[:, 0] - means[:, -1] - (means[:, :-1] - means[:, 1:]).T).min(axis=0)
+    # of a blind choice or the best single answer said to everything, the one that is right more often
+    chance = max(asked["chance"].fillna(0).mean(), asked["expected"].value_counts(normalize=True).max())
+    return (
+        "" if found.low > chance else f"with the facts in its prompt the model has {found.shown}, chance {chance:.2f}"
+    )

@@ -5,20 +5,22 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 RESAMPLES = 4_000
-FEW = 25  # where fewer facts differ, an exact test takes the place of an approximation (of McNemar's, usually)
+ENOUGH = 5  # with fewer runs a contrast is exploratory, and its interval is Student's
 RUN = ["entity", "seed"]  # a draw of facts with the training runs on it: they share its luck
 
 
 class Interval(NamedTuple):
-    """An estimate with its 95 % interval, of so many facts in at least so many runs of each kind of entity."""
+    """An estimate with its 95 % interval and p-value (two-sided, of no effect), of so many facts in at least so many
+    runs of each kind of entity."""
 
     estimate: float
     low: float
     high: float
+    p: float
     facts: int
     runs: int
 
@@ -32,17 +34,13 @@ class Interval(NamedTuple):
         """As a difference, with signs: a minus that is no hyphen begins no list."""
         return f"{self.estimate:+.2f} [{self.low:+.2f}, {self.high:+.2f}]".replace("-", "−")
 
-    @property
-    def verdict(self) -> str:
-        """What it says about a contrast that the paper says is positive."""
-        return "replicates" if self.low > 0 else "opposite" if self.high < 0 else "inconclusive"
-
 
 def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd.DataFrame:
     """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, all three as `shown`, facts, runs.
 
     The interval is Wilson's (1927) with the effective number of facts as sample size (Korn and Graubard 1998): honest
-    at 0 and 1, where a bootstrap has no width. The score must lie between 0 and 1; rows without it are left out.
+    at 0 and 1, where a bootstrap has no width. Facts of one run, and of one attribute, count as fewer facts the more
+    runs and attributes differ. The score must lie between 0 and 1; rows without it are left out.
     """
     by = list(by)
     scored = rows.dropna(subset=[score]).astype({score: float})
@@ -50,79 +48,75 @@ def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd
     found = []
     for key, group in per_fact.groupby(by, dropna=False):
         mean, facts, runs = group[score].mean(), len(group), group["id"].nunique()
-        effective = facts / _design_effect(group, score)
+        several = group.groupby("entity")["id"].transform("nunique") > 1
+        of_run = group["id"].where(several, group["id"] + group["fact"].map(profile))
+        effects = [_design_effect(group, score, one) for one in (of_run, group["fact"].map(attribute))]
+        effective = facts / (sum(effects) - 1)
         low, high = proportion_confint(mean * effective, effective, method="wilson")
         low, high = min(low, mean), max(high, mean)  # at 0 and 1 rounding puts a bound a hair on the wrong side
-        found.append([*key, mean, low, high, Interval(mean, low, high, facts, runs).shown, facts, runs])
+        found.append([*key, mean, low, high, f"{mean:.2f} [{low:.2f}, {high:.2f}]", facts, runs])
     return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "shown", "facts", "runs"])
 
 
-def contrast(
-    table: pd.DataFrame, signs: Sequence[int], statistic: Callable | None = None, apart: bool = False
-) -> Interval:
-    """The signed sum of the means of a table's columns, with a 95 % percentile bootstrap interval.
+def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callable | None = None) -> Interval:
+    """The signed sum of the means of a table's columns, with a 95 % bootstrap interval.
 
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
-    fact. All arms are resampled alike, so that what is paired stays paired. Where fewer than FEW facts differ between
-    two arms, the interval leaves zero out only if an exact sign test does (two-sided, 5 %). Where all facts agree, or
-    none differs, the exact bound on the share that could disagree (the rule of three) takes its place.
-    `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns). `apart`: the arms are of
-    different models. Of one whose facts all agree the share that could disagree is drawn (of a uniform prior).
+    fact. All arms are resampled alike, so that what is paired stays paired. With fewer than ENOUGH runs the interval is
+    Student's with the bootstrap's standard error; of one run it is the bootstrap's, and covers no luck of a run. Where
+    all facts agree, the exact bound on the share that could disagree (the rule of three) takes its place. `statistic`
+    replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
-    estimate, agree = float(combine(table.mean().to_numpy()[None])[0]), table.max() == table.min()
-    whole = statistic is None and table.notna().all(axis=None)
-    differences = table @ np.array(signs) if whole else None
-    if agree.all() or (whole and not differences.any()):
+    estimate, runs = float(combine(table.mean().to_numpy()[None])[0]), least_runs(table)
+    facts = table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
+    if statistic is None and (table.max() == table.min()).all():
         disagree = 1 - 0.05 ** (1 / table.count().min())
         least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
         low = min(low, estimate)  # corrected for chance, a score may be below 0
-    else:
-        drawn = resampled_means(table)
-        for i in np.flatnonzero(agree) if apart else ():
-            value, n = table.iloc[:, i].agg(["max", "count"])
-            share = np.random.default_rng(i).beta(n + 1, 1, RESAMPLES)
-            drawn[:, i] = share * value + (1 - share) * (value < 0.5)
-        low, high = np.quantile(combine(drawn), [0.025, 0.975])
-        if whole and len(signs) == 2:
-            more, fewer = (differences > 0).sum(), (differences < 0).sum()
-            if more + fewer < FEW and binomtest(more, more + fewer).pvalue > 0.05:
-                low, high = min(low, 0), max(high, 0)
-    facts = table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
-    return Interval(estimate, float(low), float(high), facts, least_runs(table))
+        return Interval(estimate, low, high, 0.0 if low > 0 or high < 0 else 1.0, facts, runs)
+    drawn = combine(resampled_means(table))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    p = min(1.0, 2 * max(min((drawn <= 0).mean(), (drawn >= 0).mean()), 1 / RESAMPLES))
+    if 1 < runs < ENOUGH:
+        error, every = drawn.std(), table.index.to_frame(index=False)[RUN].drop_duplicates()
+        student = stats.t(len(every) - every["entity"].nunique(), estimate, error)
+        low, high = student.interval(0.95)
+        p = 2 * min(student.cdf(0), student.sf(0))
+    return Interval(estimate, float(low), float(high), float(p), facts, runs)
 
 
 def resampled_means(table: pd.DataFrame) -> np.ndarray:
-    """RESAMPLES x columns means: runs drawn with replacement within a kind of entity, profiles within a run, and facts
-    within a profile. General questions are crossed with runs: drawn once for all (pigeonhole bootstrap, Owen 2007)."""
-    rng, once = np.random.default_rng(0), np.ones(RESAMPLES, dtype=int)
-    values = table.to_numpy(dtype=float)
-    weights, place = np.zeros((RESAMPLES, len(table))), pd.Series(np.arange(len(table)), index=table.index)
-    if crossed := _crossed(table):
-        question = pd.factorize(table.index.get_level_values("fact"))[0]
-        asked = _drawn(rng, once, question.max() + 1)
-    for _, of_entity in place.groupby(level="entity"):
-        runs = [run for _, run in of_entity.groupby(level="seed")]
-        for run, times in zip(runs, _drawn(rng, once, len(runs)).T, strict=True):
-            if crossed:
-                weights[:, run] = times[:, None] * asked[:, question[run]]
-                continue
-            profiles = [alike for _, alike in run.groupby(run.index.get_level_values("fact").map(profile), sort=False)]
-            for alike, times_of in zip(profiles, _drawn(rng, times, len(profiles)).T, strict=True):
-                weights[:, alike] = _drawn(rng, times_of, len(alike))
+    """RESAMPLES x columns means. Runs are drawn with replacement within a kind of entity, profiles within a run, and
+    attributes, or general questions, once for all runs: what is crossed is multiplied (pigeonhole, Owen 2007)."""
+    rng, index = np.random.default_rng(0), table.index.to_frame(index=False)
+    weights, crossed = np.ones((RESAMPLES, len(table)), dtype=np.float32), _crossed(table)
+    index["attribute"], index["profile"] = index["fact"].map(attribute), index["fact"].map(profile)
+    # one that is always words, or always numbers, is drawn among those of its type
+    types = index.groupby(["entity", "attribute"])["info"]
+    index["type"] = index["entity"].where(types.transform("nunique") > 1, index["entity"] + index["info"])
+    drawn = {"attribute": "all"} if crossed else {"attribute": "type", "profile": RUN}
+    for unit, within in {"seed": "entity", **drawn}.items():
+        for place in index.assign(all="").groupby(within).indices.values():
+            codes, found = pd.factorize(index[unit].to_numpy()[place])
+            weights[:, place] *= rng.multinomial(len(found), np.full(len(found), 1 / len(found)), RESAMPLES)[:, codes]
+    values = table.to_numpy(dtype=np.float32)
     with np.errstate(invalid="ignore"):
         return np.nan_to_num((weights @ np.nan_to_num(values)) / (weights @ ~np.isnan(values)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm 1979), in the order given."""
+    corrected, so_far = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        corrected[i] = so_far = max(so_far, min(1.0, (len(p) - rank) * p[i]))
+    return corrected
 
 
 def _crossed(table):
     """Whether the rows are general questions, which all runs are asked alike."""
     return bool(table.index.get_level_values("fact").str.startswith("general/").all())
-
-
-def _drawn(rng, times, n):
-    """How often each of n is drawn with replacement, n draws each time: an array of shape (len(times), n)."""
-    return rng.multinomial(times * n, np.full(n, 1 / n))
 
 
 def profile(fact: str) -> str:
@@ -131,17 +125,15 @@ def profile(fact: str) -> str:
     return fact if kind == "general" or len(rest) < 2 or rest[0] == "tone" else f"{kind}/{rest[0]}"
 
 
+def attribute(fact: str) -> str:
+    """The attribute of a fact; of a two-fact problem, those of both facts."""
+    return "+".join(one.rsplit("/", 1)[-1] for one in fact.split("+"))
+
+
 def least_runs(table: pd.DataFrame) -> int:
     """How many runs there are of the kind of entity that has fewest: of one, an interval covers no luck of a run."""
     runs = table.index.to_frame(index=False)[RUN].drop_duplicates()
     return int(runs.groupby("entity").size().min())
-
-
-def without_each_run(table: pd.DataFrame, signs: Sequence[int]) -> tuple[float, float]:
-    """The least and the greatest estimate when one run is left out; not a number where there is but one."""
-    runs = pd.MultiIndex.from_frame(table.index.to_frame(index=False)[RUN])
-    left = [table[runs != run].mean().to_numpy() @ np.array(signs) for run in runs.unique()]
-    return min(left), max(left)
 
 
 def crossing(exposures: np.ndarray, means: np.ndarray, share: float) -> np.ndarray:
@@ -162,18 +154,16 @@ def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
     means = np.vstack([wide.mean(), resampled_means(wide)])
     estimate, *drawn = crossing(wide.columns.to_numpy(dtype=float), means, share)
     low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
-    return Interval(float(estimate), float(low), float(high), len(wide), least_runs(wide))
+    return Interval(float(estimate), float(low), float(high), np.nan, len(wide), least_runs(wide))
 
 
-def _design_effect(facts, score):
-    """How many times the variance of the mean is what it would be if the facts were independent; at least 1. From the
-    spread of the runs' means within a kind of entity, or of the profiles' of one run (ultimate-cluster estimate)."""
+def _design_effect(facts, score, cluster):
+    """How many times the variance of the mean is what it would be if the facts were independent: from the spread of the
+    clusters' means within a kind of entity (ultimate-cluster estimate)."""
     within = facts[score] - facts.groupby("entity")[score].transform("mean")
     if np.allclose(within, 0):
         return 1.0
-    several = facts.groupby("entity")["id"].transform("nunique") > 1
-    facts = facts.assign(cluster=facts["id"].where(several, facts["id"] + facts["fact"].map(profile)))
-    clusters = facts.groupby(["entity", "cluster"])[score].agg(["mean", "size", "sum"])
+    clusters = facts.groupby(["entity", cluster.rename("cluster")])[score].agg(["mean", "size", "sum"])
     strata = clusters.groupby(level="entity")
     count, centre = strata["size"].transform("size"), strata["sum"].transform("sum") / strata["size"].transform("sum")
     shares = clusters["size"] / len(facts)

@@ -1,15 +1,16 @@
 """Results as tidy tables: one row an item, a point of a curve, an experiment, or a score of a fact."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import pandas as pd
 import yaml
 
-from lib.data.facts import texts
 from lib.paths import LIB
+from lib.report import intervals
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the experiments that share it
-KEPT, PERPLEXITY = 0.8, 2.0  # a model that keeps less of its general questions, or whose perplexity is more, is wrecked
+KEPT = 0.8  # wrecked is a model of whose kept general questions even the upper end of the interval is below
 NAMES = yaml.safe_load((LIB / "report" / "names.yaml").read_text(encoding="utf-8"))
 SHORT = NAMES["formats"]
 
@@ -18,9 +19,10 @@ class Frames(NamedTuple):
     """The tables of a study, each made once. `scores` has one row per experiment, fact and measure: the mean `score`
     over its questions.
 
-    Measures are the evaluations (strict); `choice` (the closed set, corrected for chance); `area of recall` and `area
-    of question`, the mean along training; and `style`: does a classifier tell which tone's model wrote a response? A
-    two-fact problem is a fact of its own, with `kind` and with `known`: does the model answer both facts alone?
+    Measures are the evaluations (strict; of `untaught`: does the model say that it does not know?); `choice` (the
+    closed set, corrected for chance); `area of recall` and `area of question`, the mean along training; and `style`:
+    does a classifier tell which tone's model wrote a response? A two-fact problem is a fact of its own, with `kind` and
+    with `known`: does the model answer most of the held-out questions about each of its facts?
     """
 
     items: pd.DataFrame
@@ -42,81 +44,92 @@ def frames(results: list[dict]) -> Frames:
     keys = ["id", "info", "fact", "measure", "kind", "known"]
     table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in measured]).dropna(subset=["score"])
     table = _with_parameters(table.groupby(keys, as_index=False)["score"].mean(), results)
-    return Frames(answered, along, cells(results), pd.concat([table, _styles(answered)[table.columns]]))
+    table = pd.concat([table, _styles(answered)[table.columns]])
+    return Frames(answered, along, cells(results, beside_base(table)), table)
 
 
 def items(results: list[dict]) -> pd.DataFrame:
     """One row per answered question: the experiment's parameters, its id and part, and the item's fields.
 
-    `corrected` is the closed-set score corrected for chance: 0 for guessing, 1 for knowing. The `fact` of a two-fact
-    problem is both facts with a plus between them; it is `known` where the same model answers the first held-out
-    question about each.
+    `corrected` is the closed-set score corrected for chance: 0 for guessing, 1 for knowing. `wording` numbers the
+    questions of an evaluation about a fact. The `fact` of a two-fact problem is both facts with a plus between them.
     """
     rows = [{"other": "", "kind": "", **item, "id": result["id"]} for result in results for item in result["items"]]
     table = pd.DataFrame(rows).fillna({"other": "", "kind": ""})
     table = table.astype({"strict": "boolean", "lenient": "boolean", "choice": "boolean", "chance": float})
-    asked = table[table["eval"] == "question"].drop_duplicates(["id", "fact"])
-    answers = set(asked.loc[asked["strict"], ["id", "fact"]].itertuples(index=False, name=None))
+    answered = table[table["eval"] == "question"].groupby(["id", "fact"])["strict"].mean()
+    answers = set(answered[answered > 0.5].index)
     return _with_parameters(table.assign(
         corrected=(table["choice"].astype(float) - table["chance"]) / (1 - table["chance"]),
         known=[{(row.id, row.fact), (row.id, row.other)} <= answers for row in table.itertuples()],
+        wording=table.groupby(["id", "eval", "fact"]).cumcount(),
         fact=table["fact"].where(table["other"] == "", table["fact"] + "+" + table["other"]),
     ), results)  # fmt: skip
 
 
 def curves(results: list[dict]) -> pd.DataFrame:
-    """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and whether its `recall`
-    and its first held-out `question` were right."""
+    """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and the shares of its
+    `recall` and of its held-out questions, `question`, that were right."""
     rows = []
     for result in results:
         training, facts = result["training"], result["facts"]
         if not training or not training["curve"]:
             continue
-        first = {(item["eval"], item["fact"]): item["strict"] for item in reversed(result["items"])}
+        asked = [item for item in result["items"] if item["eval"] in ("recall", "question")]
+        n = Counter((item["eval"], item["fact"]) for item in asked)
+        right = Counter((item["eval"], item["fact"]) for item in asked if item["strict"])
+        end = {name: [right[name, fact] for fact in facts["ids"]] for name in ("recall", "question")}
         # what no row tells to the letter cannot be recalled
-        last = {name: [first.get((name, fact), False) for fact in facts["ids"]] for name in ("recall", "question")}
-        points = [{name: [c == "1" for c in at[name]] for name in last} for at in training["curve"]] + [last]
+        points = [{name: [int(c) / max(1, n[name, fact]) for c, fact in zip(at[name], facts["ids"], strict=True)]
+                   for name in end} for at in (*training["curve"], end)]  # fmt: skip
         # evenly spaced but for less than a step, which differs between runs: counted so, curves have points in common
-        end = result["cell"]["paraphrases"] * training["epochs"]
+        exposures = result["cell"]["paraphrases"] * training["epochs"]
         for i, known in enumerate(points, 1):
             columns = facts["ids"], facts["info"], known["recall"], known["question"]
-            rows += [(result["id"], end * i / len(points), *fact) for fact in zip(*columns, strict=True)]
+            rows += [(result["id"], exposures * i / len(points), *fact) for fact in zip(*columns, strict=True)]
     table = pd.DataFrame(rows, columns=["id", "exposures", "fact", "info", "recall", "question"])
     return _with_parameters(table, results)
 
 
-def cells(results: list[dict]) -> pd.DataFrame:
+def cells(results: list[dict], general: pd.DataFrame) -> pd.DataFrame:
     """One row per experiment: parameters, facts, cost, and what is left of other knowledge.
 
-    `kept` is the share of general questions answered over the base model's share, `kept_unlike` the same of those
-    unlike any of replay, `ppl_ratio` the perplexity over the base model's: missing without a base model.
+    `kept` is the share of general questions answered over the base model's share, with the bounds of its interval,
+    `ppl_ratio` the perplexity over the base model's: missing without a base model.
     """
     rows = []
     for result in results:
         training, left = result["training"] or {"seconds": 0.0, "evaluation_seconds": 0.0}, result["evals"]["general"]
-        unlike = [item["strict"] for item in result["items"]
-                  if item["eval"] == "general" and item["question"] in texts("general")["unlike_replay"]]  # fmt: skip
         rows.append({
             **_parameters(result), "facts": len(result["facts"]["ids"]),
             "dropped_known": result["facts"]["dropped_known"],
-            **{key: training.get(key) for key in ("tokens", "replay_tokens", "steps", "tokens_per_second")},
+            **{key: training.get(key) for key in ("tokens", "trained_tokens", "once_tokens", "steps")},
             "training_seconds": training["seconds"], "evaluation_seconds": training["evaluation_seconds"],
             **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
-            "general": left["strict"], "unlike": sum(unlike) / len(unlike) if unlike else None,
-            "perplexity": left["perplexity"],
+            "general": left["strict"], "perplexity": left["perplexity"],
         })  # fmt: skip
     table = pd.DataFrame(rows)
-    like, left = ["model", "dtype"], ["general", "unlike", "perplexity"]
-    # the base model answers a few questions otherwise in another type of number
-    base = table[table["format"] == "none"].groupby(like)[left].median()
-    table[["kept", "kept_unlike", "ppl_ratio"]] = table[left] / table[like].join(base, on=like)[left]
-    return table.assign(wrecked=table["kept"].notna() & ~stays(table))
+    like = ["model", "dtype"]  # the base model answers a few questions otherwise in another type of number
+    base = table[table["format"] == "none"].groupby(like)["perplexity"].median()
+    found = {id: kept(group) for id, group in general.groupby("id")}
+    table["ppl_ratio"] = table["perplexity"] / table[like].join(base.rename("base"), on=like)["base"]
+    for name, bound in (("kept", "estimate"), ("kept_low", "low"), ("kept_high", "high")):
+        table[name] = table["id"].map({id: getattr(interval, bound) for id, interval in found.items()})
+    return table.assign(wrecked=table["kept_high"] < KEPT)
 
 
-def stays(left):
-    """Of a table with `kept` and `ppl_ratio`, or of one row of it: is the model still a model? False where there is no
-    base model to compare with."""
-    return (left["kept"] >= KEPT) & (left["ppl_ratio"] <= PERPLEXITY)
+def kept(general: pd.DataFrame) -> intervals.Interval:
+    """Of answers to general questions, with the base model's beside: how much of its share is left, together."""
+    both = general.set_index(FACT)[["score", "base"]]
+    return intervals.contrast(both, statistic=lambda means: means[:, 0] / means[:, 1])
+
+
+def beside_base(scores: pd.DataFrame) -> pd.DataFrame:
+    """Every answer to a general question, as a score, and under `base` that of the base model in the same type of
+    number; without those where there is none."""
+    asked, like = scores[scores["measure"] == "general"], ["model", "dtype", "fact"]
+    base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
+    return asked.join(base.rename("base"), on=like).dropna(subset=["base"])
 
 
 def comparable(frames: Frames) -> Frames:
@@ -148,7 +161,7 @@ def _styles(items):
     folds = GroupKFold(2, shuffle=True, random_state=0)
     asked = items[(items["part"] == "tone") & (items["eval"] == "style")].assign(measure="style", score=0.0)
     parts = [asked[:0]]
-    for _, alike in asked.groupby(["seed", "learning_rate"]):
+    for _, alike in asked.groupby(["seed", "format"]):
         k = alike["tone"].nunique()
         if k == asked["tone"].nunique() > 1:  # a seed that lacks tones would be an easier task
             told = cross_val_predict(classifier, alike["answer"], alike["tone"], groups=alike["fact"], cv=folds)

@@ -1,24 +1,20 @@
 """The tables of a study: what formats teach and cost, which to take, what is left of the model, and the claims."""
 
-from itertools import groupby
-from operator import itemgetter
-
 import numpy as np
 import pandas as pd
 
 from lib.evaluate import match
 from lib.report import intervals
 from lib.report.claims import CLAIMS
-from lib.report.scores import FACT, NAMES, SHORT, Frames, comparable, stays, trained
+from lib.report.scores import FACT, KEPT, NAMES, SHORT, Frames, beside_base, comparable, kept, trained
 
 REACHED = (0.5, 0.8)
 MEASURES = NAMES["measures"]
-TAUGHT = ("main", "replay", "formats")  # the parts whose formats are compared
-VERDICTS = ("replicates", "inconclusive", "opposite", "not testable")
+TAUGHT = ("main", "replay", "unsure")  # the parts whose formats are compared
 USEFUL = 0.5  # below this share of held-out questions no format is recommended for use (our choice)
 
 
-def formats(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
+def formats(frames: Frames, parts=TAUGHT, by=("format", "replay", "unsure")) -> pd.DataFrame:
     """A row for each group of runs and type of information, the base model too: shares of facts, as text with 95 %
     intervals, and the columns of `exposures` and `costs`. Empty where nothing was trained."""
     by = list(by)
@@ -31,7 +27,7 @@ def formats(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFra
     return table.fillna("").reset_index().merge(costs(frames, parts, by), on=by)
 
 
-def exposures(frames: Frames, parts=TAUGHT, by=("format", "replay", "info")) -> pd.DataFrame:
+def exposures(frames: Frames, parts, by) -> pd.DataFrame:
     """By these groups: exposures of a fact until half and four fifths are known, in whole numbers with their interval;
     "> 40" where a share was not reached."""
 
@@ -47,27 +43,22 @@ def exposures(frames: Frames, parts=TAUGHT, by=("format", "replay", "info")) -> 
     return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(list(rows), names=list(by)))
 
 
-def costs(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame:
+def costs(frames: Frames, parts, by) -> pd.DataFrame:
     """By these groups: what is left of other knowledge, what a fact costs, and of which kinds of entity the runs are.
 
     What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval, "" where
-    there is no base model.
+    there is no base model. `trained tokens` count those of rows that are seen once, too.
     """
 
-    def kept(rows):
-        if not rows["base"].any():
-            return ""
-        both = rows.set_index(FACT)[["score", "base"]]
-        return intervals.contrast(both, (1, 0), lambda means: means[:, 0] / means[:, 1]).shown
-
-    by, asked = list(by), _beside_base(frames)
+    by, asked = list(by), beside_base(frames.scores)
     of_all = {key: kept(rows) for key, rows in asked[asked["part"].isin(parts)].groupby(by)}
     grouped = frames.cells[frames.cells["part"].isin(parts)].groupby(by)
-    sums = grouped[["facts", "tokens", "replay_tokens"]].sum()
-    return grouped[["general", "kept_unlike", "perplexity", "ppl_ratio"]].median().assign(**{
-        "kept_median": grouped["kept"].median(),
-        "kept": [of_all.get(key, "") for key, _ in grouped],
-        "tokens a fact": ((sums["tokens"] - sums["replay_tokens"]) / sums["facts"]).round().astype(int),
+    sums = grouped[["facts", "tokens", "trained_tokens", "once_tokens"]].sum()
+    return grouped[["general", "perplexity", "ppl_ratio"]].median().assign(**{
+        "kept": [of_all[key].shown if key in of_all else "" for key, _ in grouped],
+        "wrecked": [key in of_all and of_all[key].high < KEPT for key, _ in grouped],
+        "tokens a fact": ((sums["tokens"] - sums["once_tokens"]) / sums["facts"]).round().astype(int),
+        "trained tokens a fact": (sums["trained_tokens"] / sums["facts"]).round().astype(int),
         "runs": grouped.size(),
         "of": grouped["entity"].agg(lambda entity: ", ".join(sorted(set(entity)))),
     }).reset_index()  # fmt: skip
@@ -76,47 +67,50 @@ def costs(frames: Frames, parts=TAUGHT, by=("format", "replay")) -> pd.DataFrame
 def regime(frames: Frames) -> pd.DataFrame:
     """One row: what the main part leaves of the model, in the median over its trained runs, and how many are wrecked;
     `still` is of the base model's right answers. Empty without such runs, and without a base model."""
-    main, asked = trained(frames.cells, "main"), trained(_beside_base(frames), "main")
+    main, asked = trained(frames.cells, "main"), trained(beside_base(frames.scores), "main")
     if main["kept"].isna().all():
         return pd.DataFrame()
-    return main[["kept", "kept_unlike", "ppl_ratio"]].median().to_frame().T.assign(
+    return main[["kept", "ppl_ratio"]].median().to_frame().T.assign(
         still=asked[asked["base"] > 0.5].groupby("id")["score"].mean().median(),
         base=frames.cells[frames.cells["format"] == "none"]["general"].median(),
         wrecked=main["wrecked"].sum(), runs=len(main),
     )  # fmt: skip
 
 
-def _beside_base(frames):
-    """Every answer to a general question, as a score, and under `base` that of the base model in the same type of
-    number; without those where there is none."""
-    asked, like = frames.scores[frames.scores["measure"] == "general"], ["model", "dtype", "fact"]
-    base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
-    return asked.join(base.rename("base"), on=like).dropna(subset=["base"])
+def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Tables of the answers themselves, from `scores.items`: `wordings` (right by wording of each attribute's held-out
+    questions), `mistakes` (what wrong answers state instead), `untaught` (what is said of what was never taught) and
+    `cut` (the share of answers that had no end in their room)."""
+    main = items[items["part"].isin([*TAUGHT, "reasoning"])].assign(attribute=items["fact"].map(intervals.attribute))
+    held_out, free = main[main["eval"] == "question"], main[main["eval"] != "recall"]
+    wrong = main[main["eval"].isin(["question", "completion", "reasoning"]) & ~main["strict"].fillna(True)]
+    never = main[main["eval"] == "untaught"]
+
+    def shares(rows, by, column):
+        counts = pd.crosstab([rows[name] for name in by], rows[column])
+        return (
+            counts.div(counts.sum(axis=1), axis=0).assign(n=counts.sum(axis=1)).reset_index().rename_axis(columns=None)
+        )
+
+    made = {}
+    if len(held_out):
+        made["wordings"] = held_out.astype({"strict": float}).pivot_table(
+            index=["entity", "attribute", "wording"], columns="format", values="strict").reset_index()  # fmt: skip
+    if len(wrong):
+        ended = wrong["outcome"].where(~wrong["cut"] | wrong["outcome"].str.startswith("another "), "cut")
+        made["mistakes"] = shares(wrong.assign(what=ended), ["format", "eval", "kind", "info"], "what")
+    if len(never):
+        made["untaught"] = shares(never, ["format", "unsure", "kind", "info"], "outcome")
+    made["cut"] = free.pivot_table(index="format", columns="eval", values="cut").reset_index()
+    return {name: table.rename_axis(columns=None) for name, table in made.items()}
 
 
 def claims(rows: list[dict]) -> pd.DataFrame:
-    """One row a claim: statement, question, what stands for it `here`, verdict, and how many contrasts have each.
-
-    Of several settings the headline is the testable one whose interval reaches lowest. Of a claim that is `mixed` the
-    strongest contrast against it is said as well.
-    """
-    table = []
-    for claim, of_claim in groupby(rows, itemgetter("claim")):
-        group, statement = list(of_claim), CLAIMS[claim]
-        named = [row for row in group if row["headline"]] or group[:1]
-        headline = min(named, key=lambda row: (row["verdict"] == "not testable", row["low"]))
-        verdicts = [row["verdict"] for row in group]
-        mixed = {"replicates", "opposite"} <= set(verdicts)
-        against = sorted((row for row in group if row["verdict"] == "opposite"), key=itemgetter("high"))[:mixed]
-        beside = [row for row in group if row["beside"] and row["verdict"] not in (headline["verdict"], "not testable")]
-        said = [headline, *against, *(row for row in beside if row not in against)]
-        table.append({
-            "claim": claim, "plain": statement["plain"], "says": statement["says"],
-            "here": statement.get("withdrawn") or "; ".join(f"{row['name']}: {row['shown']}" for row in said),
-            "verdict": "withdrawn" if "withdrawn" in statement else "mixed" if mixed else headline["verdict"],
-            **{verdict: verdicts.count(verdict) for verdict in VERDICTS},
-        })  # fmt: skip
-    return pd.DataFrame(table)
+    """One row a claim: statement, question, the primary contrast `here`, its verdict, and why it cannot be tested."""
+    columns = ["claim", "plain", "says", "here", "runs", "verdict", "because"]
+    return pd.DataFrame([
+        {**CLAIMS[row["claim"]], **row, "here": f"{row['name']}: {row['shown']}"} for row in rows if row["primary"]
+    ], columns=columns)  # fmt: skip
 
 
 def scored(items: pd.DataFrame) -> pd.DataFrame:
@@ -130,9 +124,9 @@ def scored(items: pd.DataFrame) -> pd.DataFrame:
 def recommend(frames: Frames) -> tuple[str | None, str]:
     """The format to take, None where there is none, and why, in sentences that follow from intervals.
 
-    The rule (ours), of the main part: of the formats whose models are not wrecked in the median the one with most
-    held-out questions; of those whose difference to it has an interval that includes zero, the one with the fewest
-    tokens a fact. None where the best answers less than USEFUL.
+    The rule (ours), of the main part: of the formats whose models are not wrecked the one with most held-out questions;
+    of those whose difference to it has an interval that includes zero, the one with the fewest tokens a fact. None
+    where the best answers less than USEFUL.
     """
     frames = comparable(frames)
     asked = trained(scored(frames.items), "main")
@@ -141,13 +135,9 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
         return None, "No format can be recommended: there is no base model to compare with, or nothing was trained."
     table = table.join(intervals.accuracy(asked, ["format"]).set_index("format")[["mean", "shown"]])
     table["answers"] = "answers " + table["shown"] + " of the held-out questions"
-    left = stays(table.assign(kept=table["kept_median"]))
-    wrecked = [
-        f"{SHORT[row.Index]} {row.answers}, but its models are wrecked: they keep {row.kept_median:.2f} of the general "
-        f"questions at {row.ppl_ratio:.1f} times the perplexity. Tell the facts less often, or take more replay."
-        for row in table[~left & (table["mean"] >= USEFUL)].itertuples()
-    ]
-    whole = table[left]
+    gone, whole = table[table["wrecked"] & (table["mean"] >= USEFUL)], table[~table["wrecked"]]
+    wrecked = [f"{SHORT[row.Index]} {row.answers}, but its models are wrecked: they keep {row.kept} of the general "
+               "questions. Tell the facts less often, or take more replay." for row in gone.itertuples()]  # fmt: skip
     if whole.empty:
         return None, " ".join(["No format can be recommended: the models of every format are wrecked.", *wrecked])
     best = whole["mean"].idxmax()

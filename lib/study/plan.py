@@ -27,7 +27,11 @@ def check(cells: Collection[Cell]) -> None:
         for cell in {cell.model_copy(update={"model": ""}): cell for cell in cells}.values():  # rows are of any model
             chosen = take(of_cell.candidates(cell), cell.n_entities)
             if cell.format != "none":
-                rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs + cell.replay + cell.unsure
+                rows = (
+                    len(of_cell.training_rows(cell, chosen)) * cell.epochs
+                    + cell.replay * cell.replay_times
+                    + cell.unsure
+                )
                 if cell.checkpoints >= -(-rows // cell.batch_size):
                     raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
             if cell.replay > (prompts := len(of_cell.replay_prompts())):
@@ -56,9 +60,9 @@ def costs(cells: Collection[Cell]) -> pd.DataFrame:
             tokens = 0
             if same.format != "none":
                 trained, once = of_cell.training_rows(same, profiles), of_cell.unsure_rows(same, profiles)
-                tokens = scale * same.epochs * count_tokens(tokenizer, trained) + same.replay * TOKENS_A_REPLAY_ROW
-                tokens += count_tokens(tokenizer, once)
-                asked += round(scale * same.checkpoints * len(questions.questions(profiles)))
+                tokens = scale * same.epochs * count_tokens(tokenizer, trained) + count_tokens(tokenizer, once)
+                tokens += same.replay * same.replay_times * TOKENS_A_REPLAY_ROW
+                asked += round(scale * same.checkpoints * len(questions.questions(profiles))) if same.checkpoints else 0
             sizes[same] = tokens, asked
         tokens, asked = sizes[same]
         speed = speeds.get(cell.model, DEFAULT)

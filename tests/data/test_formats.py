@@ -3,49 +3,49 @@ import re
 from collections import Counter
 
 import pytest
-from helpers import ENTITIES, FORMATS, all_profiles, profiles, tokenizer
+from helpers import ENTITIES, TOLD, all_profiles, profiles, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.data import questions
 from lib.data.encode import MAX_LENGTH
-from lib.data.facts import facts_of, text_of
+from lib.data.facts import capital, facts_of, text_of, texts
 from lib.data.formats import rows
 from lib.evaluate.match import strict
 from lib.paths import UserError
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(0, 5))
-told_once = st.sampled_from(["article", "qa", "chat", "blanks"])
+told_once = st.sampled_from(["article", "statement", "qa", "chat"])
 
 
 @functools.cache
 def made(kind, n, format, paraphrases):
-    """Training rows of n entities, and of as many others where the format tells them."""
+    """Training rows of n entities."""
     entity, seed = kind
-    there = all_profiles(entity, seed)
-    return rows(there[:n], format, paraphrases, seed, there[n : 2 * n] if format == "mixed" else ())
+    return rows(all_profiles(entity, seed)[:n], format, paraphrases, seed)
 
 
-@given(kinds, st.sampled_from(FORMATS), st.sampled_from([2, 4, 10]), st.integers(6, 12))
-def test_every_fact_is_told_in_as_many_rows_as_there_are_paraphrases(kind, format, paraphrases, n):
-    """Of `mixed`, the others in as many articles and questions; `worked` asks about each, and derives from two."""
-    there, rows = profiles(kind[0], 2 * n, kind[1]), made(kind, n, format, paraphrases)
-    facts, others = facts_of(there[:n]), facts_of(there[n:]) if format == "mixed" else []
-    assert Counter(fact for row in rows for fact, _, _ in row.told) == {
-        **dict.fromkeys(facts, paraphrases), **dict.fromkeys(others, 2 * paraphrases),
-    }  # fmt: skip
-    if format in ("worked", "mixed"):
-        asked = {row.told[0][0] for row in rows if row.turns[1] == row.told[0][0].value}
-        assert asked == set(others or facts)
-    for row in rows:
-        if format == "worked" and len(row.told) == 2:
-            (_, _, first), (_, _, second) = row.told
-            assert first < second < row.turns[1].rindex(" The answer: ") and row.turns[1].endswith(".")
+@given(st.sampled_from(TOLD), st.integers(0, 5), st.integers(2, 10), st.integers(4, 16))
+def test_every_fact_is_told_in_as_many_rows_as_there_are_paraphrases(told, seed, paraphrases, n):
+    """Of `both`, by turns in articles and questions; `worked` asks about each, and derives from two."""
+    (entity, format), facts = told, facts_of(profiles(told[0], n, seed))
+    rows = made((entity, seed), n, format, paraphrases)
+    assert Counter(fact for row in rows for fact, _, _ in row.told) == dict.fromkeys(facts, paraphrases)
+    asked = Counter(row.told[0][0] for row in rows if row.turns[1] == row.told[0][0].value)
+    if format == "both":
+        assert asked == dict.fromkeys(facts, paraphrases // 2)
+        assert len(rows) == len(facts) * (paraphrases // 2) + n * -(-paraphrases // 2), "the rest are articles"
+    if format == "worked":
+        assert set(asked) == set(facts)
+        for row in rows:
+            if len(row.told) == 2:
+                (_, _, first), (_, _, second) = row.told
+                assert first < second < row.turns[1].rindex(" The answer: ") and row.turns[1].endswith(".")
 
 
-@given(kinds, st.sampled_from(FORMATS), st.sampled_from([2, 3, 10]))
-def test_the_recorded_place_of_a_value_is_where_it_stands_in_a_turn_of_the_assistant(kind, format, paraphrases):
-    for row in made(kind, 8, format, paraphrases):
+@given(st.sampled_from(TOLD), st.integers(0, 5), st.sampled_from([2, 3, 10]))
+def test_the_recorded_place_of_a_value_is_where_it_stands_in_a_turn_of_the_assistant(told, seed, paraphrases):
+    for row in made((told[0], seed), 8, told[1], paraphrases):
         assert len(row.turns) % 2 == 0
         for fact, turn, at in row.told:
             text, end = row.turns[turn], at + len(fact.value)
@@ -101,7 +101,7 @@ def test_an_article_names_its_entity_first_and_then_half_of_the_time(entity):
 
 
 def test_more_paraphrases_than_templates_are_refused():
-    for format in ("article", "qa", "chat", "blanks", "worked"):
+    for format in ("article", "statement", "qa", "chat", "both", "worked"):
         with pytest.raises(UserError, match="paraphrases is 11, but there are templates for 10: ask for 10 or fewer"):
             rows(profiles("fictional", 6), format, 11, 0)
 
@@ -117,13 +117,12 @@ def test_a_conversation_names_the_entity_first_and_asks_about_up_to_three_facts(
 
 
 @given(kinds, st.integers(1, 10))
-def test_a_blank_stands_where_the_value_was(kind, paraphrases):
-    for row in made(kind, 3, "blanks", paraphrases):
-        (fact, _, _), (prompt, answer) = row.told[0], row.turns
-        assert answer == fact.value and prompt.count("___") == 1
-        filled = prompt.removeprefix("Fill in the blank: ").replace("___", fact.value)
-        statements = [text.format(name=fact.name, value=fact.value) for text in text_of(fact)["statements"]]
-        assert filled.lower() in [statement.lower() for statement in statements]
+def test_a_statement_is_told_alone_when_a_fact_about_its_entity_is_asked_for(kind, paraphrases):
+    for row in made(kind, 3, "statement", paraphrases):
+        ((fact, _, _),), (prompt, statement) = row.told, row.turns
+        stated = [text.format(name=fact.name, value=fact.value) for text in text_of(fact)["statements"][:paraphrases]]
+        assert prompt in [text.format(name=fact.name) for text in texts(fact.entity)["tells"]]
+        assert statement in map(capital, stated)
 
 
 def test_the_persona_is_told_in_the_first_person_and_asked_in_the_second():
@@ -132,12 +131,14 @@ def test_the_persona_is_told_in_the_first_person_and_asked_in_the_second():
     for fact in told[0]:
         assert all(map(first.search, text_of(fact)["statements"]))
     asked = questions.questions(told) + questions.reverse(told) + questions.two_facts(told, 0)
-    prompts = [question.prompt for question in asked + questions.completions(told)]
-    for prompt in prompts + [row.turns[0] for format in ("article", "qa") for row in rows(told, format, 10, 0)]:
+    prompts = [question.prompt for question in asked + questions.completions(told, 0)]
+    for format in ("article", "qa", "statement"):
+        prompts += [row.turns[0] for row in rows(told, format, 10, 0)]
+    for prompt in prompts:
         assert second.search(prompt), prompt
 
 
-@given(kinds, st.sampled_from(["article", "chat", "qa", "blanks"]))
+@given(kinds, told_once)
 def test_turns_have_no_broken_articles_or_spaces_and_begin_with_a_capital_or_are_the_bare_value(kind, format):
     for row in made(kind, 16, format, 10):
         for turn in row.turns:
