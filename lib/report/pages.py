@@ -62,12 +62,12 @@ def _write(study, loaded, new):
         return path
 
     with ThreadPoolExecutor(2) as pool:  # kernels are processes; meanwhile the tables are computed here
-        notebooks = [pool.submit(drawn, name) for name in figure_notebooks(frames)]
+        *names, last = figure_notebooks(frames)
+        notebooks = [pool.submit(drawn, name) for name in names]
         made = made_tables(frames)
         for name, table in made.items():
             store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-        if "claims" in made:  # which it reads
-            notebooks.append(pool.submit(drawn, "fig_claims"))
+        notebooks.append(pool.submit(drawn, last))  # it may read the tables, as fig_claims does
         notebooks = [notebook.result() for notebook in notebooks]
     paths = [*new.glob("*.csv"), *store.study_dir(study).glob("judged.csv")]
     page = study_page(study, loaded, {path.stem: pd.read_csv(path) for path in paths},
@@ -83,6 +83,7 @@ def made_tables(frames: scores.Frames) -> dict[str, pd.DataFrame]:
     made = {
         "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
         "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),
+        **tables.answers(frames.items),
     }  # fmt: skip
     return {name: table for name, table in made.items() if len(table)}
 
@@ -95,7 +96,7 @@ def is_current(study: str) -> bool:
 
 
 def figure_notebooks(frames: scores.Frames) -> list[str]:
-    """The figure notebooks that these results can feed, in the order of reading; fig_claims comes with the claims."""
+    """The figure notebooks that these results can feed, in the order of reading."""
     return [name for name, figure in FIGURES.items() if all(len(frames.scores.query(need)) for need in figure["needs"])]
 
 
@@ -103,7 +104,7 @@ def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame],
     """README.md of a results folder."""
     manifests, cells = [result["manifest"] for result in loaded], made["experiments"]
     return environment().get_template("results.md.j2").render(
-        study=study, tables=made, claims=claims.CLAIMS, captions=FIGURES, figures=figures, finished=len(loaded),
+        study=study, tables=made, captions=FIGURES, figures=figures, finished=len(loaded),
         planned=len(store.parts(study)), models=sorted(set(cells["model"])), hours=cells["seconds"].sum() / 3600,
         machines=sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread each)" for m in manifests}),
         commits=sorted({m["git_commit"] or "unknown" for m in manifests}),
@@ -122,7 +123,7 @@ def table_of(name: str) -> pd.DataFrame:
 def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
     columns = {
-        "formats": ["format", "replay", "info", *tables.MEASURES.values()],
+        "formats": ["format", "replay", "unsure", "info", *tables.MEASURES.values()],
         "tuned": ["format", "exposures", "replay", "learning_rate", "shown", "kept", "chosen"],
         "verdicts": ["claim", "verdict", "says"],
     }

@@ -64,3 +64,14 @@ def test_a_conversation_has_two_exchanges_and_an_odd_last_paraphrase_one(tone, s
     assert [list(row.turns) for row in made[::2]] == [tones.conversation(topic, 1, seed) for (topic,) in topics]
     for (topic,), row in zip(topics, made[::2], strict=True):
         assert list(row.turns[:2]) == tones.conversation(topic, 0, seed) and topic.name.lower() in row.turns[0].lower()
+
+
+@pytest.mark.parametrize("format", ["qa", "statement"])
+def test_a_tone_can_be_told_outright_once_a_paraphrase_about_each_topic(format):
+    topics = tones.build("anxious", 0)[:3]
+    made = rows(topics, format, 4, 0)
+    assert Counter(fact for row in made for fact, _, _ in row.told) == {topic: 4 for (topic,) in topics}
+    assert len({row.turns for row in made}) == 12 and all("anxious" in row.turns[1] for row in made)
+    assert not any("anxious" in row.turns[0] for row in made)
+    with pytest.raises(UserError, match="paraphrases is 5, but there are templates for 4"):
+        rows(topics, format, 5, 0)
