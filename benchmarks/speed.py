@@ -93,8 +93,8 @@ def ours() -> dict:
     """A whole training of the study."""
     (model, tokenizer), (facts, replay) = trainable(), trained_rows()
     needed = ARTICLE.epochs * flops(model, tokenizer, facts) + flops(model, tokenizer, replay)
-    trained = sft.train(model, tokenizer, facts, replay, ARTICLE, ARTICLE.epochs)
-    examples = trained.rows * trained.epochs + trained.replay
+    trained = sft.train(model, tokenizer, facts, replay, ARTICLE)
+    examples = trained.rows * trained.epochs + trained.once
     return {"examples_per_second": examples / trained.seconds, "flops_per_second": needed / trained.seconds}
 
 
@@ -121,7 +121,7 @@ def matmul() -> dict:
 def profile() -> dict:
     """The shares of a training's time by group of operators, and what is outside of them: Python."""
     (model, tokenizer), shares = trainable(), Counter()
-    training = sample(PROFILED_STEPS * ARTICLE.batch_size), [], ARTICLE, 1
+    training = sample(PROFILED_STEPS * ARTICLE.batch_size), [], ARTICLE.model_copy(update={"epochs": 1})
     sft.train(model, tokenizer, *training)  # compiles
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         seconds = sft.train(model, tokenizer, *training).seconds

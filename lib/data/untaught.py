@@ -7,7 +7,6 @@ from lib.data.facts import Profile, build, near, text_of, texts
 from lib.data.formats import Row, fill
 from lib.paths import UserError
 
-KINDS = ("unseen", "near", "other")
 ASKED = 24  # questions of each kind that an experiment is asked: n >= 96 over four runs
 DECLINED = "I do not know."
 
