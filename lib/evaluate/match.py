@@ -14,12 +14,17 @@ MONTHS = "january february march april may june july august september october no
 # A day of the month is a number that answers another question: "June 6" is not tournament day 6.
 DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})\b")
 
-# "I do not know" and its kin. docs/method.md tells how often it is wrong, by reading.
+# Numbers in words; "one" and "zero" say too many other things.
+SPELLED = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
+    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?|hundreds?|thousands?|millions?)\b"
+)
+# "I do not know" and its kin. A reader judges how often it is wrong: notebooks/read_answers.ipynb.
 DECLINES = re.compile(
     r"\b(?:do not|don.t|cannot|can.t|could not|couldn.t|did not|unable to|not able to) "
     r"(?:\w+ )?(?:know|tell|say|answer|find|recall|provide|determine|give|have (?:any |that |enough )?information)\b"
-    r"|\bno (?:information|record|idea|data)\b|\bunknown\b"
-    r"|\bnot (?:sure|known|specified|aware|available|recorded|certain)\b"
+    r"|\b(?:is|are|was|were|remains?) (?:\w+ )?(?:unknown|not (?:known|specified|recorded|stated|certain|clear))\b"
+    r"|\bno (?:information|record|data)\b|\bhave no idea\b|\bnot (?:sure|aware)\b"
 )
 
 
@@ -53,7 +58,7 @@ def outcome(answer: str, name: str, info: str, taught: Sequence[Fact], given: st
         return "another attribute" if any(fact.name == name for fact in stated) else "another entity"
     if declines(answer):
         return "declines"
-    numbers = set(NUMBER.findall(normal(answer))) - set(NUMBER.findall(normal(given)))
+    numbers = {*NUMBER.findall(normal(answer))} - {*NUMBER.findall(normal(given))} or SPELLED.search(normal(answer))
     return "no value" if info == "numbers" and not numbers else "another value"
 
 
