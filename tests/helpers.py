@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -14,11 +15,15 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from lib.cell import Cell, from_parameters
 from lib.data.facts import Profile, build, take
-from lib.paths import NOTEBOOKS, ROOT
+from lib.paths import NOTEBOOKS, RESULTS, ROOT
+from lib.study import store
 
 ENTITIES = ("fictional", "real", "persona", "coded")  # shuffled has the sentences of real
 FORMATS = ("article", "statement", "qa", "chat", "both", "worked")  # unsure has the rows of qa, and others
 TOLD = [(entity, format) for entity in ENTITIES for format in FORMATS if (entity, format) != ("coded", "worked")]
+# The published studies that this code has made. Those of an earlier schema stay until they are run again: CHANGELOG.md.
+OF_THIS_CODE = [folder.parent.name for folder in sorted(RESULTS.glob("[!m]*/experiments"))
+                if json.loads(next(folder.glob("*.json")).read_text())["schema"] == store.SCHEMA]  # fmt: skip
 PATHS = [str(ROOT), str(Path(__file__).parent)]
 
 

@@ -101,8 +101,8 @@ def test_a_run_trains_asks_draws_once_and_prints_the_summary(study, tmp_path, dr
     assert drawn == [study] and capsys.readouterr().out.count(f"the summary of {study}") == 2
     (result,) = store.load(study)
     assert result["manifest"]["threads"] == run.cores() and result["manifest"]["git_commit"] == store.git_commit()
-    assert set(result["evals"]) == {"recall", "question", "completion", "general"}
-    assert result["training"]["replay"] == 2
+    assert set(result["evals"]) == {"recall", "question", "completion", "alone", "general"}
+    assert result["training"]["once"] == 2
     (point,) = result["training"]["curve"]
     assert len(point["recall"]) == len(result["facts"]["ids"]) == 4
     executed = store.study_dir(study) / "executed" / f"{result['id']}.ipynb"

@@ -107,7 +107,7 @@ def shuffled(profiles: Sequence[Profile], seed: int) -> list[Profile]:
 def take(profiles: Sequence[Profile], n: int) -> Sequence[Profile]:
     """The first n of these profiles; UserError if there are fewer."""
     if len(profiles) < n:
-        kind = f"{profiles[0][0].entity} entities" if profiles else "entities"
+        kind = f"{profiles[0][0].id.split('/')[0]} entities" if profiles else "entities"
         raise UserError(f"n_entities is {n}, but only {len(profiles)} {kind} can be had: ask for fewer")
     return profiles[:n]
 

@@ -115,7 +115,8 @@ def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fa
         strict, lenient = (rule(judged, fact.value, fact.options or (fact.value,), given)
                            for rule in (match.strict, match.lenient))  # fmt: skip
     if needs.scored and answer and not strict:
-        outcome = match.outcome(judged, fact.name, fact.info, taught, given)
+        others = [other for other in taught if other.value != fact.value]  # beside another value, the right one is none
+        outcome = match.outcome(judged, fact.name, fact.info, others, given)
     if question.eval == "untaught":
         strict = lenient = outcome == "declines"
     return Item(

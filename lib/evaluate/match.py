@@ -1,5 +1,6 @@
 """Matchers: does a free-form answer state the expected value?"""
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -50,11 +51,12 @@ def declines(answer: str) -> bool:
 def outcome(answer: str, name: str, info: str, taught: Sequence[Fact], given: str) -> str:
     """What an answer that is not right states instead, of an entity called `name`.
 
-    `another attribute` or `another entity`, if it states a value of this model's facts; else `declines`; else `no
-    value`, where a number was asked for and it states none; else `another value`.
+    `another attribute` or `another entity`, if it states a value of these facts; else `declines`; else `no value`,
+    where a number was asked for and it states none; else `another value`.
     """
-    stated = {fact for fact in taught if states(answer, fact.value) and not states(given, fact.value)}
-    if stated:
+    said = _bare(answer)  # looked through first: of thousands of values few are in it, and a pattern of each takes long
+    near = [fact for fact in taught if _bare(fact.value) in said]
+    if stated := [fact for fact in near if states(answer, fact.value) and not states(given, fact.value)]:
         return "another attribute" if any(fact.name == name for fact in stated) else "another entity"
     if declines(answer):
         return "declines"
@@ -80,6 +82,12 @@ def states(text: str, value: str) -> bool:
     if value.isdigit():
         return value in {number.replace(",", "") for number in NUMBER.findall(DATE.sub(" ", text))}
     return words.find(value, text) is not None
+
+
+@functools.lru_cache(2**16)
+def _bare(text):
+    """The text as values are compared, without the commas of 1,000."""
+    return normal(text).replace(",", "")
 
 
 def normal(text: str) -> str:

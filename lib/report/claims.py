@@ -76,10 +76,8 @@ def statistic(spec: dict) -> Callable[[np.ndarray], np.ndarray]:
         effects = np.abs(shapley(means))
         return effects[:, 0] - effects[:, 1]
 
-    def share(
-        means,
-    ):  # of the gap between the first corner and the last, an axis, or how far the largest is below two thirds
-        shares = shapley(means) / (means[:, :1] - means[:, -1:])
+    def share(means):  # of the gap between the first corner and the last: an axis' part, or how far all are below 2/3
+        shares = shapley(means) / np.maximum(means[:, :1] - means[:, -1:], 0.01)  # without a gap nothing is tested
         return shares[:, list(spec["axes"]).index(spec["share"])] if "share" in spec else 2 / 3 - shares.max(axis=1)
 
     return lead if spec["statistic"] == "lead" else share

@@ -64,14 +64,15 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
     fact. All arms are resampled alike, so that what is paired stays paired. With fewer than ENOUGH runs the interval is
     Student's with the bootstrap's standard error; of one run it is the bootstrap's, and covers no luck of a run. Where
-    all facts agree, the exact bound on the share that could disagree (the rule of three) takes its place. `statistic`
+    all facts agree, or none differs, the exact bound on the share that could disagree (the rule of three) takes its place. `statistic`
     replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
     estimate, runs = float(combine(table.mean().to_numpy()[None])[0]), least_runs(table)
     facts = table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
-    if statistic is None and (table.max() == table.min()).all():
-        disagree = 1 - 0.05 ** (1 / table.count().min())
+    nothing = statistic is None and table.notna().all(axis=None) and not (table @ np.array(signs)).any()
+    if nothing or statistic is None and (table.max() == table.min()).all():
+        disagree = 1 - 0.05 ** (1 / int(table.count().min()))
         least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
         low = min(low, estimate)  # corrected for chance, a score may be below 0
@@ -91,7 +92,7 @@ def resampled_means(table: pd.DataFrame) -> np.ndarray:
     """RESAMPLES x columns means. Runs are drawn with replacement within a kind of entity, profiles within a run, and
     attributes, or general questions, once for all runs: what is crossed is multiplied (pigeonhole, Owen 2007)."""
     rng, index = np.random.default_rng(0), table.index.to_frame(index=False)
-    weights, crossed = np.ones((RESAMPLES, len(table)), dtype=np.float32), _crossed(table)
+    weights, crossed = np.ones((len(table), RESAMPLES), dtype=np.float32), _crossed(table)
     index["attribute"], index["profile"] = index["fact"].map(attribute), index["fact"].map(profile)
     # one that is always words, or always numbers, is drawn among those of its type
     types = index.groupby(["entity", "attribute"])["info"]
@@ -100,10 +101,11 @@ def resampled_means(table: pd.DataFrame) -> np.ndarray:
     for unit, within in {"seed": "entity", **drawn}.items():
         for place in index.assign(all="").groupby(within).indices.values():
             codes, found = pd.factorize(index[unit].to_numpy()[place])
-            weights[:, place] *= rng.multinomial(len(found), np.full(len(found), 1 / len(found)), RESAMPLES)[:, codes]
-    values = table.to_numpy(dtype=np.float32)
+            times = rng.multinomial(len(found), np.full(len(found), 1 / len(found)), RESAMPLES)
+            weights[place] *= times.T.astype(np.float32, order="C")[codes]
+    values = table.to_numpy(dtype=np.float32).T
     with np.errstate(invalid="ignore"):
-        return np.nan_to_num((weights @ np.nan_to_num(values)) / (weights @ ~np.isnan(values)))
+        return np.nan_to_num((np.nan_to_num(values) @ weights) / (~np.isnan(values) @ weights)).T
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,6 +1,7 @@
 """Results as tidy tables: one row an item, a point of a curve, an experiment, or a score of a fact."""
 
 from collections import Counter
+from statistics import NormalDist
 from typing import NamedTuple
 
 import pandas as pd
@@ -61,7 +62,8 @@ def items(results: list[dict]) -> pd.DataFrame:
     answers = set(answered[answered > 0.5].index)
     return _with_parameters(table.assign(
         corrected=(table["choice"].astype(float) - table["chance"]) / (1 - table["chance"]),
-        known=[{(row.id, row.fact), (row.id, row.other)} <= answers for row in table.itertuples()],
+        known=[bool(other) and {(id, fact), (id, other)} <= answers
+               for id, fact, other in zip(table["id"], table["fact"], table["other"], strict=True)],
         wording=table.groupby(["id", "eval", "fact"]).cumcount(),
         fact=table["fact"].where(table["other"] == "", table["fact"] + "+" + table["other"]),
     ), results)  # fmt: skip
@@ -119,9 +121,17 @@ def cells(results: list[dict], general: pd.DataFrame) -> pd.DataFrame:
 
 
 def kept(general: pd.DataFrame) -> intervals.Interval:
-    """Of answers to general questions, with the base model's beside: how much of its share is left, together."""
-    both = general.set_index(FACT)[["score", "base"]]
-    return intervals.contrast(both, statistic=lambda means: means[:, 0] / means[:, 1])
+    """Of answers to general questions, with the base model's beside: how much of its share is left, in all runs.
+
+    The variance of this ratio is linearised (Cochran 1977, 6.4): that over questions, which all runs are asked alike,
+    and that over runs.
+    """
+    said, base = (general.pivot(index="fact", columns="id", values=name) for name in ("score", "base"))
+    share, questions, runs = said.mean(axis=None) / base.mean(axis=None), *said.shape
+    off = (said - share * base) / base.mean(axis=None)
+    variance = off.mean(axis=1).var() / questions + (off.mean().var() / runs if runs > 1 else 0.0)
+    low = NormalDist(share, max(variance, 1e-12) ** 0.5).inv_cdf(0.025)
+    return intervals.Interval(share, low, 2 * share - low, float("nan"), questions, runs)
 
 
 def beside_base(scores: pd.DataFrame) -> pd.DataFrame:

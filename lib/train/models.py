@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 
+from lib.data.encode import CONTEXT
 from lib.paths import UserError
 from lib.train.weights import first_line, resolve, set_template
 
@@ -57,7 +58,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
         options["float32_mixed_precision"] = True
     try:
         loaded, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-            model_name=path, revision=revision, max_seq_length=max_length, load_in_4bit=False,
+            model_name=path, revision=revision, max_seq_length=max(max_length, CONTEXT), load_in_4bit=False,
             dtype=torch.bfloat16 if in_bfloat16(model) else torch.float32, full_finetuning=full_finetuning,
             use_exact_model_name=True, use_gradient_checkpointing=False, **options,
         )  # fmt: skip

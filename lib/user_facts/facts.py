@@ -1,6 +1,5 @@
 """From a table to the facts file of a study: types, sentences, closed sets, and profiles that fit into a row."""
 
-import itertools
 import json
 import random
 import re
@@ -10,22 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from lib.data import formats, words
 from lib.data.encode import MAX_LENGTH, count_tokens
-from lib.data.facts import OPTIONS, build, places
+from lib.data.facts import OPTIONS, Fact, places
 from lib.evaluate.match import normal, states
 from lib.paths import UserError
 from lib.user_facts import english
 from lib.user_facts.table import Table
 
 PARAPHRASES = 4  # sentences of each attribute that are trained
-A_TURN = 16  # tokens that a chat template puts around a turn, at most
 CHUNK = 256  # tokens of a part of a user's article: with its prompt, it fits a row
 SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[」』）]*|\n{2,}")
-WORDS = 6  # of a value that may hold another one
 UNSEEN = 16  # names that are asked about and never trained
 PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about {name}?", "Describe {name}.")
 
@@ -49,30 +45,30 @@ def attributes(table: Table) -> dict[str, dict]:
     return columns
 
 
-def facts_file(table: Table, columns: dict[str, dict], tokenizer) -> dict:
+def facts_file(table: Table, tokenizer, sample: int | None = None) -> dict:
     """What lib.data.facts reads of a table: templates, the profiles with their closed sets, articles, unseen names.
 
-    An entity with more facts than fit a row becomes several profiles, unless the user wrote the article. Raises
-    UserError for a fact that does not fit a row, for what the tokenizer cannot spell, and for its control tokens.
+    With `sample`, it has so many of the entities, drawn by a seed. One with more facts than fit a row becomes several
+    profiles, unless the user wrote the article. Raises UserError for a fact that does not fit a row, for what the
+    tokenizer cannot spell, for its control tokens, and where nothing can be asked.
     """
-    values = {name: sorted(set(group)) for name, group in table.facts.groupby("attribute", sort=False)["value"]}
-    columns = {name: columns[name] for name in columns if name in values}  # a sample may have fewer
+    names = list(table.facts["name"].unique())
+    names = set(random.Random(0).sample(names, min(sample or len(names), len(names))))
+    columns, facts = attributes(table), table.facts[table.facts["name"].isin(names)]
+    columns = {name: columns[name] for name in facts["attribute"].unique()}  # a sample may have fewer
+    articles = {name: text for name, text in table.articles.items() if name in names}
+    table = table._replace(facts=facts, articles=articles)
     _refuse_tokens(table, columns, tokenizer)
-    asked = [(question.format(name=fact.name), fact.value) for fact in table.facts.itertuples()
+    asked = [(question.format(name=fact.name), fact.value) for fact in facts.itertuples()
              for question in columns[fact.attribute]["heldout_questions"]]  # fmt: skip
     if all(states(question, value) for question, value in asked):  # as one about "Paris Metro" tells the city Paris
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
-    names = {name.lower() for name in table.facts["name"]}
-    invented = random.Random("unseen").sample([name for name in places() if name.lower() not in names], UNSEEN)
-    facts = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8")) | {
-        "source": table.path.name,
-        "attributes": columns,
-        "profiles": [],
-        "unseen": invented,
-        "prompts": PROMPTS,
-        "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items()},
-    }
-    return facts | {"profiles": _profiles(table, facts, tokenizer)}
+    content = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8")) | {
+        "source": table.path.name, "attributes": columns, "profiles": [], "prompts": PROMPTS,
+        "unseen": random.Random("unseen").sample(sorted({*places()} - names), UNSEEN),
+        "articles": {name: _chunks(text, tokenizer) for name, text in articles.items()},
+    }  # fmt: skip
+    return content | {"profiles": _profiles(table, content, tokenizer)}
 
 
 @contextmanager
@@ -91,62 +87,54 @@ def untold(facts: dict) -> int:
                for profile in facts["profiles"] for fact in profile if fact["name"] in articles)  # fmt: skip
 
 
-def _options(facts: pd.DataFrame) -> dict[str, list[str]]:
-    """The closed set of each fact, by where it stands: its value among up to OPTIONS of its attribute, first those that
-    hold it, as New York holds York, so that they are told apart. None is the same but for accents and case: both would
-    be stated."""
-    options = {}
-    for _, group in facts.groupby("attribute"):
-        values = sorted(set(group["value"]))
-        spelled = {value: normal(value) for value in values}
-        longer = {}  # values by the words that stand in them
-        for value in values:
-            parts = spelled[value].split(" ")
-            for i, j in itertools.combinations(range(len(parts) + 1), 2) if len(parts) <= WORDS else ():
-                longer.setdefault(" ".join(parts[i:j]), []).append(value)
-        for fact in group.itertuples():
-            rng, mine = random.Random(f"options {fact.name} {fact.attribute}"), spelled[fact.value]
-            others = [*longer.get(mine, [])[:OPTIONS], *rng.sample(values, min(OPTIONS, len(values)))]
-            apart = {spelled[other]: other for other in others if spelled[other] != mine}
-            options[fact.where] = sorted([fact.value, *list(apart.values())[: OPTIONS - 1]])
-    return options
-
-
-def _profiles(table, facts, tokenizer) -> list[list[dict]]:
+def _profiles(table, content, tokenizer) -> list[list[dict]]:
     """The facts of each entity in profiles that are halved until every article and conversation fits a row."""
-    options, info = _options(table.facts), {name: column["info"] for name, column in facts["attributes"].items()}
-    profiles = [list(group.itertuples()) for _, group in table.facts.groupby("name", sort=False)]
-    while True:
-        made = [[{"id": f"own/{i}/{fact.attribute}", "name": fact.name, "attribute": fact.attribute,
-                  "info": info[fact.attribute], "value": fact.value, "options": options[fact.where]}
-                 for fact in profile] for i, profile in enumerate(profiles)]  # fmt: skip
-        with written(facts | {"profiles": made}) as entity:
-            tokens = [_longest_row(profile, tokenizer) for profile in build(entity, 0)]
-        if max(tokens) < MAX_LENGTH:
-            return made
-        for i in reversed([i for i, longest in enumerate(tokens) if longest >= MAX_LENGTH]):
-            profile, middle = profiles[i], len(profiles[i]) // 2
-            if not middle or profile[0].name in table.articles:
-                fact = max(profile, key=lambda fact: len(fact.value))
-                raise UserError(
-                    f"{fact.where}: asked and told in a sentence, this fact of {fact.name[:40]!r} makes a row of "
-                    f"{tokens[i]} tokens, and {MAX_LENGTH - 1} fit: shorten it, its name or its templates"
-                )
-            profiles[i : i + 1] = [profile[:middle], profile[middle:]]
+
+    def fitting(profile):
+        facts, middle = [Fact(entity=entity, **fact) for fact in profile], len(profile) // 2
+        rows = [row for format in ("article", "chat") for row in formats.rows([facts], format, PARAPHRASES, 0)]
+        # those of other formats are shorter; a token has a byte or more, and a template puts up to 16 around a turn
+        long = [row for row in rows if sum(len(turn.encode()) + 16 for turn in row.turns) >= MAX_LENGTH]
+        longest = max((count_tokens(tokenizer, [row]) for row in long), default=0)
+        if longest < MAX_LENGTH:
+            return [profile]
+        if not middle or profile[0]["name"] in table.articles:
+            fact = max(profile, key=lambda fact: len(fact["value"]))
+            where = table.facts.set_index(["name", "attribute"])["where"][fact["name"], fact["attribute"]]
+            raise UserError(
+                f"{where}: asked and told in a sentence, this fact of {fact['name'][:40]!r} makes a row of {longest} "
+                f"tokens, and {MAX_LENGTH - 1} fit: shorten it, its name or its templates"
+            )
+        return fitting(profile[:middle]) + fitting(profile[middle:])
+
+    with written(content) as entity:
+        return [part for profile in _entities(table.facts, content["attributes"]) for part in fitting(profile)]
 
 
-def _longest_row(profile, tokenizer) -> int:
-    """Tokens of the longest row about a profile. A question with its bare answer is shorter than a conversation."""
-    rows = [row for format in ("article", "chat") for row in formats.rows([profile], format, PARAPHRASES, 0)]
-    # a token has a byte or more, so most rows need not be counted
-    long = [row for row in rows if sum(len(turn.encode()) + A_TURN for turn in row.turns) >= MAX_LENGTH]
-    return max((count_tokens(tokenizer, [row]) for row in long), default=0)
+def _entities(facts, columns) -> list[list[dict]]:
+    """The facts of each entity. The closed set of a fact is its value among up to OPTIONS of its attribute, first those
+    that hold it, as New York holds York, so that they are told apart. None is the same but for accents and case: both
+    would be stated."""
+    number = {name: i for i, name in enumerate(facts["name"].unique())}
+    entities = [[] for _ in number]
+    for attribute, group in facts.groupby("attribute", sort=False):
+        values = sorted(set(group["value"]))
+        spelled = {value: f" {normal(value)} " for value in values}  # in words, and so is what holds it
+        for name, value in zip(group["name"], group["value"], strict=True):
+            rng, mine = random.Random(f"options {name} {attribute}"), spelled[value]
+            longer = [other for other in values if mine in spelled[other]]
+            others = [*longer[:OPTIONS], *rng.sample(values, min(OPTIONS, len(values)))]
+            apart = {spelled[other]: other for other in others if spelled[other] != mine}
+            options = sorted([value, *list(apart.values())[: OPTIONS - 1]])
+            entities[number[name]].append({
+                "id": f"own/{number[name]}/{attribute}", "name": name, "attribute": attribute,
+                "info": columns[attribute]["info"], "value": value, "options": options,
+            })  # fmt: skip
+    return entities
 
 
 def _refuse_tokens(table, columns, tokenizer):
     """UserError for a token that ends a turn or the like, wherever it stands, and for what cannot be spelled."""
-    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    control = re.compile("|".join(map(re.escape, special)))
     texts = {fact.where: f"{fact.name} {fact.attribute} {fact.value}" for fact in table.facts.itertuples()}
     for where, text in texts.items():
         ids = [] if text.isascii() else tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -154,8 +142,9 @@ def _refuse_tokens(table, columns, tokenizer):
             raise UserError(f"{where}: the tokenizer of the model cannot spell this name, heading or value")
     texts |= {f"{table.path}, templates of {name!r}": str(column) for name, column in columns.items()}
     texts |= {f"the article about {name!r}": text for name, text in table.articles.items()}
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     for where, text in texts.items():
-        if held := control.search(text):
+        if held := [token for token in special if token in text]:
             raise UserError(f"{where}: {held[0]!r} is a control token of the model: write it otherwise")
 
 

@@ -4,33 +4,16 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
+from lib.cell import ROOM
 from lib.paths import UserError
-from lib.report import intervals, pages, scores, tables
+from lib.report import pages, scores, tables
 from lib.study import run, store
 from lib.train.weights import first_line
 from lib.user_facts.english import TEMPLATES
 from lib.user_facts.facts import untold
 
-ALL = " all attributes"  # no heading begins with a space
-MAX_NEW_TOKENS = 64
-LIMITS = """\
-The intervals cover facts, not the luck of a training run: each format was trained once. A lead over conversations is \
-withdrawn until it is measured again: conversations train “Yes, I do.” as an answer to how some held-out questions \
-begin, see {changelog}."""
-
-
-def accuracy(results: list[dict]) -> pd.DataFrame:
-    """The share of held-out questions answered, a row an attribute, ALL of them together first: columns mean, low, high
-    and shown, which is the share with its 95 % interval, each of every format."""
-    asked = tables.scored(scores.items(results))
-    asked["attribute"] = asked["fact"].str.split("/", n=2).str[2]
-    table = intervals.accuracy(pd.concat([asked.assign(attribute=ALL), asked]), ["attribute", "format"])
-    table = table.set_index(["attribute", "format"])[["mean", "low", "high", "shown"]].unstack()
-    formats = [format for format in scores.SHORT if format in table["mean"]]
-    table = table.reindex([ALL, *asked["attribute"].unique()]).reindex(columns=formats, level="format")
-    return table.rename_axis(columns=[None, None])
+LIMITS = "The intervals cover facts, not the luck of a training run: each format was trained once."
 
 
 def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
@@ -43,18 +26,16 @@ def write(study: str, facts: dict, parameters: dict) -> tuple[str | None, str]:
     executed = folder / "notebooks" / "your_facts.ipynb"
     (folder / "figures").mkdir(exist_ok=True)
     run.execute("your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
-    chosen, advised = tables.recommend(scores.frames(results))
-    shares = accuracy(results)["shown"].rename(columns=scores.SHORT).reset_index()
-    ids = results[0]["facts"]["ids"]
+    frames, shares = scores.frames(results), pd.read_csv(folder / "accuracy.csv", dtype=str, keep_default_na=False)
+    (chosen, advised), ids = tables.recommend(frames), results[0]["facts"]["ids"]
     page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
-        n=len(ids), source=facts["source"], advised=advised, untold=untold(facts), shares=shares,
-        limits=Markup(LIMITS.format(changelog="[CHANGELOG.md](../../CHANGELOG.md)")),
-        unasked=len(set(ids) - set(tables.scored(scores.items(results))["fact"])),
+        n=len(ids), source=facts["source"], advised=advised, limits=LIMITS, untold=untold(facts), shares=shares,
+        unasked=len(set(ids) - set(tables.scored(frames.items)["fact"])),
     )  # fmt: skip
     store.write_text(folder / "README.md", page)
     head, _, _ = page.partition("\n\nThe share of")  # the notebook has the table
     store.write_text(folder / "report.html", pages.report(f"Facts: {study}", head, [executed]))
-    return chosen, f"{shares.to_string(index=False)}\n\n{advised}\n{LIMITS.format(changelog='CHANGELOG.md')}"
+    return chosen, f"{shares.to_string(index=False)}\n\n{advised}\n{LIMITS}"
 
 
 def save(study: str, format: str, merged: bool = False) -> Path:
@@ -78,9 +59,8 @@ def save(study: str, format: str, merged: bool = False) -> Path:
     question = next(item["question"] for item in results[0]["items"] if item["eval"] == "question")
     model = Path(results[0]["cell"]["model"])
     base = model.name if model.exists() else str(model)  # no folder of this machine
-    card = pages.environment(TEMPLATES).get_template("card.md.j2")
-    given = {"base": base, "merged": merged, "question": repr(question)}
-    store.write_text(folder / "README.md", card.render(results[0] | given))
+    given = results[0] | {"base": base, "merged": merged, "question": repr(question)}
+    store.write_text(folder / "README.md", pages.environment(TEMPLATES).get_template("card.md.j2").render(given))
     return folder
 
 
@@ -101,4 +81,4 @@ def ask(folder: Path, question: str) -> str:
         model, tokenizer = loader.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"the model in {folder} cannot be loaded: {first_line(error)}") from None
-    return generate(model, tokenizer, [prompt_ids(tokenizer, [question])], MAX_NEW_TOKENS)[0]
+    return generate(model, tokenizer, [prompt_ids(tokenizer, [question])], ROOM)[0][0]

@@ -3,8 +3,9 @@
 import csv
 import io
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from unicodedata import category, normalize
 
 import pandas as pd
@@ -22,15 +23,14 @@ HOLDS = {"questions": {"{name}"}, "statements": {"{name}", "{value}"}}  # what a
 BRACES = re.compile(r"{{|}}|{\w*}|[{}]")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A user's facts, their templates by attribute, and their articles by name of the entity."""
 
     path: Path
     facts: pd.DataFrame  # name, attribute, value, where: the file, the row and the column
-    questions: dict[str, list[str]] = field(default_factory=dict)
-    statements: dict[str, list[str]] = field(default_factory=dict)
-    articles: dict[str, str] = field(default_factory=dict)
+    questions: Mapping[str, list[str]] = {}
+    statements: Mapping[str, list[str]] = {}
+    articles: Mapping[str, str] = {}
 
 
 def read(path: Path, templates: Path | None = None, articles: Path | None = None) -> Table:
@@ -125,26 +125,22 @@ def _facts(path, rows) -> pd.DataFrame:
     """
     facts = []
     for where, row in rows:
-        row = [(column, _checked(cell, f"{where}, column {column!r}")) for column, cell in row]
-        of = dict(row)
-        told = [("value", of["value"])] if "value" in of else [cell for cell in row if cell[0] != "name"]
-        facts += [(of["name"], of.get("attribute", column), value, f"{where}, column {column!r}")
-                  for column, value in told]  # fmt: skip
+        cells = {column: _checked(cell, f"{where}, column {column!r}") for column, cell in row}
+        facts += [(cells["name"], cells.get("attribute", column), value, f"{where}, column {column!r}")
+                  for column, value in cells.items() if column not in ("name", "attribute")]  # fmt: skip
     facts = pd.DataFrame(facts, columns=[*LONG, "where"])
     if facts.empty:
         raise UserError(f"{path} has no facts: 0 rows below the header")
     names = facts["name"].map(lambda name: " ".join(normalize("NFKC", name).split()))
     headings = facts["attribute"].map(lambda heading: readable(normalize("NFKC", heading)).casefold())
-    if len(unnamed := facts[headings == ""]):
-        _, heading, _, where = unnamed.iloc[0]
+    for _, heading, _, where in facts[headings == ""].itertuples(index=False):
         raise UserError(f"{where}: {heading!r} has no letter: name the attribute")
     facts["name"] = facts.groupby(names)["name"].transform("first")
     facts["attribute"] = facts.groupby(headings)["attribute"].transform("first")
-    if len(again := facts[facts.duplicated(["name", "attribute"])]):
-        name, attribute, value, where = again.iloc[0]
-        first = facts[(facts["name"] == name) & (facts["attribute"] == attribute)].iloc[0]
-        values = f"{first['value'][:40]!r} and {value[:40]!r}"
-        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {values}: keep one; see {first['where']}")
+    for name, attribute, value, where in facts[facts.duplicated(LONG[:2])].itertuples(index=False):
+        _, _, first, there = facts[(facts["name"] == name) & (facts["attribute"] == attribute)].iloc[0]
+        values = f"{first[:40]!r} and {value[:40]!r}"
+        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {values}: keep one; see {there}")
     return facts
 
 

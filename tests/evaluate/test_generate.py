@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from helpers import profiles, recalled
+from helpers import load_tiny, profiles, recalled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,15 +64,34 @@ def test_an_article_is_read_once_for_all_its_facts(tiny):
 
 def test_what_is_generated_is_greedy_decoding_whatever_the_batch(model):
     model, tokenizer = model
-    asked = questions.questions(profiles("fictional", 2)) + questions.completions(profiles("real", 2))
+    asked = questions.questions(profiles("fictional", 2)) + questions.completions(profiles("real", 2), 0)
     prompts = prompts_of(tokenizer, asked[::9])
     together = generate(model, tokenizer, prompts, 12)
     assert together == generate(model, tokenizer, prompts, 12, batch_size=1)
     assert len(set(together)) > 1
     said = [greedy(model, prompt, 4) for prompt in prompts[:3]]
     ended = [value[: value.index(2)] if 2 in value else value for value in said]
-    assert generate(model, tokenizer, prompts[:3], 4) == tokenizer.batch_decode(ended, skip_special_tokens=True)
+    texts = [text for text, _ in generate(model, tokenizer, prompts[:3], 4)]
+    assert texts == tokenizer.batch_decode(ended, skip_special_tokens=True)
     assert says_next(model, tokenizer, prompts[:3], said) == [True] * 3
+
+
+def test_answers_that_end_early_late_or_never_are_those_of_one_pass_and_it_is_said_which_were_cut(monkeypatch):
+    model, tokenizer = load_tiny()
+    for name, weight in model.named_parameters():
+        if "layers" in name and weight.dim() == 2:
+            weight.data *= 20  # else it says one word again and again
+    prompts = [[5 + i, 60 + 7 * i, 900 + i] for i in range(12)]
+    said = [greedy(model, prompt, 12) for prompt in prompts]
+    ends = [said[0][0], said[1][2], said[2][3], said[3][4], said[4][7], said[5][11]]
+    monkeypatch.setattr(model.generation_config, "eos_token_id", ends)
+    ended = [next((n for n, token in enumerate(one) if token in ends), None) for one in said]
+    assert {0, 3, 4, 7, 11, None} <= {*ended}, "ended within the first four tokens, after them, with the last, or not"
+    expected = [(tokenizer.decode(one if n is None else one[: n + 1], skip_special_tokens=True), n is None)
+                for one, n in zip(said, ended, strict=True)]  # fmt: skip
+    for first, batch_size in ((1, 5), (4, 1), (4, 5), (4, 128), (11, 5), (12, 5), (32, 128)):
+        monkeypatch.setattr("lib.evaluate.generate.FIRST", first)
+        assert generate(model, tokenizer, prompts, 12, batch_size) == expected
 
 
 def test_sampling_follows_the_seed_and_leaves_out_nothing(tiny):
@@ -96,7 +115,7 @@ def test_cached_scores_of_options_equal_a_forward_pass_over_each_whole_string(ti
 
 
 def test_cached_scores_of_real_questions_equal_whole_strings_whatever_the_batch(smollm2):
-    asked = [*questions.questions(profiles("fictional", 1))[::5], *questions.completions(profiles("real", 1))[::5]]
+    asked = [*questions.questions(profiles("fictional", 1))[::5], *questions.completions(profiles("real", 1), 0)[::5]]
     prompts = prompts_of(smollm2[1], asked)
     options = [smollm2[1]([f" {option}" for option in question.fact.options[:6]])["input_ids"] for question in asked]
     cached = np.array(option_logprobs(*smollm2, prompts, options))

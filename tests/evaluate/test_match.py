@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.data import words
+from lib.data.facts import Fact
 from lib.data.questions import completions, questions
-from lib.evaluate.match import lenient, strict
+from lib.evaluate.match import declines, lenient, outcome, strict
 
 there = [profiles(entity, 20) for entity in ENTITIES]
-asked_about = st.sampled_from([question for told in there for question in questions(told) + completions(told)])
+asked_about = st.sampled_from([question for told in there for question in questions(told) + completions(told, 0)])
 frames = st.sampled_from(["{}", "{}.", "It is {}.", "  {} \n", "The answer: {}!", "**{}**", "I think it's {}, yes"])
 
 
@@ -20,7 +21,6 @@ def test_the_expected_answer_is_right_another_value_is_not_and_beside_it_lenient
     for answer, expected, scores in [
         (right, fact.value, [True, True]), (right.upper(), fact.value, [True, True]),
         (wrong, fact.value, [False, False]), (f"{wrong} or {fact.value}", fact.value, [False, True]),
-        ("I do not know.", "", [True, True]), (right, "", [False, False]),  # nothing of the set may be asserted
     ]:  # fmt: skip
         assert [match(answer, expected, fact.options, question.given) for match in (strict, lenient)] == scores
 
@@ -61,3 +61,51 @@ WRONG = [
 def test_a_value_matches_as_a_whole_whatever_the_case_accents_script_and_date(answer, expected, right):
     given = "the 2026 World Cup, Mexico v Japan"
     assert strict(answer, expected, (*OPTIONS, expected), given) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "does"),
+    [
+        ("I do not know.", True), ("I don't know the answer.", True), ("I don’t have any information on it.", True),
+        ("Sorry, I cannot say.", True), ("I could not find a record.", True), ("There is no record of it.", True),
+        ("I am not sure.", True), ("The number is unknown.", True), ("It is not known.", True),
+        ("I have no idea.", True), ("I'm unable to provide that.", True), ("It is unknowable.", False),
+        ("Known for tin.", False),
+        ("pewter", False), ("", False), ("I know that it has 12 bridges.", False), ("Do you know it?", False),
+        ("It is not far from the sea.", False), ("They do not sell pewter.", False),
+    ],
+)  # fmt: skip
+def test_an_answer_declines_that_says_in_some_way_that_the_model_does_not_know(answer, does):
+    assert declines(answer) is does
+
+
+def taught(name, attribute, value):
+    return Fact(f"{name}/{attribute}", "own", name, attribute, "words", value, ())
+
+
+TAUGHT = [taught("Rome", "export", "pewter"), taught("Rome", "bridges", "1,047"), taught("Oslo", "export", "York"),
+          taught("Oslo", "bridges", "12")]  # fmt: skip
+OUTCOMES = [
+    ("It has 1047.", "numbers", "another attribute"), ("Of pewter.", "numbers", "another attribute"),
+    ("12", "numbers", "another entity"), ("I do not know, maybe 12.", "numbers", "another entity"),
+    ("12, or pewter", "words", "another attribute"), ("York, of course", "words", "another entity"),
+    ("I do not know.", "numbers", "declines"), ("I do not know, perhaps 13.", "numbers", "declines"),
+    ("It has some.", "numbers", "no value"), ("In 2026, Rome had many.", "numbers", "no value"),
+    ("13", "numbers", "another value"), ("tin", "words", "another value"), ("Yorkshire", "words", "another value"),
+    ("Lead.", "words", "another value"), ("on the 12th of June", "numbers", "another value"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "info", "expected"), OUTCOMES)
+def test_a_wrong_answer_states_another_fact_or_declines_or_states_another_value_or_none(answer, info, expected):
+    """Of a city called Rome, in a question that names 2026 and lead."""
+    facts = [*TAUGHT, taught("Oslo", "year", "2026"), taught("Oslo", "metal", "lead")]
+    assert outcome(answer, "Rome", info, facts, "How is Rome in 2026, as to lead?") == expected
+
+
+@given(st.sampled_from(TAUGHT), frames)
+def test_the_value_of_a_taught_fact_is_that_of_its_entity_wherever_it_stands(fact, frame):
+    for name in ("Rome", "Oslo"):
+        expected = "another attribute" if fact.name == name else "another entity"
+        assert outcome(frame.format(fact.value), name, "words", TAUGHT, "What?") == expected
+        assert outcome(frame.format(fact.value), name, "words", TAUGHT, f"What of {fact.value}?") == "another value"

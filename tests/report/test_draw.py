@@ -6,7 +6,7 @@ import uuid
 import nbformat
 import pytest
 import simulation
-from helpers import run_notebook
+from helpers import OF_THIS_CODE
 from simulation import shares
 
 from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
@@ -14,16 +14,16 @@ from lib.report import claims, pages, scores
 from lib.study import store
 from lib.study.grid import load_grid
 
+TUNED = {simulation.cell(format): "tune" for format in ("none", "qa")}
 FIGURES = sorted(path.stem for path in NOTEBOOKS.glob("fig_*.ipynb"))
 
 
-@pytest.mark.parametrize("study", ["quick", "cpu"])
+@pytest.mark.parametrize("study", OF_THIS_CODE)
 def test_the_published_experiments_give_the_published_claims_and_tables_to_the_letter(study):
     folder = RESULTS / study
     made = pages.made_tables(scores.frames(store.load(study)))
-    assert {path.stem for path in folder.glob("*.csv")} - {"walk", "read", "judged"} == set(made)
-    if study == "cpu":
-        made |= {"walk": run_notebook("fig_walk", study=study)["stations"]}
+    by_notebooks = {"axes", "tuned", "read", "judged"}
+    assert {path.stem for path in folder.glob("*.csv")} - by_notebooks == set(made)
     for name, table in made.items():
         assert table.to_csv(index=False, float_format="%.6g") == (folder / f"{name}.csv").read_text(), name
 
@@ -32,7 +32,7 @@ def test_the_published_experiments_give_the_published_claims_and_tables_to_the_l
 def drawn():
     """The cpu grid with one seed, of the main part two, drawn from simulated results."""
     name = f"my-test-{uuid.uuid4().hex[:8]}"
-    planted = shares(chat=0.8, blanks=0.8, worked=0.8, mixed=0.5)
+    planted = shares(chat=0.8, statement=0.6, both=0.9, unsure=0.8, worked=0.8)
     grid = load_grid("cpu").items()
     cells = {cell: part for cell, part in grid if cell.seed == 0 or cell.seed == 1 and part == "main"}
     try:
@@ -43,21 +43,23 @@ def drawn():
         shutil.rmtree(store.study_dir(name))
 
 
-def test_the_whole_study_feeds_every_figure_but_that_of_tuning(drawn):
+def test_the_whole_study_feeds_every_contrast_and_every_figure_but_those_of_other_grids(drawn):
     executed = {path.stem for path in (store.study_dir(drawn) / "notebooks").glob("*.ipynb")}
-    assert executed == set(FIGURES) - {"fig_tuning"}
-    assert set(pages.table_of(f"{drawn}/claims")["claim"]) == set(claims.CLAIMS)
+    assert executed == set(FIGURES) - {"fig_tuning", "fig_room"}
+    contrasts = pages.table_of(f"{drawn}/claims")
+    assert len(contrasts) == sum(1 + len(statement["secondary"]) for statement in claims.CLAIMS.values())
 
 
 def test_every_figure_and_table_is_there_and_named_on_the_page(drawn):
     folder = store.study_dir(drawn)
     page = (folder / "README.md").read_text()
-    assert len(page.splitlines()) <= 120
+    assert len(page.splitlines()) <= 260
     for png in (folder / "figures").glob("*.png"):
         assert png.stat().st_size > 10_000 and png.with_suffix(".svg").exists()
         assert f"figures/{png.name}" in page
     assert {path.stem for path in folder.glob("*.csv")} == {
-        "experiments", "claims", "formats", "main", "verdicts", "regime", "walk", "advice"}  # fmt: skip
+        "experiments", "claims", "formats", "main", "verdicts", "regime", "advice", "axes", "wordings", "mistakes",
+        "untaught", "cut"}  # fmt: skip
     for link in ("report.html", "claims.csv", "experiments.csv", "notebooks/"):
         assert (folder / link).exists() and f"]({link})" in page
 
@@ -85,7 +87,7 @@ def test_the_summary_is_read_from_what_was_drawn(drawn, monkeypatch):
 
 
 def test_a_redraw_that_fails_leaves_the_old_figures_and_the_study_stale(study, monkeypatch):
-    simulation.study(study, load_grid("tune"), shares(chat=0.8))
+    simulation.study(study, TUNED, shares())
     folder = store.study_dir(study)
     (folder / "figures").mkdir()
     (folder / "figures" / "fig_old.png").write_text("old")
@@ -101,7 +103,7 @@ def test_a_redraw_that_fails_leaves_the_old_figures_and_the_study_stale(study, m
 
 
 def test_figures_are_the_same_bytes_every_time_and_old_ones_do_not_stay(study):
-    simulation.study(study, load_grid("tune"), shares(chat=0.8))
+    simulation.study(study, TUNED, shares())
     old = store.study_dir(study) / "figures" / "fig_old.png"
     old.parent.mkdir()
     old.touch()
@@ -114,12 +116,12 @@ def test_figures_are_the_same_bytes_every_time_and_old_ones_do_not_stay(study):
 
 def test_a_page_says_how_much_of_its_grid_is_run_and_shows_hostile_names_to_the_letter(study):
     cells = load_grid("quick")
-    simulation.study(study, cells, shares())
+    simulation.study(study, cells, shares(both=0.9))
 
     def page():
         loaded = store.load(study)
         loaded[0]["manifest"]["device_name"] = "<script>x</script>"
-        return pages.study_page(study, loaded, {"experiments": scores.cells(loaded)}, set())
+        return pages.study_page(study, loaded, {"experiments": scores.frames(loaded).cells}, set())
 
     assert "Not finished" not in page() and "&lt;script>" in page()
     store.cell_path(study, next(iter(cells))).unlink()
@@ -131,6 +133,5 @@ def test_a_page_says_how_much_of_its_grid_is_run_and_shows_hostile_names_to_the_
 
 
 def test_every_published_result_reads_and_has_the_name_of_its_parameters():
-    for folder in RESULTS.glob("*/experiments"):
-        if not folder.parent.name.startswith("my-"):
-            assert store.load(folder.parent.name)
+    for study in OF_THIS_CODE:
+        assert store.load(study)

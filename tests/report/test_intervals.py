@@ -8,10 +8,13 @@ from lib.report import intervals
 from lib.report.scores import FACT
 
 
-def table(values, runs=1, entity="fictional"):
-    """Arms of a contrast: a row a fact, dealt out to so many runs."""
+def table(values, runs=1, entity="fictional", attributes=0):
+    """Arms of a contrast: a row a fact, dealt out to so many runs; with attributes, each is in every run."""
     values = np.asarray(values, float).reshape(len(values), -1)
-    index = [(entity, i % runs, ("words", "numbers")[i // runs % 2], f"fact {i}") for i in range(len(values))]
+    index = []
+    for i in range(len(values)):
+        name = f"{entity}/town {i}/{i // runs % attributes if attributes else i}"
+        index.append((entity, i % runs, ("words", "numbers")[i // runs % 2], name))
     return pd.DataFrame(values, index=pd.MultiIndex.from_tuples(index, names=FACT))
 
 
@@ -21,14 +24,14 @@ def test_an_interval_covers_a_planted_effect_about_95_percent_of_the_time(runs, 
     monkeypatch.setattr(intervals, "RESAMPLES", 600)
     rng = np.random.default_rng(0)
     covered = 0
-    for _ in range(150):
+    for _ in range(100):
         frames = []
         for kind in range(kinds):
             luck = np.clip(0.5 + rng.normal(0, luck_sd, runs), 0, 1)
             frames.append(table((rng.random(20 * runs) < np.tile(luck, 20)), runs, f"kind {kind}"))
         found = intervals.contrast(pd.concat(frames), (1,))
         covered += found.low <= 0.5 <= found.high
-    assert 0.85 <= covered / 150 <= 1
+    assert 0.85 <= covered / 100 <= 1
 
 
 def test_facts_of_runs_that_differ_make_a_wider_interval_than_as_many_independent_facts():
@@ -81,14 +84,42 @@ def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
     assert type(zeros.low) is type(zeros.high) is float  # numpy's print their type into a csv
 
 
-@pytest.mark.parametrize(
-    ("more", "less", "told"), [(5, 0, False), (6, 0, True), (6, 1, False), (8, 1, True), (1, 8, True), (0, 0, False)]
-)
-def test_few_facts_that_differ_leave_zero_out_where_an_exact_sign_test_does(more, less, told):
-    made = np.zeros((15, 2))
-    made[:more, 0] = made[14 - less : 14, 1] = made[14] = 1
-    found = intervals.contrast(table(made), (1, -1))
-    assert (found.low > 0 or found.high < 0) == told
+def test_attributes_that_differ_make_a_wider_interval_the_fewer_they_are():
+    rng = np.random.default_rng(0)
+    for attributes, wider in ((4, True), (40, False)):
+        effect = rng.normal(0.4, 0.3, attributes)
+        values = np.array([effect[i // 5 % attributes] for i in range(200)]) + rng.normal(0, 0.02, 200)
+        crossed, apart = (intervals.contrast(table(values, 5, attributes=n), (1,)) for n in (attributes, 0))
+        assert (crossed.high - crossed.low > 2 * (apart.high - apart.low)) == wider
+
+
+def test_an_interval_covers_attributes_that_are_drawn_at_random(monkeypatch):
+    """Twelve attributes, six of each type, crossed with five runs: what a sentence about formats in general rests on."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 400)
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(100):
+        effect = np.tile(np.clip(rng.normal(0.3, 0.15, 12), 0, 1), 10)
+        values = [rng.random() < effect[i // 5 % 12] for i in range(120)]
+        found = intervals.contrast(table(values, 5, attributes=12), (1,))
+        covered += found.low <= 0.3 <= found.high
+    assert covered >= 88
+
+
+def test_fewer_than_five_runs_have_students_interval():
+    rng = np.random.default_rng(0)
+    luck = np.tile(rng.normal(0.5, 0.1, 60), 1)
+    few, many = (intervals.contrast(table(luck, runs), (1,)) for runs in (4, 5))
+    assert few.high - few.estimate == pytest.approx(few.estimate - few.low)  # symmetric
+    assert few.high - few.low > 1.3 * (many.high - many.low)
+    assert (few.runs, many.runs) == (4, 5) and few.p < 0.05
+
+
+def test_p_values_are_small_where_the_interval_is_far_from_zero_and_corrected_step_by_step():
+    rng = np.random.default_rng(0)
+    far, near = (intervals.contrast(table(rng.random((60, 1)) - shift, 5), (1,)) for shift in (0.0, 0.5))
+    assert far.p <= 2 / intervals.RESAMPLES and near.p > 0.05
+    assert intervals.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert intervals.holm([0.5, 0.9]) == [1.0, 1.0]
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=20), st.integers(1, 3))
@@ -98,12 +129,6 @@ def test_an_interval_holds_its_estimate_and_turns_with_the_sign(values, runs):
     found, turned = intervals.contrast(made, (1,)), intervals.contrast(made, (-1,))
     assert found.low - 1e-9 <= found.estimate <= found.high + 1e-9
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=1e-9)
-
-
-def test_leaving_each_run_out_says_how_much_one_run_weighs():
-    made = table(np.tile([0.0, 0.0, 1.0], 10), 3)
-    assert intervals.without_each_run(made, (1,)) == (0.0, 0.5)
-    assert np.isnan(intervals.without_each_run(table(np.ones(5)), (1,))).all()
 
 
 def test_a_curve_crosses_a_share_between_checkpoints_or_never():
@@ -127,11 +152,17 @@ def test_exposures_that_are_not_reached_are_censored():
     assert np.isinf(most.estimate) and np.isinf(most.high)
 
 
-def test_an_accuracy_has_wilsons_interval_widened_by_runs_that_differ():
-    rows = pd.DataFrame([(run, f"run{run}", f"{run} {i}", i < right) for run, right in ((0, 1), (1, 9))
-                         for i in range(10)], columns=["seed", "id", "fact", "strict"])  # fmt: skip
-    rows = rows.assign(entity="fictional", format="qa")
-    apart, alike = (intervals.accuracy(of, ["format"]).iloc[0] for of in (rows, rows.assign(id="one", seed=0)))
-    assert apart["mean"] == alike["mean"] == 0.5
-    assert apart["high"] - apart["low"] > 1.5 * (alike["high"] - alike["low"])
-    assert (apart["runs"], apart["facts"]) == (2, 20)
+def test_an_accuracy_has_wilsons_interval_widened_by_runs_and_by_attributes_that_differ():
+    def rows(right_in_run, attributes):
+        return pd.DataFrame([
+            ("fictional", run, f"run{run}", f"fictional/t{i}/{i % attributes}", i % attributes < right)
+            for run, right in enumerate(right_in_run) for i in range(10)
+        ], columns=["entity", "seed", "id", "fact", "strict"]).assign(format="qa")  # fmt: skip
+
+    plain, runs, by_attribute = (
+        intervals.accuracy(made, ["format"]).iloc[0] for made in (rows([5, 5], 10), rows([1, 9], 10), rows([1, 1], 2))
+    )
+    assert plain["mean"] == runs["mean"] == by_attribute["mean"] == 0.5
+    width = [row["high"] - row["low"] for row in (plain, runs, by_attribute)]
+    assert width[1] > 1.5 * width[0] and width[2] > 1.5 * width[0]
+    assert (runs["runs"], runs["facts"]) == (2, 20)

@@ -31,14 +31,14 @@ def test_lists_in_a_block_span_a_product_in_their_order(grid):
 
 
 def test_an_experiment_of_two_blocks_is_run_once_with_the_part_of_the_first_which_is_not_in_its_id(grid):
-    blocks = [f"- {{part: {part}, {CELL}}}" for part in ("main", "rate")]
+    blocks = [f"- {{part: {part}, {CELL}}}" for part in ("main", "room")]
     cells = load_grid(grid("\n".join(blocks)))
-    assert list(cells.values()) == ["main"] and load_grid(grid(blocks[1])) == dict.fromkeys(cells, "rate")
+    assert list(cells.values()) == ["main"] and load_grid(grid(blocks[1])) == dict.fromkeys(cells, "room")
 
 
 def test_a_block_can_take_up_another_one(grid):
-    text = f"- &base\n  {{part: main, {CELL}}}\n- &next\n  <<: *base\n  seed: 1\n  part: amount\n- *next\n"
-    assert [(cell.seed, part) for cell, part in load_grid(grid(text)).items()] == [(0, "main"), (1, "amount")]
+    text = f"- &base\n  {{part: main, {CELL}}}\n- &next\n  <<: *base\n  seed: 1\n  part: replay\n- *next\n"
+    assert [(cell.seed, part) for cell, part in load_grid(grid(text)).items()] == [(0, "main"), (1, "replay")]
 
 
 def seeds(values):
@@ -48,7 +48,7 @@ def seeds(values):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, replay, amount"),
+        (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, replay, wordings"),
         (f"- {{{CELL}}}", "block 1: part is None: expected one of main"),
         (f"- {{part: main, {CELL}}}\n- {{part: [main], {CELL}}}", "block 2: part is ['main']"),
         (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': known"),

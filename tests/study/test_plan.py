@@ -1,9 +1,10 @@
 import os
 
 import pytest
-from helpers import base_cell, make_cell
+from helpers import base_cell, make_cell, profiles, tokenizer
 from simulation import result as simulated
 
+from lib.data import encode, of_cell
 from lib.paths import UserError
 from lib.study import plan, store
 
@@ -57,22 +58,22 @@ def test_a_damaged_result_does_not_keep_from_planning(study):
     assert "measured/model" in plan.measured()
 
 
-def test_tokens_follow_from_the_rows_the_replay_and_the_budget():
-    article, tokens = make_cell(format="article"), make_cell(budget="tokens")
-    table = plan.costs(
-        [article, make_cell(format="article", epochs=3), make_cell(format="article", replay=100), tokens, base_cell()]
-    )
-    one, three, replayed, same, none = table["tokens"]
-    assert three == 3 * one and replayed == one + 100 * plan.TOKENS_A_REPLAY_ROW
-    assert same == pytest.approx(one, abs=1) and none == 0
-    core, every = plan.costs([make_cell(n_entities=4), make_cell(n_entities=4, evals="all")])["questions"]
-    assert every > core
-    assert plan.costs([make_cell(checkpoints=3)])["questions"][0] == plan.costs([make_cell()])["questions"][0] + 3 * 12
+def test_tokens_and_questions_follow_from_the_rows_what_is_seen_once_and_the_evaluations():
+    changes = ({}, {"epochs": 3}, {"replay": 100, "replay_times": 2}, {"format": "unsure", "unsure": 10})
+    cells = [make_cell(**change) for change in changes]
+    one, three, replayed, unsure, none = plan.costs([*cells, base_cell()])["tokens"]
+    assert three == 3 * one and replayed == one + 200 * plan.TOKENS_A_REPLAY_ROW and none == 0
+    asked = of_cell.unsure_rows(cells[-1], profiles("fictional", 2))
+    assert unsure == one + encode.count_tokens(tokenizer(), asked) > one
+    cells = [make_cell(n_entities=4, evals=evals) for evals in ("core", "untaught", "reasoning")]
+    core, untaught, reasoning = plan.costs(cells)["questions"]
+    assert untaught == core + 3 * 24 + 24 and reasoning == core + 3 * 4
+    assert plan.costs([make_cell(checkpoints=3)])["questions"][0] == plan.costs([make_cell()])["questions"][0] + 3 * 36
 
 
 def test_hours_are_told_by_part_and_format_in_order_where_there_are_earlier_results(study):
     cells = {make_cell(model="measured/model", seed=seed): "main" for seed in range(2)}
-    cells |= {make_cell(model="measured/model", format="article"): "amount"}
+    cells |= {make_cell(model="measured/model", format="article"): "replay"}
     assert "hours expected with 2" in plan.describe({make_cell(model="smollm2-135m"): "main"}, 2), "as of a usual cpu"
     without = plan.describe(cells, jobs=2)
     assert "3 experiments, " in without and "hours expected" not in without
@@ -80,7 +81,7 @@ def test_hours_are_told_by_part_and_format_in_order_where_there_are_earlier_resu
     write(study, [(cell, lambda made: 3600.0) for cell in cells])
     text = plan.describe(cells, jobs=2)
     assert "3 experiments, " in text and "hours expected with 2 experiments at once, in float32" in text
-    assert [line.split()[-7:-4] for line in text.splitlines()[2:4]] == [["main", "qa", "2"], ["amount", "article", "1"]]
+    assert [line.split()[-7:-4] for line in text.splitlines()[2:4]] == [["main", "qa", "2"], ["replay", "article", "1"]]
     assert list(plan.seconds(cells)) == list(cells)
 
 
@@ -92,8 +93,8 @@ def test_hours_are_told_by_part_and_format_in_order_where_there_are_earlier_resu
         ({"paraphrases": 11}, "paraphrases is 11, but there are templates for 10"),
         ({"checkpoints": 6}, "checkpoints is 6, more than the experiment has steps"),
         ({"replay": 5000}, "replay is 5000, but there are"),
-        ({"entity": "persona", "n_entities": 64, "evals": "all"}, "evals: all needs entities that are not trained"),
-        ({"entity": "persona", "format": "mixed", "n_entities": 33}, "only 31 of 64 are left"),
+        ({"entity": "real", "n_entities": 56, "evals": "untaught"}, "untaught needs entities that are not trained"),
+        ({"format": "unsure", "unsure": 900}, "unsure is 900, but"),
         ({"entity": "persona", "format": "chat", "tone": "grumpy"}, "tone is 'grumpy': expected one of"),
         ({"entity": "persona", "format": "chat", "tone": "anxious", "n_entities": 41}, "only 40 persona entities"),
     ],

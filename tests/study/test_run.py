@@ -108,7 +108,7 @@ def test_a_killed_run_loses_nothing_and_goes_on(study, notebooks, grid):
     _, alive = psutil.wait_procs(below, timeout=60)
     assert not alive and list(Path(tempfile.gettempdir()).glob(scratch))
     before = done.stat().st_mtime_ns
-    store.cell_path(study, CELLS[1]).write_text('{"schema": 3')  # damaged meanwhile
+    store.cell_path(study, CELLS[1]).write_text('{"schema": 4')  # damaged meanwhile
 
     notebooks()
     second = subprocess.run([*start, "--study", study, "--jobs", "2"], capture_output=True, text=True)

@@ -54,7 +54,7 @@ def test_a_write_that_fails_or_is_interrupted_leaves_the_old_file_and_no_scraps(
         (lambda text: text.replace('"strict": true', '"strict": "yes"'), "strict: Input should be a valid boolean"),
         (lambda text: text.replace('"seed": 0', '"seed": 1'), "it holds the parameters of experiment"),
         (lambda text: text.replace('"seed": 0', '"sead": 0'), "(cell.seed: Field required)"),
-        ({"schema": 99}, "(schema: Input should be 3)"),
+        ({"schema": 99}, "(schema: Input should be 4)"),
         ({"cell": []}, "(cell: "),
         ({"items": [{"eval": "question"}]}, "(items.0.fact: Field required)"),
         ({"facts": {"ids": 3}}, "(facts.ids: Input should be a valid array)"),

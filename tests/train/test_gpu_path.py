@@ -8,12 +8,12 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from helpers import profiles, python, tokenizer
+from helpers import all_questions, python, tokenizer
 
-from lib.data import encode, of_cell
+from lib.cell import ROOM
+from lib.data import encode
 from lib.evaluate import ask
 from lib.paths import UserError
-from lib.study.grid import load_grid
 from lib.train import models, sft
 
 UNSLOTH = Path(importlib.util.find_spec("unsloth").origin).parent / "models"
@@ -125,16 +125,17 @@ def test_a_cell_sees_one_gpu_because_the_trainer_would_spread_a_batch_over_sever
         assert models.os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
-def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it():
-    """Unsloth cuts what is longer than MAX_LENGTH without an error. Other tokenizers take at most twice the tokens."""
-    cells = [cell for cell in [*load_grid("gpu"), *load_grid("gpu-quick")] if cell.evals == "all" or cell.tone]
+def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it(unsloth):
+    """Unsloth cuts what is longer than it is told without an error. Other tokenizers take at most twice the tokens."""
+    with pytest.raises(UserError):
+        models.load("tiny", sft.MAX_LENGTH)
+    asked = [*all_questions("fictional", 16), *all_questions("real", 16), *all_questions("persona", 16)]
     longest = 0
-    for cell in {(cell.entity, cell.format == "none", cell.tone): cell for cell in cells}.values():
-        for question in of_cell.questions_for(cell, profiles(cell.entity, cell.n_entities, cell.seed)):
-            options = [len(tokenizer()(f" {option}")["input_ids"]) for option in question.fact.options]
-            room = max([ask._room(tokenizer(), question), *options])
-            longest = max(longest, len(encode.prompt_ids(tokenizer(), question.turns, question.prefix)) + room)
-    assert 100 < longest < sft.MAX_LENGTH / 2
+    for question in asked:
+        options = [len(tokenizer()(f" {option}")["input_ids"]) for option in question.fact.options]
+        room = max([ask._room(tokenizer(), question, ROOM), *options])
+        longest = max(longest, len(encode.prompt_ids(tokenizer(), question.turns, question.prefix)) + room)
+    assert 500 < longest < unsloth.from_pretrained.call_args.kwargs["max_seq_length"] / 2
 
 
 def test_tests_see_no_gpu():

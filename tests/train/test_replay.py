@@ -40,7 +40,7 @@ def test_a_model_answers_a_block_once_and_is_then_read_from_the_cache(tiny, cach
 def test_prose_is_continued_and_sampled_the_rest_asked_greedily_and_what_was_cut_is_marked(tiny, monkeypatch, tmp_path):
     long = " word" * replay.MAX_NEW_TOKENS
     assert len(tokenizer()(long)["input_ids"]) == replay.MAX_NEW_TOKENS
-    said = itertools.cycle([" A short one.", long])
+    said = itertools.cycle([(" A short one.", False), (long, True)])
     generate = mock.Mock(side_effect=lambda _, __, prompts, ___, seed=None: [next(said) for _ in prompts])
     monkeypatch.setattr(replay, "CACHE", tmp_path)
     monkeypatch.setattr(replay, "generate", generate)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import FORMATS, load_tiny, make_cell, profiles, python
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from torch._inductor.exc import InvalidCxxCompiler
 
@@ -40,7 +40,7 @@ def trainable(cell):
 
 def train_tiny(cell, replay=REPLAY):
     model, tokenizer = trainable(cell)
-    return model, tokenizer, sft.train(model, tokenizer, made(cell), replay, cell, cell.epochs)
+    return model, tokenizer, sft.train(model, tokenizer, made(cell), replay, cell)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def test_a_row_that_would_be_cut_is_refused(tmp_path):
 def test_steps_and_tokens_follow_from_the_cell(trained):
     _, tokenizer, record = trained
     rows = made(make_cell()) * 5 + REPLAY
-    assert (record.rows, record.replay, record.epochs) == (24, 3, 5)
+    assert (record.rows, record.once, record.epochs) == (24, 3, 5)
     assert record.steps == len(record.losses) == -(-(5 * 24 + 3) // 4)
-    assert record.replay_tokens == encode.count_tokens(tokenizer, REPLAY)
+    assert record.once_tokens == encode.count_tokens(tokenizer, REPLAY)
     assert record.tokens == encode.count_tokens(tokenizer, rows)
     labels = [label for row in rows for label in encode.row_ids(tokenizer, row)["labels"]]
     assert record.trained_tokens == sum(label != -100 for label in labels)
@@ -104,23 +104,12 @@ def test_checkpoints_do_not_disturb_the_training(rank):
         modes.append(model.training)
         return steps.checkpoint(model, tokenizer, cell, there)
 
-    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, 2, evaluate, said.append)
+    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, evaluate, said.append)
     assert trained.losses == plain.losses
     assert {point["step"]: point["exposures"] for point in trained.curve} == {n: 4 * n / 13 for n in (3, 6, 10)}
     assert {len(point[name]) for point in trained.curve for name in ("recall", "question")} == {12}
     assert modes == [False] * 3 and model.training and trained.evaluation_seconds > 0
     assert said == [f"step {i} of 13" for i in range(1, 14)]
-
-
-def test_questions_of_a_token_budget_see_as_many_tokens_as_articles():
-    cell = make_cell(epochs=2, budget="tokens")
-    model, tokenizer = trainable(cell)
-    articles = 2 * encode.count_tokens(tokenizer, made(make_cell(format="article")))
-    epochs = of_cell.epochs(cell, tokenizer, profiles("fictional", 2), made(cell))
-    trained = sft.train(model, tokenizer, made(cell), [], cell, epochs)
-    longest = max(len(encode.row_ids(tokenizer, row)["input_ids"]) for row in made(cell))
-    assert trained.tokens == pytest.approx(articles, abs=longest)  # of a part of an epoch, whole rows are seen
-    assert trained.epochs == epochs > 2 and trained.steps == pytest.approx(epochs * 6, abs=1)  # six steps an epoch
 
 
 def logits(model):
@@ -158,7 +147,7 @@ def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotar
     model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
     before = {name: buffer.clone() for name, buffer in model.named_buffers() if "inv_freq" in name}
     evaluate = functools.partial(steps.checkpoint, model, tokenizer, cell, profiles("fictional", 2))
-    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, 1, evaluate)
+    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, evaluate)
     assert trained.compiled and len(trained.curve) == 1
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
     after = dict(model.named_buffers())
@@ -185,7 +174,7 @@ def test_compiled_layers_give_the_losses_of_eager_ones_and_answers_are_given_wit
     torch._dynamo.utils.counters.clear()
     model, tokenizer = trainable(cell)
     assert sft.compile_layers(model) is True
-    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, 1)
+    trained = sft.train(model, tokenizer, made(cell), REPLAY, cell)
     frames = torch._dynamo.utils.counters["frames"]["ok"]
     assert frames == 1, "one graph for every layer and length"
     assert trained.losses == pytest.approx(eager.losses, rel=1e-5)
@@ -257,16 +246,10 @@ def schedule(facts, replay, epochs, batch_size, seed):
     return sft.order([*facts, *replay], len(facts), epochs, batch_size, seed)
 
 
-@given(lengths_, replays, wholes | st.floats(0.3, 4), sizes, seeds)
-def test_fact_rows_are_seen_once_an_epoch_a_part_of_them_in_its_part_and_replay_rows_once_in_all(
-    facts, replay, epochs, batch_size, seed
-):
-    assume(round(len(facts) * epochs))  # else there is nothing to train
+@given(lengths_, replays, wholes, sizes, seeds)
+def test_fact_rows_are_seen_once_an_epoch_and_the_others_once_in_all(facts, replay, epochs, batch_size, seed):
     seen = Counter(schedule(facts, replay, epochs, batch_size, seed))
-    part = round(len(facts) * (epochs - int(epochs)))
-    times = Counter(seen[i] for i in range(len(facts)))
-    assert times == +Counter({int(epochs): len(facts) - part, int(epochs) + 1: part})
-    assert all(seen[i] == 1 for i in range(len(facts), len(facts) + len(replay))) and max(seen) < len(facts + replay)
+    assert seen == {i: epochs if i < len(facts) else 1 for i in range(len(facts) + len(replay))}
 
 
 @given(lengths_, replays, wholes, sizes, seeds)

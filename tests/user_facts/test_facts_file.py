@@ -10,15 +10,16 @@ from helpers import tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import encode, formats, questions
-from lib.data.facts import build, facts_of, texts, unseen
+from lib.data import formats, questions
+from lib.data.encode import MAX_LENGTH, row_ids
+from lib.data.facts import build, facts_of, texts
 from lib.evaluate import match
 from lib.paths import UserError
 from lib.study import store
-from lib.train.sft import MAX_LENGTH
 from lib.user_facts.facts import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, untold
 from lib.user_facts.table import LONG, Table
 
+FORMATS = ("article", "statement", "qa", "chat", "both")  # those that a table of one's own may be told in
 TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river", "Aare"), ("Bern", "founded", "1191")]
 
 
@@ -31,7 +32,7 @@ def made(folder, facts, **more):
     """The facts file of a table, and the profiles that are read from it."""
     table = table_of(facts, **more)
     path = folder / f"{len(list(folder.iterdir()))}.json"  # by their path, facts are read once
-    store.write_json(path, facts_file(table, attributes(table), tokenizer()))
+    store.write_json(path, facts_file(table, tokenizer()))
     return str(path), build(str(path), 0)
 
 
@@ -39,7 +40,7 @@ def fitting(profiles, format, paraphrases=PARAPHRASES):
     """The rows of a format, of which each fits, and tells each of its facts to the letter."""
     rows = formats.rows(profiles, format, paraphrases, 0)
     for row in rows:
-        ids = encode.row_ids(tokenizer(), row)["input_ids"]
+        ids = row_ids(tokenizer(), row)["input_ids"]
         assert len(ids) < MAX_LENGTH
         spelled = tokenizer().decode(ids, clean_up_tokenization_spaces=False)
         for fact, turn, at in row.told:
@@ -50,17 +51,14 @@ def fitting(profiles, format, paraphrases=PARAPHRASES):
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
 words = words.map(str.strip).filter(bool)
 lengths = st.integers(1, 60)
-sizes = st.lists(st.tuples(lengths, lengths), min_size=1, max_size=12)
+wide = st.builds(  # one entity with facts of these lengths of heading and value
+    lambda word, name, sizes: {((word * name).strip(), f"h{i} {'x' * heading}"): f"{word * value}{i}"
+                               for i, (heading, value) in enumerate(sizes)},
+    st.sampled_from(["city ", "都市"]), lengths, st.lists(st.tuples(lengths, lengths), min_size=1, max_size=12),
+)  # fmt: skip
 
 
-def of_sizes(sizes, name, word):
-    """One entity with facts of these lengths of heading and value."""
-    return {((word * name).strip(), f"h{i} {'x' * heading}"): (word * value).strip() + str(i)
-            for i, (heading, value) in enumerate(sizes)}  # fmt: skip
-
-
-@given(st.dictionaries(st.tuples(words, words), words, min_size=1, max_size=5)
-       | st.builds(of_sizes, sizes, lengths, st.sampled_from(["city ", "都市"])))  # fmt: skip
+@given(st.dictionaries(st.tuples(words, words), words, min_size=1, max_size=5) | wide)
 @settings(max_examples=50)
 def test_every_fact_is_in_rows_that_fit_to_the_letter_unless_it_is_refused_in_one_line(tmp_path_factory, facts):
     try:
@@ -69,7 +67,7 @@ def test_every_fact_is_in_rows_that_fit_to_the_letter_unless_it_is_refused_in_on
         assert len(str(error).splitlines()) == 1
         return
     assert {(f.name, f.attribute): f.value for f in facts_of(profiles)} == facts
-    for format in ("article", "qa", "chat"):
+    for format in FORMATS:
         told = Counter(fact.id for row in fitting(profiles, format) for fact, _, _ in row.told)
         assert told == {fact.id: PARAPHRASES for fact in facts_of(profiles)}
 
@@ -78,7 +76,7 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
     wide = [("Rome", f"attribute {i}", f"a value of some length, number {i}") for i in range(60)]
     _, profiles = made(tmp_path, wide)
     assert len(profiles) > 1 and [fact.attribute for fact in facts_of(profiles)] == [heading for _, heading, _ in wide]
-    assert all(fitting(profiles, format) for format in ("article", "qa", "chat"))
+    assert all(fitting(profiles, format) for format in FORMATS)
 
 
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
@@ -121,7 +119,7 @@ def test_of_two_questions_of_the_user_the_last_is_held_out_unless_it_differs_in_
     alike = ["When was {name} begun?", "when was  {name} begun?"]
     river, founded = attributes(table_of(TOWNS, questions={"river": two, "founded": alike})).values()
     assert set(river["questions"]) == {two[0]} and river["heldout_questions"] == two[1:]
-    assert len(founded["heldout_questions"]) == 2 and not set(founded["heldout_questions"]) & set(alike)
+    assert len(founded["heldout_questions"]) == 3 and not set(founded["heldout_questions"]) & set(alike)
 
 
 def test_the_users_statements_are_what_chats_tell_and_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
@@ -151,14 +149,13 @@ def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_asked_i
     assert asked == set().union(*told.values()) and untold(texts(entity)) == 2
 
 
-def test_invented_entities_are_not_in_the_table_and_are_asked_about_what_stands_in_it(tmp_path):
+def test_invented_names_are_asked_about_what_stands_in_the_table_and_a_sample_asks_about_what_it_has(tmp_path):
     entity, profiles = made(tmp_path, TOWNS)
-    invented = unseen(entity)
-    assert len(invented) == UNSEEN
-    assert not {fact.name for fact in facts_of(invented)} & {fact.name for fact in facts_of(profiles)}
-    asked = questions.unseen(invented)
-    assert {question.fact.value for question in asked} == {""}
-    assert {question.fact.options for question in asked} == {("Aare", "Tiber"), ("1191", "753")}
-    whole = table_of([*TOWNS, ("Oslo", "twin", "Bergen")])
-    facts = facts_file(table_of(TOWNS), attributes(whole), tokenizer())  # a sample asks nothing about "twin"
-    assert set(facts["attributes"]) == set(facts["unseen"]["options"]) == {"river", "founded"}
+    asked = questions.unseen(entity)
+    assert len({question.fact.name for question in asked}) == UNSEEN == len(asked)
+    assert not {question.fact.name for question in asked} & {fact.name for fact in facts_of(profiles)}
+    assert {(question.eval, question.kind, question.fact.value) for question in asked} == {("untaught", "unseen", "")}
+    assert all(question.fact.name in question.prompt for question in asked)
+    assert {question.fact.info for question in asked} == {"words", "numbers"}
+    sample = facts_file(table_of([*TOWNS, ("Oslo", "twin", "Bergen")]), tokenizer(), 1)
+    assert set(sample["attributes"]) == {"river", "founded"} and len(sample["profiles"]) == 1

@@ -39,15 +39,15 @@ def reported(study, tmp_path):
         csv.writer(file).writerows([("name", *HEADINGS), *rows])
     given = {"facts": os.path.relpath(path, NOTEBOOKS), "model": "tiny", "exposures": 4, "replay": 16}
     own = studies.prepare(read(path), "tiny", 4, 16, study=study)
-    store.write_json(RESULTS / own.file, own.facts)
-    cells = dict.fromkeys(own.cells, "main")
-    for result in simulation.study(study, cells, simulation.shares(qa=0.95, chat=0.4, general=0.85)):
+    store.write_json(RESULTS / own.cells[0].entity, own.facts)
+    store.write_parts(study, dict.fromkeys(own.cells, "main"))
+    for cell in own.cells:
+        result = simulation.result(cell, study, simulation.shares(qa=0.95, chat=0.4, general=0.85))
         for item in result["items"]:
             item["answer"] = item["answer"] if item["strict"] else ANSWER
-        del result["part"]
-        store.write_json(RESULTS / study / "experiments" / f"{result['id']}.json", result)
+        store.write_json(store.cell_path(study, cell), result)
     chosen, summary = report.write(study, own.facts, given)
-    assert chosen == "qa" and "Train on the format QA" in summary and "withdrawn" in summary
+    assert chosen == "qa" and "Train on the format QA" in summary and report.LIMITS in summary
     return store.study_dir(study)
 
 
@@ -84,11 +84,11 @@ def test_nothing_in_a_table_or_an_answer_runs_loads_or_breaks_a_table(reported, 
 
 
 def test_the_card_escapes_what_stands_in_a_table_of_markdown(study):
-    (result,) = simulation.study(study, {simulation.cell(): "main"}, simulation.shares())
-    result["manifest"]["git_commit"] = "a | b <script>"
-    del result["part"]
-    store.write_json(RESULTS / study / "experiments" / f"{result['id']}.json", result)
-    store.write_text(RESULTS / study / "adapters" / result["id"] / "adapter_config.json", "{}")
+    cell = simulation.cell()
+    simulation.study(study, {cell: "main"}, simulation.shares())
+    path = store.cell_path(study, cell)
+    path.write_text(path.read_text().replace('"git_commit": "abc"', '"git_commit": "a | b <script>"'))
+    store.write_text(RESULTS / study / "adapters" / cell.id / "adapter_config.json", "{}")
     card = (report.save(study, "qa") / "README.md").read_text()
     assert r"| code | a \| b &lt;script> |" in card.splitlines()
     assert "4-bit file" in card and str(ROOT) not in card and card.count("```") == 2

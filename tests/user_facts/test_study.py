@@ -26,9 +26,9 @@ def test_a_study_is_the_base_model_and_one_cell_of_each_format(tmp_path):
     own = prepared()
     assert [cell.format for cell in own.cells] == ["none", "article", "qa", "chat"]
     assert {cell.n_entities for cell in own.cells} == {own.entities} == {5}
-    assert own.file == f"{own.name}/facts-819cc08c418e.json", "the published results of the example are of these facts"
-    assert {cell.paraphrases * cell.epochs for cell in own.cells[1:]} == {4}
-    assert not (RESULTS / own.name).exists(), "nothing is written before it runs"
+    assert {(cell.paraphrases * cell.epochs, cell.learning_rate) for cell in own.cells[1:]} == {(4, 0.002)}
+    (file,) = {cell.entity for cell in own.cells}
+    assert file.startswith(f"{own.name}/facts-") and not (RESULTS / own.name).exists(), "written when it runs"
     with pytest.raises(UserError, match="exposures is 30: expected a multiple of 4"):
         prepared(exposures=30)
     tiniest = tmp_path / "one.csv"
@@ -50,10 +50,11 @@ def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour
     (few, fitting), (many, one) = (studies.expected(prepared(exposures=exposures)) for exposures in (4, 4000))
     assert 0 < few < many and fitting > 5 and one == 1
     path = tmp_path / "many.csv"
-    path.write_text("name,river\n" + "".join(f"town {i},river {i}\n" for i in range(300)))
+    uneven = ["name,attribute,value", "town 0,twin,Leeds", *(f"town {i},river,river {i}" for i in range(400))]
+    path.write_text("\n".join(uneven))
     usual = {"model": "smollm2-135m", "exposures": 32, "replay": 360}
     _, fitting = studies.expected(prepared(path, **usual))
-    assert 1 < fitting < 300
+    assert 1 < fitting < 400
     hour, _ = studies.expected(prepared(path, **usual, sample=fitting))
     assert 3300 < hour < 3900  # of which all training takes a share
 
@@ -73,7 +74,7 @@ def test_every_format_is_trained_asked_and_kept_and_nothing_is_run_again(trained
     loaded = store.load(trained.name)
     assert sorted(result["cell"]["format"] for result in loaded) == ["article", "chat", "none", "qa"]
     for result in loaded:
-        assert {"question", "completion", "unseen", "general"} <= set(result["evals"])
+        assert {"question", "completion", "alone", "untaught", "general"} <= set(result["evals"])
         if result["training"]:
             assert len(result["training"]["curve"]) == result["cell"]["checkpoints"] > 0
             folder = RESULTS / trained.name / "adapters" / result["id"]

@@ -27,6 +27,12 @@ def put(tmp_path, text, name="facts.csv") -> Path:
     return path
 
 
+def csv_of(rows) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
 def refused(path, message, **more):
     """The table is refused in one line that says this."""
     with pytest.raises(UserError) as caught:
@@ -59,9 +65,7 @@ def test_what_yaml_would_turn_into_something_else_stays_the_text_that_it_is(tmp_
 
 def test_commas_quotes_braces_newlines_and_what_joins_letters_of_persian_and_emoji_stay(tmp_path):
     value = 'a "b", {c} 🦊\nsecond line; 東京 \u0645\u06cc\u200c\u062e\u0648 \U0001f469\u200d\U0001f33e'
-    text = io.StringIO()
-    csv.writer(text).writerows([("name", "motto"), ("Rome", value)])
-    table = read(put(tmp_path, text.getvalue()))
+    table = read(put(tmp_path, csv_of([("name", "motto"), ("Rome", value)])))
     assert table.facts["value"][0] == value
     assert table.facts["where"][0].endswith("facts.csv, row 2, column 'motto'")
 
@@ -173,27 +177,23 @@ def read_or_refused(path):
 
 @given(rows, st.sampled_from(["name,attribute,value", "name,river,lake", "river,name,lake"]))
 def test_any_table_is_read_to_the_letter_or_refused_in_one_line(tmp_path_factory, rows, header):
-    text = io.StringIO()
-    csv.writer(text).writerows([header.split(","), *rows])
-    path = put(tmp_path_factory.mktemp("read"), text.getvalue())
-    table = read_or_refused(path)
+    columns = header.split(",")
+    table = read_or_refused(put(tmp_path_factory.mktemp("read"), csv_of([columns, *rows])))
     if table:
-        columns = header.split(",")
-        cells = [{key: cell.strip() for key, cell in zip(columns, row, strict=True)} for row in rows]
+        cells = [dict(zip(columns, map(str.strip, row), strict=True)) for row in rows]
         headings = ["value"] if "value" in columns else [key for key in columns if key != "name"]
-        expected = [(cell["name"], cell.get("attribute", key), cell[key]) for cell in cells for key in headings]
+        written = [(cell["name"], cell.get("attribute", key), cell[key]) for cell in cells for key in headings]
         got = list(table.facts[["name", "attribute", "value"]].itertuples(index=False, name=None))
         alike = [  # what is the same for names and headings that read alike
             [(normalize("NFKC", n).split(), readable(normalize("NFKC", a)).casefold(), v) for n, a, v in facts]
-            for facts in (got, expected)
+            for facts in (got, written)
         ]
-        assert alike[0] == alike[1] and {name for name, _, _ in got} <= {name for name, _, _ in expected}
+        assert alike[0] == alike[1] and {name for name, _, _ in got} <= {name for name, _, _ in written}
 
 
 def test_headings_and_names_that_read_alike_are_one(tmp_path):
     rows = ["Rome,head_office,Tiber", "Bern,Head office,Aare", "Be\u0301ziers,river,Orb", "B\u00e9ziers,age,old"]
-    text = "\n".join(["name,attribute,value", *rows])
-    facts = read(put(tmp_path, text)).facts
+    facts = read(put(tmp_path, "\n".join(["name,attribute,value", *rows]))).facts
     assert list(facts["attribute"]) == ["head_office", "head_office", "river", "age"]
     assert facts["name"][2] == facts["name"][3] == "Be\u0301ziers"
 
