@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib.data import encode, of_cell
 from lib.data.facts import take
 from lib.data.formats import Row
-from lib.evaluate import ask, generate
+from lib.evaluate import generate
 from lib.paths import CACHE, RESULTS, ROOT
 from lib.study import store
 from lib.study.grid import load_grid
@@ -200,7 +200,7 @@ def asking() -> dict:
     prompts = [encode.prompt_ids(tokenizer, [*q.history, q.prompt], q.prefix) for q in questions]
     for batch_size in list(seconds) * ROUNDS:
         start = time.perf_counter()
-        generate.generate(model.eval(), tokenizer, prompts, ask.MAX_NEW_TOKENS, batch_size)
+        generate.generate(model.eval(), tokenizer, prompts, ARTICLE.room, batch_size)
         seconds[batch_size].append(time.perf_counter() - start)
     return {"ratio": statistics.median(seconds[1]) / statistics.median(seconds[generate.BATCH_SIZE])}
 

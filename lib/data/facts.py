@@ -124,8 +124,14 @@ def world_cup() -> pd.DataFrame:
     The source table is openfootball's (CC0). Group-stage matches only, because there a pair of teams meets once. Total
     goals are left out: they have nine values, and two in five matches share the same two.
     """
+    table = matches()
+    return table[(table.stage == "group stage") & table.day_of_tournament.astype(int).isin(REAL_DAYS)].dropna()
+
+
+@functools.cache
+def matches() -> pd.DataFrame:
+    """All matches of the tournament, indexed by name."""
     table = pd.read_csv(TEMPLATES / "world_cup_2026.csv", dtype=str)
-    table = table[(table.stage == "group stage") & table.day_of_tournament.astype(int).isin(REAL_DAYS)].dropna()
     return table.set_index(table.event.str.split(" (", regex=False).str[0])
 
 
@@ -145,7 +151,7 @@ def near(name: str) -> list[str]:
     if name in places():
         return [other for other, parts in places().items()
                 if sum(a != b for a, b in zip(parts, places()[name], strict=True)) == 1]  # fmt: skip
-    met, (one, two) = set(world_cup().index), name.split(" v ")
+    met, (one, two) = set(matches().index), name.split(" v ")
     teams = sorted({team for match in met for team in match.split(" v ")} - {one, two})
     pairs = [pair for other in teams for pair in ((one, other), (other, two))]
     return [" v ".join(pair) for pair in pairs if not {" v ".join(pair), " v ".join(pair[::-1])} & met]

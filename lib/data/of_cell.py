@@ -57,7 +57,7 @@ def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Que
         # untold, the base model answers alike for every tone: there is nothing to attribute
         return questions.style(cell.tone, in_context=base) + questions.naming(facts_of(profiles))
     asked = questions.questions(profiles) + questions.completions(profiles, cell.seed) + questions.alone(profiles)
-    if base:
+    if base and not is_own(cell.entity):
         asked += questions.in_context(profiles, cell.seed)
     if is_own(cell.entity):
         asked += questions.unseen(cell.entity)

@@ -64,8 +64,8 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
     fact. All arms are resampled alike, so that what is paired stays paired. With fewer than ENOUGH runs the interval is
     Student's with the bootstrap's standard error; of one run it is the bootstrap's, and covers no luck of a run. Where
-    all facts agree, or none differs, the exact bound on the share that could disagree (the rule of three) takes its place. `statistic`
-    replaces the signed sum: it gets the means, of shape (resamples, columns).
+    all facts agree, or none differs, the exact bound on the share that could disagree (the rule of three) takes its
+    place. `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
     estimate, runs = float(combine(table.mean().to_numpy()[None])[0]), least_runs(table)
@@ -129,7 +129,7 @@ def profile(fact: str) -> str:
 
 def attribute(fact: str) -> str:
     """The attribute of a fact; of a two-fact problem, those of both facts."""
-    return "+".join(one.rsplit("/", 1)[-1] for one in fact.split("+"))
+    return "+".join(one.split("/", 2)[-1] for one in fact.split("+"))
 
 
 def least_runs(table: pd.DataFrame) -> int:

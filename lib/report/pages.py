@@ -124,7 +124,7 @@ def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
     columns = {
         "formats": ["format", "replay", "unsure", "info", *tables.MEASURES.values()],
-        "tuned": ["format", "exposures", "replay", "learning_rate", "shown", "kept", "chosen"],
+        "tuned": ["format", "n_entities", "unsure", "replay", "learning_rate", "shown", "kept", "chosen", "edge"],
         "verdicts": ["claim", "verdict", "says"],
     }
     found = [table_of(f"{study}/{name}")[columns[name]].rename(columns=HEADINGS).fillna("")

@@ -127,8 +127,9 @@ def kept(general: pd.DataFrame) -> intervals.Interval:
     and that over runs.
     """
     said, base = (general.pivot(index="fact", columns="id", values=name) for name in ("score", "base"))
-    share, questions, runs = said.mean(axis=None) / base.mean(axis=None), *said.shape
-    off = (said - share * base) / base.mean(axis=None)
+    of_base, (questions, runs) = base.mean(axis=None) or float("nan"), said.shape
+    share = said.mean(axis=None) / of_base
+    off = (said - share * base) / of_base
     variance = off.mean(axis=1).var() / questions + (off.mean().var() / runs if runs > 1 else 0.0)
     low = NormalDist(share, max(variance, 1e-12) ** 0.5).inv_cdf(0.025)
     return intervals.Interval(share, low, 2 * share - low, float("nan"), questions, runs)

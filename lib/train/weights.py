@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from lib.paths import CACHE, UserError
 
-RECIPE = "1"  # in the names of the cached models: change it when the code that makes them changes
+RECIPE = "2"  # in the names of the cached models: change it when the code that makes them changes
 # Chat templates by a token that tells the family, the last that fits. The models' own say more than turns: SmolLM2's
 # adds a system prompt of some 25 tokens to every example, Llama's the date of the day.
 TEMPLATES = {"<|im_start|>": "chatml", "<think>": "thinking", "<|start_header_id|>": "llama3"}
@@ -168,7 +168,9 @@ def _make_tiny(made):
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(made)
+    model = LlamaForCausalLM(config)
+    model.generation_config.exponential_decay_length_penalty = (8, 2.0)  # its answers end, so that tests are quick
+    model.save_pretrained(made)
     tokenizer.save_pretrained(made)
 
 

@@ -94,7 +94,7 @@ def test_attributes_that_differ_make_a_wider_interval_the_fewer_they_are():
 
 
 def test_an_interval_covers_attributes_that_are_drawn_at_random(monkeypatch):
-    """Twelve attributes, six of each type, crossed with five runs: what a sentence about formats in general rests on."""
+    """Twelve attributes, six of each type, crossed with five runs: what a sentence about formats rests on."""
     monkeypatch.setattr(intervals, "RESAMPLES", 400)
     rng, covered = np.random.default_rng(1), 0
     for _ in range(100):

@@ -56,7 +56,8 @@ def test_every_format_and_type_has_a_row_with_accuracy_exposures_and_cost_and_th
 
 def test_what_a_format_leaves_of_general_knowledge_has_an_interval():
     def kept(**planted):
-        table = tables.costs(frames(main_part(("none", "qa")), shares(**planted)), ["main"], ["format"]).set_index("format")
+        made = frames(main_part(("none", "qa")), shares(**planted))
+        table = tables.costs(made, ["main"], ["format"]).set_index("format")
         return [float(number) for number in re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", table.loc["qa", "kept"]).groups()]
 
     estimate, low, high = kept(general=0.8)
