@@ -91,6 +91,8 @@ def read(path: Path) -> dict:
         if not path.is_file():  # of a pipe nothing would ever come
             raise OSError("not a file")
         text = path.read_bytes()
+        if found := re.match(rb'{\s*"schema": (?!%d\b)(\d+)' % SCHEMA, text):
+            raise UserError(f"{path} is of another version of this code (schema {int(found[1])}): see CHANGELOG.md")
         result = RESULT.validate_json(text, strict=True)
         if not result["cell"].id == result["id"] == path.stem:
             raise OSError(f"it holds the parameters of experiment {result['cell'].id}")
