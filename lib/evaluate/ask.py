@@ -116,7 +116,7 @@ def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fa
                            for rule in (match.strict, match.lenient))  # fmt: skip
     if needs.scored and answer and not strict:
         others = [other for other in taught if other.value != fact.value]  # beside another value, the right one is none
-        outcome = match.outcome(judged, fact.name, fact.info, others, given)
+        outcome = match.outcome(judged or answer, fact.name, fact.info, others, given)
     if question.eval == "untaught":
         strict = lenient = outcome == "declines"
     return Item(

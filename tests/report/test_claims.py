@@ -201,16 +201,14 @@ def test_the_gap_from_style_to_facts_is_shared_out_and_one_axis_that_takes_all_c
     row, parts = gap(by_use_alone)
     assert row["verdict"] == "contradicts" and parts["share of the use"] > 0.9
 
-    def two_alike(cell, evaluation, info):
-        level = 0.95 - 0.4 * (evaluation == "question") - 0.4 * (cell.format == "article")
-        return (
-            level
-            if evaluation in ("recall", "question") and cell.format != "none"
-            else shares()(cell, evaluation, info)
-        )
+    def three_alike(cell, evaluation, info):
+        steps = (evaluation == "question") + (cell.format == "article") + (info == "numbers")
+        taught = evaluation in ("recall", "question") and cell.format != "none"
+        return 0.95 - 0.29 * steps if taught else shares()(cell, evaluation, info)
 
-    row, parts = gap(two_alike)
-    assert row["verdict"] == "supports" and abs(parts["share of the use"] - parts["share of the format"]) < 0.15
+    row, parts = gap(three_alike)
+    assert row["verdict"] == "supports"
+    assert all(abs(parts[f"share of the {axis}"] - 1 / 3) < 0.15 for axis in ("use", "format", "type"))
     shared = [value for name, value in parts.items() if name.startswith("share of")]
     assert sum(shared) == pytest.approx(1, abs=1e-3)
 

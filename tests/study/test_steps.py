@@ -180,13 +180,13 @@ def test_smollm2_learns_a_handful_of_facts(study, monkeypatch):
     monkeypatch.setattr(replay, "BLOCK", 24)  # no more answers than are trained
     cell = make_cell(
         model="smollm2-135m", n_entities=4, paraphrases=2, epochs=8, learning_rate=0.002, lora_rank=32, batch_size=8,
-        replay=24, checkpoints=1,
+        replay=24, checkpoints=1, room=32,
     )  # fmt: skip
     model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
     there, dropped = steps.choose_profiles(model, tokenizer, cell)
     asked = questions.recall(there, cell.format, cell.seed)
     before = ask.summarize(ask.recall(model.eval(), tokenizer, asked))["recall"]["strict"]
-    base = ask.general(model, tokenizer)
+    base = ask.general(model, tokenizer, cell.room)
     assert sum(item.strict for item in base) > 10, "the base model mostly answers the general questions"
     assert 1 < generate.perplexity(model, tokenizer, texts("general")["text"]) < 60
     rows, replayed = of_cell.training_rows(cell, there), replay.rows(model, tokenizer, cell.model, cell.replay)
@@ -195,14 +195,14 @@ def test_smollm2_learns_a_handful_of_facts(study, monkeypatch):
     model.eval()
     with sft.merged(model):
         items = ask.recall(model, tokenizer, asked)
-        items += ask.ask(model, tokenizer, questions.questions(there)[::3])
+        items += ask.ask(model, tokenizer, questions.questions(there)[::3], room=cell.room)
     after = ask.summarize(items)
     assert before <= 0.2 and after["recall"]["strict"] >= 0.7 and after["question"]["strict"] >= 0.1
     halfway = sum(map(int, trained.curve[0]["recall"])) / 24
     assert before <= halfway <= after["recall"]["strict"]
     assert trained.losses[-1] < trained.losses[0] / 3
     # what was learned is told in the words of greedy decoding, too
-    told = ask.ask(model, tokenizer, [replace(question, eval="question") for question in asked[:6]])
+    told = ask.ask(model, tokenizer, [replace(question, eval="question") for question in asked[:6]], room=cell.room)
     assert [item.strict for item in told] == [item.strict for item in items[:6]]
 
     result = steps.result(cell, study, there, dropped, trained, after, items, model)
