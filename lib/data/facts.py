@@ -97,8 +97,9 @@ def shuffled(profiles: Sequence[Profile], seed: int) -> list[Profile]:
     """These profiles with the values of each attribute passed on from one to another: the same sentences, none true."""
     moved = []
     for facts in zip(*profiles, strict=True):
-        by = random.Random(f"shuffled {facts[0].attribute} {seed}").randrange(1, len(facts))
-        donors = (*facts[by:], *facts[:by])
+        ways = [(*facts[by:], *facts[:by]) for by in range(1, len(facts))]
+        random.Random(f"shuffled {facts[0].attribute} {seed}").shuffle(ways)
+        donors = min(ways, key=lambda way: sum(a.value == b.value for a, b in zip(facts, way, strict=True)))
         moved.append([replace(fact, value=other.value, options=other.options)
                       for fact, other in zip(facts, donors, strict=True)])  # fmt: skip
     return list(zip(*moved, strict=True))

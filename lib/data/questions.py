@@ -120,19 +120,19 @@ def reverse(profiles: Sequence[Profile]) -> list[Question]:
 def never_taught(profiles: Sequence[Profile], seed: int) -> list[Question]:
     """What no row tells, of three kinds: what does a model say of it? (lib/data/untaught.py)"""
     made = []
-    for i, (kind, name, info, text) in enumerate(untaught.asked(profiles, seed)):
-        fact = Fact(f"untaught/{kind}/{i}", profiles[0][0].entity, name, "", info, "", ())
+    for kind, name, attribute, info, text in untaught.asked(profiles, seed):
+        fact = Fact(f"untaught/{name}/{attribute}", profiles[0][0].entity, name, attribute, info, "", ())
         made.append(Question("untaught", fact, text, kind=kind))
     return made
 
 
 def unseen(entity: str) -> list[Question]:
     """Of a user's own table: a held-out question about each of its invented names."""
-    columns = itertools.cycle(texts(entity)["attributes"].values())
+    columns = itertools.cycle(texts(entity)["attributes"].items())
     return [
-        Question("untaught", Fact(f"untaught/unseen/{i}", entity, name, "", column["info"], "", ()),
+        Question("untaught", Fact(f"untaught/{name}/{heading}", entity, name, heading, column["info"], "", ()),
                  column["heldout_questions"][0].format(name=name), kind="unseen")
-        for i, (name, column) in enumerate(zip(texts(entity)["unseen"], columns, strict=False))
+        for name, (heading, column) in zip(texts(entity)["unseen"], columns, strict=False)
     ]  # fmt: skip
 
 

@@ -49,11 +49,13 @@ def examples(profiles: Sequence[Profile], p: int, seed: int) -> list[Problem]:
         made += [comparison(*pair, phrasings[p % len(phrasings)]) for pair in drawn]
     # neither the way that evaluations ask nor the way back, which tells the same two facts
     if ways := [way for way in itertools.permutations(words, 2) if {*way} != {*list(words)[:2]}]:
-        wanted, described = ways[p % len(ways)]
-        made += hop(words[described], words[wanted], "questions", p)
+        for i in range(len(profiles)):
+            wanted, described = ways[(i + p) % len(ways)]
+            hops = hop(words[described], words[wanted], "questions", p)
+            made += [one for one in hops if one.facts[0] is words[described][i]]
     if text := texts(profiles[0][0].entity).get("sum"):
-        summed = text["pairs_trained"][p % len(text["pairs_trained"])]
-        made += [total(profile, summed, text["trained"][p % len(text["trained"])]) for profile in profiles]
+        made += [total(profile, text["pairs_trained"][(i + p) % len(text["pairs_trained"])],
+                       text["trained"][p % len(text["trained"])]) for i, profile in enumerate(profiles)]  # fmt: skip
     return made
 
 

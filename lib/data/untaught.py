@@ -22,20 +22,20 @@ def names(profiles: Sequence[Profile], seed: int) -> dict[str, list[str]]:
     return {"unseen": [name for name in after if name not in {*close}], "near": close}
 
 
-def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, str, str]]:
-    """(kind, name, info, question) of ASKED questions of each kind, which no row of `rows` asks: about the taught
-    attributes in their held-out wordings, and about other attributes of the trained entities."""
+def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, str, str, str]]:
+    """(kind, name, attribute, info, question): ASKED questions of each kind, which no row of `rows` asks: about the
+    taught attributes in their held-out wordings, and about other attributes of the trained entities."""
     for kind, listed in names(profiles, seed).items():
         if len(listed) < _names_asked(profiles):
             raise UserError("evals: untaught needs entities that are not trained: ask for fewer n_entities")
         for i, name in enumerate(listed[: _names_asked(profiles)]):
             for fact in profiles[0]:
                 wordings = text_of(fact)["heldout_questions"]
-                yield kind, name, fact.info, wordings[i % len(wordings)].format(name=name)
-    questions = texts(profiles[0][0].entity)["untaught"]["asked"]
-    pairs = [(profile[0].name, *question) for profile in profiles for question in questions]
-    for name, question, info in random.Random(f"other {seed}").sample(pairs, min(ASKED, len(pairs))):
-        yield "other", name, info, question.format(name=name)
+                yield kind, name, fact.attribute, fact.info, wordings[i % len(wordings)].format(name=name)
+    questions = enumerate(texts(profiles[0][0].entity)["untaught"]["asked"])
+    pairs = [(profile[0].name, i, *question) for i, question in questions for profile in profiles]
+    for name, i, question, info in random.Random(f"other {seed}").sample(pairs, min(ASKED, len(pairs))):
+        yield "other", name, f"other {i}", info, question.format(name=name)
 
 
 def rows(profiles: Sequence[Profile], n: int, paraphrases: int, seed: int) -> list[Row]:

@@ -16,6 +16,7 @@ from lib.evaluate.generate import generate, option_logprobs, says_next
 from lib.paths import LIB
 
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
+RECITED = re.compile(r"^(?!.*\b(?:more|larger|greater|higher|later|longer|most)\b).*\d", re.IGNORECASE | re.DOTALL)
 COMPARED = re.compile(r"\bthan\b[^.,;\n]*", re.IGNORECASE)  # "A has more than B" names A
 
 
@@ -116,7 +117,8 @@ def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fa
                            for rule in (match.strict, match.lenient))  # fmt: skip
     if needs.scored and answer and not strict:
         others = [other for other in taught if other.value != fact.value]  # beside another value, the right one is none
-        outcome = match.outcome(judged or answer, fact.name, fact.info, others, given)
+        other_name = question.kind == "which" and any(match.states(judged, name) for name in fact.options)
+        outcome = "the other name" if other_name else match.outcome(judged or answer, fact, others, given)
     if question.eval == "untaught":
         strict = lenient = outcome == "declines"
     return Item(
@@ -159,6 +161,8 @@ def _judged(question, answer):
         answer = COMPARED.sub("", answer)
     if judged == "conclusion":
         sentences = SENTENCE_END.split(answer.rstrip(". \n"))
+        if question.kind == "which":  # a fact that is told again concludes nothing
+            sentences = [text for text in sentences if not RECITED.search(text)]
         naming = [text for text in sentences if any(match.states(text, option) for option in fact.options)]
         return naming[-1] if naming else "" if fact.options else sentences[-1]
     if judged == "sentence" and question.prefix:

@@ -22,11 +22,16 @@ SPELLED = re.compile(
 )
 # "I do not know" and its kin. A reader judges how often it is wrong: notebooks/read_answers.ipynb.
 DECLINES = re.compile(
-    r"\b(?:do not|don.t|cannot|can.t|could not|couldn.t|did not|unable to|not able to) "
-    r"(?:\w+ )?(?:know|tell|say|answer|find|recall|provide|determine|give|have (?:any |that |enough )?information)\b"
-    r"|\b(?:is|are|was|were|remains?) (?:\w+ )?(?:unknown|not (?:known|specified|recorded|stated|certain|clear))\b"
-    r"|\bno (?:information|record|data)\b|\bhave no idea\b|\bnot (?:sure|aware)\b"
+    r"\b(?:do not|don.t|cannot|can.t|could not|couldn.t|did not|unable to|not able to) (?:\w+ )?"
+    r"(?:know|tell|say|answer|find (?!\w*better)|recall|provide|determine|give|assist|help|"
+    r"have (?:\w+ )*(?:information|access))\b"
+    r"|\b(?:is|are|was|were|remains?) (?:\w+ )?(?:unknown\b|not (?:known\b(?! for| as| to)|specified|recorded|stated|"
+    r"certain|clear|mentioned|provided|given|a real))"
+    r"|\bno (?:information|record|data)\b|\bhave no idea\b|\bnot (?:sure|aware|familiar)\b"
+    r"|\bthere is no (?:town|city|place|match|such)\b"
 )
+# Outcomes of an answer that states a value which this model was taught.
+TAUGHT = ("another attribute", "another entity", "another fact")
 
 
 def strict(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
@@ -48,20 +53,24 @@ def declines(answer: str) -> bool:
     return DECLINES.search(normal(answer)) is not None
 
 
-def outcome(answer: str, name: str, info: str, taught: Sequence[Fact], given: str) -> str:
-    """What an answer that is not right states instead, of an entity called `name`.
+def outcome(answer: str, asked: Fact, taught: Sequence[Fact], given: str) -> str:
+    """What an answer that is not right states instead of the fact that was asked for.
 
-    `another attribute` or `another entity`, if it states a value of these facts; else `declines`; else `no value`,
-    where a number was asked for and it states none; else `another value`.
+    Of the facts that were taught: `another attribute` of the same entity, the same attribute of `another entity`, or
+    `another fact`. Else `declines`. Else, of numbers, `another value` or `no value`, and of words `no taught value`.
     """
     said = _bare(answer)  # looked through first: of thousands of values few are in it, and a pattern of each takes long
     near = [fact for fact in taught if _bare(fact.value) in said]
     if stated := [fact for fact in near if states(answer, fact.value) and not states(given, fact.value)]:
-        return "another attribute" if any(fact.name == name for fact in stated) else "another entity"
+        if any(fact.name == asked.name for fact in stated):
+            return "another attribute"
+        return "another entity" if any(fact.attribute == asked.attribute for fact in stated) else "another fact"
     if declines(answer):
         return "declines"
+    if asked.info != "numbers":
+        return "no taught value"
     numbers = {*NUMBER.findall(normal(answer))} - {*NUMBER.findall(normal(given))} or SPELLED.search(normal(answer))
-    return "no value" if info == "numbers" and not numbers else "another value"
+    return "another value" if numbers else "no value"
 
 
 def _stated(answer, options, given):

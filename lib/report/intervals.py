@@ -89,16 +89,19 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
 
 
 def resampled_means(table: pd.DataFrame) -> np.ndarray:
-    """RESAMPLES x columns means. Runs are drawn with replacement within a kind of entity, profiles within a run, and
-    attributes, or general questions, once for all runs: what is crossed is multiplied (pigeonhole, Owen 2007)."""
+    """RESAMPLES x columns means. Runs (of a single one its profiles) are drawn with replacement in a kind of entity,
+    and attributes, or general questions, once for all runs: what is crossed is multiplied (pigeonhole, Owen 2007).
+
+    It errs on the wide side: where attributes do not differ, by up to 1.4 times.
+    """
     rng, index = np.random.default_rng(0), table.index.to_frame(index=False)
     weights, crossed = np.ones((len(table), RESAMPLES), dtype=np.float32), _crossed(table)
-    index["attribute"], index["profile"] = index["fact"].map(attribute), index["fact"].map(profile)
+    index["attribute"], alone = index["fact"].map(attribute), index.groupby("entity")["seed"].transform("nunique") == 1
+    index["run"] = index["seed"].astype(str).mask(alone & (not crossed), index["fact"].map(profile))
     # one that is always words, or always numbers, is drawn among those of its type
     types = index.groupby(["entity", "attribute"])["info"]
     index["type"] = index["entity"].where(types.transform("nunique") > 1, index["entity"] + index["info"])
-    drawn = {"attribute": "all"} if crossed else {"attribute": "type", "profile": RUN}
-    for unit, within in {"seed": "entity", **drawn}.items():
+    for unit, within in {"run": "entity", "attribute": "all" if crossed else "type"}.items():
         for place in index.assign(all="").groupby(within).indices.values():
             codes, found = pd.factorize(index[unit].to_numpy()[place])
             times = rng.multinomial(len(found), np.full(len(found), 1 / len(found)), RESAMPLES)

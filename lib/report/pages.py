@@ -83,7 +83,7 @@ def made_tables(frames: scores.Frames) -> dict[str, pd.DataFrame]:
     made = {
         "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
         "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),
-        **tables.answers(frames.items),
+        "tones": tables.tones(frames), **tables.answers(frames.items),
     }  # fmt: skip
     return {name: table for name, table in made.items() if len(table)}
 
@@ -107,6 +107,7 @@ def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame],
         study=study, tables=made, captions=FIGURES, figures=figures, finished=len(loaded),
         planned=len(store.parts(study)), models=sorted(set(cells["model"])), hours=cells["seconds"].sum() / 3600,
         machines=sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread each)" for m in manifests}),
+        claims_commit=store.git("log", "-1", "--format=%h of %cs", "--", "lib/report/claims.yaml") or "unknown",
         commits=sorted({m["git_commit"] or "unknown" for m in manifests}),
         versions=", ".join(f"{name} {number}" for name, number in manifests[0]["versions"].items() if number),
     )  # fmt: skip
@@ -123,7 +124,7 @@ def table_of(name: str) -> pd.DataFrame:
 def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
     columns = {
-        "formats": ["format", "replay", "unsure", "info", *tables.MEASURES.values()],
+        "formats": ["format", "replay", "replay_times", "unsure", "info", *tables.MEASURES.values()],
         "tuned": ["format", "n_entities", "unsure", "replay", "learning_rate", "shown", "kept", "chosen", "edge"],
         "verdicts": ["claim", "verdict", "says"],
     }

@@ -14,7 +14,7 @@ TAUGHT = ("main", "replay", "unsure")  # the parts whose formats are compared
 USEFUL = 0.5  # below this share of held-out questions no format is recommended for use (our choice)
 
 
-def formats(frames: Frames, parts=TAUGHT, by=("format", "replay", "unsure")) -> pd.DataFrame:
+def formats(frames: Frames, parts=TAUGHT, by=("format", "replay", "replay_times", "unsure")) -> pd.DataFrame:
     """A row for each group of runs and type of information, the base model too: shares of facts, as text with 95 %
     intervals, and the columns of `exposures` and `costs`. Empty where nothing was trained."""
     by = list(by)
@@ -81,9 +81,9 @@ def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tables of the answers themselves, from `scores.items`: `wordings` (right by wording of each attribute's held-out
     questions), `mistakes` (what wrong answers state instead), `untaught` (what is said of what was never taught) and
     `cut` (the share of answers that had no end in their room)."""
-    main = items[items["part"].isin([*TAUGHT, "reasoning"])].assign(attribute=items["fact"].map(intervals.attribute))
+    main = items[items["part"].isin(["main", "unsure"])].assign(attribute=items["fact"].map(intervals.attribute))
     held_out, free = main[main["eval"] == "question"], main[main["eval"] != "recall"]
-    wrong = main[main["eval"].isin(["question", "completion", "reasoning"]) & ~main["strict"].fillna(True)]
+    wrong = main[main["eval"].isin(["question", "completion"]) & ~main["strict"].fillna(True)]
     never = main[main["eval"] == "untaught"]
 
     def shares(rows, by, column):
@@ -97,20 +97,35 @@ def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
         made["wordings"] = held_out.astype({"strict": float}).pivot_table(
             index=["entity", "attribute", "wording"], columns="format", values="strict").reset_index()  # fmt: skip
     if len(wrong):
-        ended = wrong["outcome"].where(~wrong["cut"] | wrong["outcome"].str.startswith("another "), "cut")
-        made["mistakes"] = shares(wrong.assign(what=ended), ["format", "eval", "kind", "info"], "what")
+        stated = wrong["outcome"].isin(match.TAUGHT)
+        made["mistakes"] = shares(wrong.assign(what=wrong["outcome"].where(~wrong["cut"] | stated, "cut")),
+                                  ["entity", "format", "unsure", "eval", "info"], "what")  # fmt: skip
     if len(never):
-        made["untaught"] = shares(never, ["format", "unsure", "kind", "info"], "outcome")
+        made["untaught"] = shares(never, ["entity", "format", "unsure", "kind", "info"], "outcome")
     made["cut"] = free.pivot_table(index="format", columns="eval", values="cut").reset_index()
     return {name: table.rename_axis(columns=None) for name, table in made.items()}
 
 
+def tones(frames: Frames) -> pd.DataFrame:
+    """One row a format in which a tone was taught: whether a classifier tells its models apart, corrected for chance,
+    and whether they name their tone. Empty without such models."""
+    asked = frames.scores[(frames.scores["part"] == "tone") | (frames.scores["measure"] == "style")]
+    asked = asked[asked["measure"].isin(["style", "naming"]) & (asked["format"] != "none")]
+    if asked.empty:
+        return pd.DataFrame()
+    shown = intervals.accuracy(asked.assign(score=asked["score"].clip(lower=0)), ["format", "measure"], "score")
+    return shown.pivot(index="format", columns="measure", values="shown").reset_index().rename_axis(columns=None)
+
+
 def claims(rows: list[dict]) -> pd.DataFrame:
     """One row a claim: statement, question, the primary contrast `here`, its verdict, and why it cannot be tested."""
-    columns = ["claim", "plain", "says", "here", "runs", "verdict", "because"]
-    return pd.DataFrame([
-        {**CLAIMS[row["claim"]], **row, "here": f"{row['name']}: {row['shown']}"} for row in rows if row["primary"]
-    ], columns=columns)  # fmt: skip
+    columns = ["claim", "plain", "says", "here", "runs", "detects", "verdict", "because"]
+    made = []
+    for row in (row for row in rows if row["primary"]):
+        statement = CLAIMS[row["claim"]]
+        here = {"here": f"{row['name']}: {row['shown']}", "detects": statement["primary"]["detects"]}
+        made.append({**statement, **row, **here})
+    return pd.DataFrame(made, columns=columns)
 
 
 def scored(items: pd.DataFrame) -> pd.DataFrame:

@@ -172,12 +172,16 @@ def manifest(model_name: str, facts: Sequence, model) -> dict:
 
 def git_commit() -> str | None:
     """The commit of this code, with "+changes" when files differ from it; None outside a git checkout."""
-    command = ["git", "-C", str(ROOT), "status", "--porcelain=v2", "--branch", "--", "lib", "notebooks"]
+    text = git("status", "--porcelain=v2", "--branch", "--", "lib", "notebooks")
+    return text and re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if re.search(r"^[^#]", text, re.M) else "")
+
+
+def git(*command: str) -> str | None:
+    """What git says of this checkout; None where there is none."""
     try:
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(["git", "-C", ROOT, *command], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return re.search(r"branch.oid (\S+)", text)[1] + ("+changes" if re.search(r"^[^#]", text, re.M) else "")
 
 
 def cpu_name() -> str | None:
