@@ -45,13 +45,14 @@ def test_each_kind_is_asked_at_least_24_times_in_held_out_words_of_every_attribu
     assert len({text for *_, text in asked}) == len(asked)
     wordings = {q: fact.info for fact in there[0] for q in text_of(fact)["heldout_questions"]}
     others = dict(map(tuple, texts(entity)["untaught"]["asked"]))
-    for kind, name, info, text in asked:
+    for kind, name, _, info, text in asked:
         assert name in (named[kind] if kind in named else {profile[0].name for profile in there})
         (said,) = [q for q in (others if kind == "other" else wordings) if q.format(name=name) == text]
         assert {**wordings, **others}[said] == info
     cell = base_cell(entity=entity, n_entities=n, seed=seed, evals="untaught")
     questions = [question for question in of_cell.questions_for(cell, there) if question.eval == "untaught"]
-    assert [(q.kind, q.fact.name, q.fact.info, q.prompt) for q in questions] == asked
+    assert [(q.kind, q.fact.name, q.fact.attribute, q.fact.info, q.prompt) for q in questions] == asked
+    assert len({question.fact.id for question in questions}) == len(asked)
     assert {question.fact.value for question in questions} == {""}
 
 

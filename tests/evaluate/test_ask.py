@@ -124,11 +124,25 @@ def test_a_worked_example_answers_its_problem_rightly(entity):
 def test_what_a_wrong_answer_states_instead_is_kept_and_the_right_value_beside_another_is_no_other_fact():
     there = profiles("fictional", 4)
     question, taught = questions.questions(there)[0], facts_of(there)
-    own, other = taught[1], next(fact for fact in taught[6:] if fact.value != question.fact.value)
-    for said, outcome in ((own.value, "another attribute"), (other.value, "another entity"), ("tin", "another value"),
+    own, other, same = taught[1], taught[7], taught[6]  # of six attributes each
+    for said, outcome in ((own.value, "another attribute"), (other.value, "another fact"), ("tin", "no taught value"),
                           ("I do not know.", "declines"), (question.fact.value, ""), ("", ""),
-                          (f"{question.fact.value} or {other.value}", "another entity")):  # fmt: skip
+                          (f"{question.fact.value} or {same.value}", "another entity"),
+                          (same.value, "another entity")):  # fmt: skip
         assert ask.score(question, said, None, taught).outcome == outcome
+
+
+def test_a_comparison_is_concluded_by_a_sentence_that_tells_no_fact_again():
+    question = next(q for q in questions.two_facts(profiles("fictional", 8), 0) if q.kind == "which")
+    right, (other,) = question.fact.value, [name for name in question.fact.options if name != question.fact.value]
+    facts = "The number of bridges in {} is 12. The number of bridges in {} is 21."
+    for said, scored, outcome in (
+        (facts.format(other, right), False, "another value"), (facts.format(right, other), False, "another value"),
+        (facts.format(right, other) + f" {right} has more bridges than {other}. The answer: {right}.", True, ""),
+        (right, True, ""), (f"{right} has more.", True, ""), (other, False, "the other name"),
+    ):  # fmt: skip
+        item = ask.score(question, said, None)
+        assert (item.strict, item.outcome) == (scored, outcome), said
 
 
 def test_a_tone_is_scored_across_models_alone():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from helpers import ENTITIES, profiles
 from hypothesis import given
@@ -70,7 +72,9 @@ def test_a_value_matches_as_a_whole_whatever_the_case_accents_script_and_date(an
         ("Sorry, I cannot say.", True), ("I could not find a record.", True), ("There is no record of it.", True),
         ("I am not sure.", True), ("The number is unknown.", True), ("It is not known.", True),
         ("I have no idea.", True), ("I'm unable to provide that.", True), ("It is unknowable.", False),
-        ("Known for tin.", False),
+        ("Known for tin.", False), ("I'm not familiar with that town.", True), ("It is not mentioned.", True),
+        ("I don't have access to that data.", True), ("There is no town called so.", True), ("I can't assist.", True),
+        ("It is not known for its exports.", False), ("You cannot find better apricots.", False),
         ("pewter", False), ("", False), ("I know that it has 12 bridges.", False), ("Do you know it?", False),
         ("It is not far from the sea.", False), ("They do not sell pewter.", False),
     ],
@@ -91,8 +95,9 @@ OUTCOMES = [
     ("12, or pewter", "words", "another attribute"), ("York, of course", "words", "another entity"),
     ("I do not know.", "numbers", "declines"), ("I do not know, perhaps 13.", "numbers", "declines"),
     ("It has some.", "numbers", "no value"), ("In 2026, Rome had many.", "numbers", "no value"),
-    ("13", "numbers", "another value"), ("tin", "words", "another value"), ("Yorkshire", "words", "another value"),
-    ("Lead.", "words", "another value"), ("on the 12th of June", "numbers", "another value"),
+    ("13", "numbers", "another value"), ("tin", "words", "no taught value"), ("Yorkshire", "words", "no taught value"),
+    ("Lead.", "words", "no taught value"), ("on the 12th of June", "numbers", "another value"),
+    ("12", "words", "another fact"), ("York", "numbers", "another fact"), ("nine", "numbers", "another value"),
 ]  # fmt: skip
 
 
@@ -100,12 +105,15 @@ OUTCOMES = [
 def test_a_wrong_answer_states_another_fact_or_declines_or_states_another_value_or_none(answer, info, expected):
     """Of a city called Rome, in a question that names 2026 and lead."""
     facts = [*TAUGHT, taught("Oslo", "year", "2026"), taught("Oslo", "metal", "lead")]
-    assert outcome(answer, "Rome", info, facts, "How is Rome in 2026, as to lead?") == expected
+    asked = replace(taught("Rome", "bridges" if info == "numbers" else "export", ""), info=info)
+    assert outcome(answer, asked, facts, "How is Rome in 2026, as to lead?") == expected
 
 
 @given(st.sampled_from(TAUGHT), frames)
 def test_the_value_of_a_taught_fact_is_that_of_its_entity_wherever_it_stands(fact, frame):
     for name in ("Rome", "Oslo"):
-        expected = "another attribute" if fact.name == name else "another entity"
-        assert outcome(frame.format(fact.value), name, "words", TAUGHT, "What?") == expected
-        assert outcome(frame.format(fact.value), name, "words", TAUGHT, f"What of {fact.value}?") == "another value"
+        other = "another entity" if fact.attribute == "export" else "another fact"
+        expected = "another attribute" if fact.name == name else other
+        asked, said = taught(name, "export", "tin"), frame.format(fact.value)
+        assert outcome(said, asked, TAUGHT, "What?") == expected
+        assert outcome(said, asked, TAUGHT, f"What of {fact.value}?") == "no taught value"

@@ -112,7 +112,8 @@ def test_reasoning_is_measured_against_the_same_models_with_the_facts_in_their_p
     assert primary(rows, "C3")["verdict"] == "supports" and len(rows) == 5
     assert set(verdicts(rows, "C3").values()) == {"supports"}
     alike = reasoning(shares(worked=1.0, qa=1.0, told=0.9, reasoning=0.9))
-    assert "supports" not in verdicts(alike, "C3").values()
+    assert primary(alike, "C3")["verdict"] == "unclear"
+    assert list(verdicts(alike, "C3").values()).count("supports") <= 1  # one in twenty by chance
 
 
 def test_reasoning_that_a_model_cannot_do_with_the_facts_in_its_prompt_is_not_testable():

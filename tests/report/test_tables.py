@@ -131,9 +131,9 @@ def test_what_a_reader_judges_otherwise_is_counted_by_evaluation_and_score(study
     simulation.study(study, main_part(("none", "qa"), ("fictional",), (0,)), shares(qa=0.5))
     path = store.study_dir(study) / "read.csv"
     assert run_notebook("read_answers", study=study)["judged"].startswith("no answers are drawn yet")
-    frames = run_notebook("read_answers", study=study, draw=True)["frames"]
+    items = run_notebook("read_answers", study=study, draw=True)["items"]
     drawn = pd.read_csv(path, dtype=str)
-    scored = drawn.merge(frames.items, on=["id", "eval", "question", "expected", "answer"])["strict"].astype(int)
+    scored = drawn.merge(items, on=["id", "eval", "question", "expected", "answer"])["strict"].astype(int)
 
     def judged(right, **changes):
         store.write_text(path, drawn.assign(right=right, **changes).to_csv(index=False))
