@@ -59,7 +59,7 @@ def test_every_figure_and_table_is_there_and_named_on_the_page(drawn):
         assert f"figures/{png.name}" in page
     assert {path.stem for path in folder.glob("*.csv")} == {
         "experiments", "claims", "formats", "main", "verdicts", "regime", "advice", "axes", "wordings", "mistakes",
-        "untaught", "cut"}  # fmt: skip
+        "untaught", "cut", "tones"}  # fmt: skip
     for link in ("report.html", "claims.csv", "experiments.csv", "notebooks/"):
         assert (folder / link).exists() and f"]({link})" in page
 
