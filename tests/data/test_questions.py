@@ -42,6 +42,8 @@ def untold(entity):
     """Every template of a trained prompt that is not answered with a value that it asks for."""
     text = texts(entity)
     found = [chat[0] for chat in text["chats"]] + [style["prompt"] for style in text["styles"]] + text["tells"]
+    if entity == "fictional":  # of which `unsure` asks the trained questions about others, too
+        found += [question for attribute in text["attributes"].values() for question in attribute["questions"]]
     return found + [question for question, _ in text.get("untaught", {}).get("trained", [])]
 
 
