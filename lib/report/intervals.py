@@ -80,8 +80,8 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
     drawn = combine(resampled_means(table))
     low, high = np.quantile(drawn, [0.025, 0.975])
     p = min(1.0, 2 * max(min((drawn <= 0).mean(), (drawn >= 0).mean()), 1 / RESAMPLES))
-    if 1 < runs < ENOUGH:
-        error, every = drawn.std(), table.index.to_frame(index=False)[RUN].drop_duplicates()
+    if 1 < runs < ENOUGH and (error := drawn.std()):
+        every = table.index.to_frame(index=False)[RUN].drop_duplicates()
         student = stats.t(len(every) - every["entity"].nunique(), estimate, error)
         low, high = student.interval(0.95)
         p = 2 * min(student.cdf(0), student.sf(0))
