@@ -97,7 +97,7 @@ browser: $(READY)
 	} || true
 
 test: $(READY) browser
-	@echo "checking the style, then testing, some ten minutes on two cores"
+	@echo "checking the style, then testing, ten to twenty minutes on two cores"
 	@$(BIN)/ruff check .
 	@$(BIN)/pytest
 
