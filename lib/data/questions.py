@@ -119,21 +119,21 @@ def reverse(profiles: Sequence[Profile]) -> list[Question]:
 
 def never_taught(profiles: Sequence[Profile], seed: int) -> list[Question]:
     """What no row tells, of three kinds: what does a model say of it? (lib/data/untaught.py)"""
-    made = []
-    for kind, name, attribute, info, text in untaught.asked(profiles, seed):
-        fact = Fact(f"untaught/{name}/{attribute}", profiles[0][0].entity, name, attribute, info, "", ())
-        made.append(Question("untaught", fact, text, kind=kind))
-    return made
+    return [_untaught(profiles[0][0].entity, *one) for one in untaught.asked(profiles, seed)]
 
 
 def unseen(entity: str) -> list[Question]:
     """Of a user's own table: a held-out question about each of its invented names."""
     columns = itertools.cycle(texts(entity)["attributes"].items())
     return [
-        Question("untaught", Fact(f"untaught/{name}/{heading}", entity, name, heading, column["info"], "", ()),
-                 column["heldout_questions"][0].format(name=name), kind="unseen")
+        _untaught(entity, "unseen", name, heading, column["info"], column["heldout_questions"][0].format(name=name))
         for name, (heading, column) in zip(texts(entity)["unseen"], columns, strict=False)
-    ]  # fmt: skip
+    ]
+
+
+def _untaught(entity, kind, name, attribute, info, text):
+    fact = Fact(f"untaught/{name}/{attribute}", entity, name, attribute, info, "", ())
+    return Question("untaught", fact, text, kind=kind)
 
 
 def two_facts(profiles: Sequence[Profile], seed: int, told: bool = False) -> list[Question]:
