@@ -3,7 +3,6 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 
 from lib.cell import Cell
 from lib.data import of_cell, questions
@@ -54,7 +53,7 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
     return {
         "schema": store.SCHEMA, "study": study, "id": cell.id, "cell": cell.model_dump(),
         "facts": {"ids": [f.id for f in facts], "info": [f.info for f in facts], "dropped_known": 0},
-        "evals": evals, "items": [asdict(item) for item in items],
+        "evals": evals, "items": [vars(item) for item in items],
         "training": None if cell.format == "none" else _training(cell, facts, items, rng),
         "manifest": {"backend": "unsloth", "device": "cpu", "device_name": "a processor", "dtype": "float32",
                      "threads": 1, "versions": VERSIONS, "git_commit": "abc", "facts_sha256": "f", "model_sha256": "m",

@@ -83,6 +83,7 @@ def _stated(answer, options, given):
     }
 
 
+@functools.lru_cache(2**16)
 def states(text: str, value: str) -> bool:
     """Whether the value stands in the text as a whole: 47 neither in 471 nor in 4.7, nor as a day of a month."""
     text, value = normal(text), normal(value)

@@ -12,7 +12,7 @@ import yaml
 from lib.paths import LIB
 from lib.report import intervals
 from lib.report.intervals import ENOUGH, RUN
-from lib.report.scores import FACT, KEPT, SHORT, Frames, beside_base, kept
+from lib.report.scores import FACT, KEPT, SHORT, Frames, kept
 
 CLAIMS = yaml.safe_load((LIB / "report" / "claims.yaml").read_text(encoding="utf-8"))
 CEILING, FLOOR = 0.9, 0.1  # where both sides of a difference are beyond, it cannot show
@@ -103,8 +103,7 @@ def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], frames: F
     if "chance" in needs:
         why.append(below_chance(arms[0], frames.items))
     if "whole" in needs:
-        general = beside_base(frames.scores)
-        why += [wrecked(general[general["id"].isin(arm["id"]) & (general["format"] != "none")], arm) for arm in arms]
+        why += [wrecked(arm[arm["format"] != "none"], frames.general) for arm in arms]
     if "room" in needs:  # an interaction has as little as its worse difference
         pairs = means.reshape(2, -1).T
         # a mean along training has no ceiling: where all is learned, it still says how fast
@@ -122,14 +121,13 @@ def why_not(spec: dict, facts: pd.DataFrame, arms: list[pd.DataFrame], frames: F
     return next(filter(None, why), "")
 
 
-def wrecked(general: pd.DataFrame, arm: pd.DataFrame) -> str:
-    """Why these trained models are none to judge by, from their general questions; "" where they are."""
-    if (arm["format"] == "none").all():
+def wrecked(arm: pd.DataFrame, general: pd.DataFrame) -> str:
+    """Why the trained models of an arm are none to judge by, from their general questions; "" where they are."""
+    if arm.empty:
         return ""
-    if general.empty:
+    if not (left := kept(general, arm["id"])):
         return "there is no base model to compare with"
-    left = kept(general)
-    formats = " and ".join(SHORT[format] for format in general["format"].unique())
+    formats = " and ".join(SHORT[format] for format in sorted(arm["format"].unique()))
     return f"the models of format {formats} keep {left.shown} of their general questions" if left.high < KEPT else ""
 
 

@@ -44,18 +44,19 @@ def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd
     """
     by = list(by)
     scored = rows.dropna(subset=[score]).astype({score: float})
-    per_fact = scored.groupby([*dict.fromkeys([*by, *RUN, "id", "fact"])], dropna=False)[score].mean().reset_index()
-    found = []
-    for key, group in per_fact.groupby(by, dropna=False):
-        mean, facts, runs = group[score].mean(), len(group), group["id"].nunique()
-        several = group.groupby("entity")["id"].transform("nunique") > 1
-        of_run = group["id"].where(several, group["id"] + group["fact"].map(profile))
-        effects = [_design_effect(group, score, one) for one in (of_run, group["fact"].map(attribute))]
-        effective = facts / (sum(effects) - 1)
-        low, high = proportion_confint(mean * effective, effective, method="wilson")
-        low, high = min(low, mean), max(high, mean)  # at 0 and 1 rounding puts a bound a hair on the wrong side
-        found.append([*key, mean, low, high, f"{mean:.2f} [{low:.2f}, {high:.2f}]", facts, runs])
-    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "shown", "facts", "runs"])
+    facts = scored.groupby([*dict.fromkeys([*by, *RUN, "id", "fact"])], dropna=False)[score].mean().reset_index()
+    groups = facts.groupby(by, dropna=False)
+    facts["group"] = groups.ngroup()
+    several = facts.groupby(["group", "entity"])["id"].transform("nunique") > 1
+    of_run = facts["id"].where(several, facts["id"] + facts["fact"].map(profile))
+    effects = [_design_effect(facts, score, one) for one in (of_run, facts["fact"].map(attribute))]
+    table = groups.agg(mean=(score, "mean"), facts=(score, "size"), runs=("id", "nunique")).reset_index()
+    effective = table["facts"] / (sum(effects) - 1)
+    low, high = proportion_confint(table["mean"] * effective, effective, method="wilson")
+    # at 0 and 1 rounding puts a bound a hair on the wrong side
+    table["low"], table["high"] = np.minimum(low, table["mean"]), np.maximum(high, table["mean"])
+    table["shown"] = [f"{row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()]
+    return table[[*by, "mean", "low", "high", "shown", "facts", "runs"]]
 
 
 def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callable | None = None) -> Interval:
@@ -163,14 +164,14 @@ def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
 
 
 def _design_effect(facts, score, cluster):
-    """How many times the variance of the mean is what it would be if the facts were independent: from the spread of the
-    clusters' means within a kind of entity (ultimate-cluster estimate)."""
-    within = facts[score] - facts.groupby("entity")[score].transform("mean")
-    if np.allclose(within, 0):
-        return 1.0
-    clusters = facts.groupby(["entity", cluster.rename("cluster")])[score].agg(["mean", "size", "sum"])
-    strata = clusters.groupby(level="entity")
+    """By `group`, how many times the variance of its mean is what it would be if the facts were independent: from the
+    spread of the clusters' means within a kind of entity (ultimate-cluster estimate)."""
+    within = facts[score] - facts.groupby(["group", "entity"])[score].transform("mean")
+    independent = (within**2).groupby(facts["group"]).agg(lambda squares: squares.mean() / len(squares))
+    clusters = facts.groupby(["group", "entity", cluster.rename("cluster")])[score].agg(["mean", "size", "sum"])
+    strata = clusters.groupby(level=["group", "entity"])
     count, centre = strata["size"].transform("size"), strata["sum"].transform("sum") / strata["size"].transform("sum")
-    shares = clusters["size"] / len(facts)
-    clustered = (shares**2 * (clusters["mean"] - centre) ** 2 * count / (count - 1).clip(lower=1)).sum()
-    return max(1.0, clustered / ((within**2).mean() / len(facts)))
+    shares = clusters["size"] / clusters.groupby(level="group")["size"].transform("sum")
+    clustered = shares**2 * (clusters["mean"] - centre) ** 2 * count / (count - 1).clip(lower=1)
+    effect = clustered.groupby(level="group").sum() / independent.where(independent > 1e-12)  # else all scores are one
+    return effect.fillna(1.0).clip(lower=1.0)

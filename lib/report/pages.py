@@ -57,7 +57,7 @@ def _write(study, loaded, new):
 
     def drawn(name):
         path = executed / f"{name}.ipynb"
-        execute(name, path, {"study": study, "save": str(figures)})
+        execute(name, path, {"study": study, "save": str(figures)}, env={**os.environ, "OMP_NUM_THREADS": "1"})
         store.write_text(path, path.read_text(encoding="utf-8").replace(str(figures), f"results/{study}/figures"))
         return path
 

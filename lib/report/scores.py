@@ -1,6 +1,7 @@
 """Results as tidy tables: one row an item, a point of a curve, an experiment, or a score of a fact."""
 
 from collections import Counter
+from collections.abc import Iterable
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -23,13 +24,16 @@ class Frames(NamedTuple):
     Measures are the evaluations (strict; of `untaught`: does the model say that it does not know?); `choice` (the
     closed set, corrected for chance); `area of recall` and `area of question`, the mean along training; and `style`:
     does a classifier tell which tone's model wrote a response? A two-fact problem is a fact of its own, with `kind` and
-    with `known`: does the model answer most of the held-out questions about each of its facts?
+    with `known`: does the model answer most of the held-out questions about each of its facts? `general` has a row per
+    general question and two columns per experiment: its `score` and that of the `base` model, in the same type of
+    number; experiments without a base model are left out.
     """
 
     items: pd.DataFrame
     curves: pd.DataFrame
     cells: pd.DataFrame
     scores: pd.DataFrame
+    general: pd.DataFrame
 
 
 def frames(results: list[dict]) -> Frames:
@@ -46,7 +50,8 @@ def frames(results: list[dict]) -> Frames:
     table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in measured]).dropna(subset=["score"])
     table = _with_parameters(table.groupby(keys, as_index=False)["score"].mean(), results)
     table = pd.concat([table, _styles(answered)[table.columns]])
-    return Frames(answered, along, cells(results, beside_base(table)), table)
+    general = _beside_base(table)
+    return Frames(answered, along, cells(results, general), table, general)
 
 
 def items(results: list[dict]) -> pd.DataFrame:
@@ -113,20 +118,23 @@ def cells(results: list[dict], general: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     like = ["model", "dtype"]  # the base model answers a few questions otherwise in another type of number
     base = table[table["format"] == "none"].groupby(like)["perplexity"].median()
-    found = {id: kept(group) for id, group in general.groupby("id")}
+    found = {id: kept(general, [id]) for id in general.columns.unique("id")}
     table["ppl_ratio"] = table["perplexity"] / table[like].join(base.rename("base"), on=like)["base"]
     for name, bound in (("kept", "estimate"), ("kept_low", "low"), ("kept_high", "high")):
         table[name] = table["id"].map({id: getattr(interval, bound) for id, interval in found.items()})
     return table.assign(wrecked=table["kept_high"] < KEPT)
 
 
-def kept(general: pd.DataFrame) -> intervals.Interval:
-    """Of answers to general questions, with the base model's beside: how much of its share is left, in all runs.
+def kept(general: pd.DataFrame, ids: Iterable[str]) -> intervals.Interval | None:
+    """How much of the base model's share of general questions these experiments keep, together; None where there is no
+    base model. `general` is that of Frames.
 
     The variance of this ratio is linearised (Cochran 1977, 6.4): that over questions, which all runs are asked alike,
     and that over runs.
     """
-    said, base = (general.pivot(index="fact", columns="id", values=name) for name in ("score", "base"))
+    if (ids := general.columns.unique("id").intersection(ids)).empty:
+        return None
+    said, base = (general[name][ids] for name in ("score", "base"))
     of_base, (questions, runs) = base.mean(axis=None) or float("nan"), said.shape
     share = said.mean(axis=None) / of_base
     off = (said - share * base) / of_base
@@ -135,25 +143,26 @@ def kept(general: pd.DataFrame) -> intervals.Interval:
     return intervals.Interval(share, low, 2 * share - low, float("nan"), questions, runs)
 
 
-def beside_base(scores: pd.DataFrame) -> pd.DataFrame:
-    """Every answer to a general question, as a score, and under `base` that of the base model in the same type of
-    number; without those where there is none."""
-    asked, like = scores[scores["measure"] == "general"], ["model", "dtype", "fact"]
-    base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
-    return asked.join(base.rename("base"), on=like).dropna(subset=["base"])
-
-
 def comparable(frames: Frames) -> Frames:
     """These tables without the trained runs of the main part on draws of facts that not all of its formats have: in
     a study that is not finished, formats would be compared on other facts."""
     main, draw = trained(frames.cells, "main"), ["model", "entity", "seed"]
     common = main.groupby(draw)["format"].transform("nunique") == main["format"].nunique()
-    return Frames(*(table[~table["id"].isin(main.loc[~common, "id"])] for table in frames))
+    others = main.loc[~common, "id"]
+    return Frames(*(table[~table["id"].isin(others)] for table in frames[:-1]), frames.general)
 
 
 def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:
     """Of any of these tables the rows of trained models in these parts of the study."""
     return table[table["part"].isin(parts) & (table["format"] != "none")]
+
+
+def _beside_base(scores):
+    """Frames.general of these scores."""
+    asked, like = scores[scores["measure"] == "general"], ["model", "dtype", "fact"]
+    base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
+    return asked.join(base.rename("base"), on=like).dropna(subset=["base"]).pivot(
+        index="fact", columns="id", values=["score", "base"])  # fmt: skip
 
 
 def _styles(items):

@@ -6,7 +6,7 @@ import pandas as pd
 from lib.evaluate import match
 from lib.report import intervals
 from lib.report.claims import CLAIMS
-from lib.report.scores import FACT, KEPT, NAMES, SHORT, Frames, beside_base, comparable, kept, trained
+from lib.report.scores import FACT, KEPT, NAMES, SHORT, Frames, comparable, kept, trained
 
 REACHED = (0.5, 0.8)
 MEASURES = NAMES["measures"]
@@ -50,13 +50,13 @@ def costs(frames: Frames, parts, by) -> pd.DataFrame:
     there is no base model. `trained tokens` count those of rows that are seen once, too.
     """
 
-    by, asked = list(by), beside_base(frames.scores)
-    of_all = {key: kept(rows) for key, rows in asked[asked["part"].isin(parts)].groupby(by)}
+    by = list(by)
     grouped = frames.cells[frames.cells["part"].isin(parts)].groupby(by)
+    left = [kept(frames.general, rows["id"]) for _, rows in grouped]
     sums = grouped[["facts", "tokens", "trained_tokens", "once_tokens"]].sum()
     return grouped[["general", "perplexity", "ppl_ratio"]].median().assign(**{
-        "kept": [of_all[key].shown if key in of_all else "" for key, _ in grouped],
-        "wrecked": [key in of_all and of_all[key].high < KEPT for key, _ in grouped],
+        "kept": [share.shown if share else "" for share in left],
+        "wrecked": [share is not None and share.high < KEPT for share in left],
         "tokens a fact": ((sums["tokens"] - sums["once_tokens"]) / sums["facts"]).round().astype(int),
         "trained tokens a fact": (sums["trained_tokens"] / sums["facts"]).round().astype(int),
         "runs": grouped.size(),
@@ -67,11 +67,12 @@ def costs(frames: Frames, parts, by) -> pd.DataFrame:
 def regime(frames: Frames) -> pd.DataFrame:
     """One row: what the main part leaves of the model, in the median over its trained runs, and how many are wrecked;
     `still` is of the base model's right answers. Empty without such runs, and without a base model."""
-    main, asked = trained(frames.cells, "main"), trained(beside_base(frames.scores), "main")
-    if main["kept"].isna().all():
+    main = trained(frames.cells, "main")
+    if (compared := main.dropna(subset=["kept"])).empty:
         return pd.DataFrame()
+    said, base = (frames.general[name][compared["id"]] for name in ("score", "base"))
     return main[["kept", "ppl_ratio"]].median().to_frame().T.assign(
-        still=asked[asked["base"] > 0.5].groupby("id")["score"].mean().median(),
+        still=said[base > 0.5].mean().median(),
         base=frames.cells[frames.cells["format"] == "none"]["general"].median(),
         wrecked=main["wrecked"].sum(), runs=len(main),
     )  # fmt: skip

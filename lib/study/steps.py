@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from lib.cell import Cell
@@ -63,7 +62,7 @@ def result(cell: Cell, study: str, profiles: Sequence[Profile], dropped: int, tr
     return {
         "schema": store.SCHEMA, "study": study, "id": cell.id, "cell": cell.model_dump(),
         "facts": {"ids": [fact.id for fact in facts], "info": [fact.info for fact in facts], "dropped_known": dropped},
-        "evals": evals, "items": [asdict(item) for item in items], "training": asdict(trained) if trained else None,
+        "evals": evals, "items": [vars(item) for item in items], "training": vars(trained) if trained else None,
         "manifest": store.manifest(cell.model, facts, model),
     }  # fmt: skip
 

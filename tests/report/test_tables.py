@@ -24,7 +24,8 @@ def frames(cells, planted):
 
 
 def test_a_score_is_the_mean_over_the_questions_about_a_fact(results):
-    items, _, _, rows = scores.frames(results)
+    made = scores.frames(results)
+    items, rows = made.items, made.scores
     one = rows[(rows["measure"] == "question") & (rows["format"] == "qa")].iloc[0]
     asked = items[(items["id"] == one["id"]) & (items["fact"] == one["fact"]) & (items["eval"] == "question")]
     assert len(asked) == 3 and one["score"] == asked["strict"].astype(float).mean()
@@ -115,7 +116,7 @@ def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_ha
     part = {cell: "main" for cell in main_part(("none", "article"), seeds=(0, 1))} | main_part(("qa",), seeds=(1,))
     replay = {cell(replay=0): "replay"}
     kept = scores.comparable(frames(part | replay, shares()))
-    assert all(set(table["id"]) <= set(kept.cells["id"]) for table in kept)
+    assert all(set(table["id"]) <= set(kept.cells["id"]) for table in (kept.items, kept.curves, kept.scores))
     assert kept.cells.groupby(["part", "format"])["seed"].agg(set).to_dict() == {
         ("main", "none"): {0, 1}, ("main", "article"): {1}, ("main", "qa"): {1}, ("replay", "qa"): {0}
     }  # fmt: skip
