@@ -1,7 +1,6 @@
 """Asking a model: free answers with a strict and a lenient score, and the choice among a closed set."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -131,11 +130,7 @@ def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fa
 
 
 def summarize(items: Sequence[Item]) -> dict[str, dict]:
-    """Scores by evaluation: n items, shares strict, lenient and choice, and what guessing would score.
-
-    `chance` is a blind choice among the options. `constant` is the best single value said to everything, which is
-    more when the facts are fewer than the options.
-    """
+    """Scores by evaluation: n items, shares strict, lenient and choice, and `chance`: a blind choice among options."""
     summary = {}
     for name in dict.fromkeys(item.eval for item in items):
         group = [item for item in items if item.eval == name]
@@ -143,8 +138,6 @@ def summarize(items: Sequence[Item]) -> dict[str, dict]:
         for key in ("strict", "lenient", "choice", "chance"):
             values = [getattr(item, key) for item in group if getattr(item, key) is not None]
             summary[name][key] = sum(values) / len(values) if values else None
-        common = Counter(item.expected for item in group if item.chance).most_common(1)
-        summary[name]["constant"] = common[0][1] / len(group) if common else None
     return summary
 
 

@@ -169,9 +169,8 @@ def test_a_summary_says_what_guessing_would_score():
     there = profiles("fictional", 16)
     asked = [q for q in questions.questions(there) if q.fact.attribute == "export"]
     items = [ask.score(question, "pewter", "pewter") for question in asked]
-    keys = ("strict", "lenient", "choice", "chance", "constant")
+    keys = ("strict", "lenient", "choice", "chance")
     assert ask.summarize(items)["question"] == {"n": 48} | dict.fromkeys(keys, 1 / 16)
-    assert ask.summarize(items[:12])["question"]["constant"] == 1 / 4
     mixed = ask.summarize([*items, ask.score(problem("sum"), "no", None), ask.score(problem("which"), "no", None)])
     assert list(mixed) == ["question", "reasoning"]
     assert mixed["reasoning"]["chance"] == 1 / 2 and mixed["reasoning"]["choice"] is None
