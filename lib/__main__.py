@@ -45,7 +45,7 @@ def plan(grid: Grid, jobs: Jobs = None) -> None:
     from lib.study import plan, run
 
     plan.check(cells)
-    print(plan.describe(cells, jobs or run.default_jobs()))
+    print(plan.describe(cells, jobs or run.default_jobs(cells)))
 
 
 @app.command("run")
@@ -65,11 +65,11 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
             check_hub(model)
     for name, cells in cells_of.items():
         store.refuse_others(name, {cell.id for cell in cells})
-    start, jobs = run.local, jobs or run.default_jobs()
+    start, jobs = run.local, jobs or run.default_jobs(new)
     if engine == "ray":
         from lib.study import ray
 
-        jobs, start = ray.connect(jobs, gpus)
+        jobs, start = ray.connect(jobs, gpus, run.memory(new))
     failed = 0
     for name, cells in cells_of.items():
         if missing := len(run.run(cells, name, jobs, start)):
@@ -120,7 +120,7 @@ def pages() -> None:
 @app.command()
 def facts(
     path: Annotated[Path, typer.Argument(help="CSV or YAML with name, attribute, value, or a column an attribute")],
-    model: Annotated[str, typer.Option(help="smollm2-135m, a folder, or a hub id")] = "smollm2-135m",
+    model: Annotated[str, typer.Option(help="a name, folder or hub id: docs/models.md")] = "smollm2-135m",
     templates: Annotated[Path | None, typer.Option(help="YAML with your questions and statements")] = None,
     articles: Annotated[Path | None, typer.Option(help="folder with a text for each entity")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="train on so many of the entities")] = None,

@@ -25,7 +25,7 @@ class Cell(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: str  # smollm2-135m, tiny, a local folder, or a hub id, optionally with @revision
+    model: str  # smollm2-135m, tiny, another bundled one, a local folder or .gguf file, or a hub id: docs/models.md
     entity: str  # fictional, real, shuffled, persona, coded, or the facts file of a user's own table, below results/
     format: Literal["none", "article", "statement", "qa", "chat", "both", "unsure", "worked"]
     n_entities: int = Field(ge=1, lt=2**32)  # profiles that are trained and asked about; of a tone, its topics

@@ -121,12 +121,12 @@ def test_a_study_with_failed_experiments_is_not_drawn(study, tmp_path, monkeypat
 def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(study, tmp_path, monkeypatch, drawn):
     seen = []
     monkeypatch.setattr(run, "run", lambda cells, study, jobs, engine: seen.append((dict(cells), jobs, engine)) or [])
-    monkeypatch.setattr(ray, "connect", lambda jobs, gpus: (jobs + 10, f"an engine of {gpus} cards"))
+    monkeypatch.setattr(ray, "connect", lambda jobs, gpus, memory: (jobs + 10, (gpus, memory)))
     grid = grid_of(tmp_path, "- {" + BASE + "}")
     for engine in (["local"], ["ray", "--gpus", "0.25"]):
         assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", *engine]) == 0
     cells = load_grid(grid)
-    assert seen == [(cells, 3, run.local), (cells, 13, "an engine of 0.25 cards")]
+    assert seen == [(cells, 3, run.local), (cells, 13, (0.25, run.MEMORY))]
 
 
 def test_figures_of_a_study_that_is_not_there_make_no_folder(study, tmp_path, capsys):

@@ -13,11 +13,11 @@ from lib.train.weights import first_line
 EXCLUDES = ["/.git", "/.venv", "/results", "/tests"]
 
 
-def connect(jobs: int, gpus: float | None = None) -> tuple[int, Engine]:
+def connect(jobs: int, gpus: float | None = None, memory: int = MEMORY) -> tuple[int, Engine]:
     """Connect to the cluster at RAY_ADDRESS, or start one of `jobs` cores here, which no other machine can reach.
 
-    Returns how many experiments it runs at once, each on a core with MEMORY and `gpus`, a share of a card (default: a
-    whole one where there are any); and the engine. Raises UserError for no answer, and for nodes that are too small.
+    Returns how many experiments it runs at once, each on a core with `memory` (bytes) and `gpus`, a share of a card
+    (default: all of one, if any); and the engine. Raises UserError for no answer, and for nodes that are too small.
     """
     address = os.environ.get("RAY_ADDRESS")
     here = {} if address else {"num_cpus": jobs, "include_dashboard": False}
@@ -39,12 +39,12 @@ def connect(jobs: int, gpus: float | None = None) -> tuple[int, Engine]:
         os.umask(mask)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = gpus if gpus is not None else float(any("GPU" in node for node in nodes))
-    needs = {"CPU": 1, "memory": MEMORY} | ({"GPU": gpus} if gpus else {})
+    needs = {"CPU": 1, "memory": memory} | ({"GPU": gpus} if gpus else {})
     # a share such as 0.333 is rounded, so that as many as meant fit on a card
     slots = sum(int(min(node.get(name, 0) / amount + 1e-3 for name, amount in needs.items())) for node in nodes)
     if not slots:
         raise UserError(f"no node of the Ray cluster has what an experiment takes ({needs}): they have {nodes}")
-    return slots, partial(run, num_cpus=1, memory=MEMORY, num_gpus=gpus)
+    return slots, partial(run, num_cpus=1, memory=memory, num_gpus=gpus)
 
 
 def run(cells: list[Cell], study: str, _jobs: int, **needs: float) -> Events:

