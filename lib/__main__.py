@@ -18,7 +18,6 @@ Study = Annotated[str | None, typer.Option(help="folder under results/ (default:
 Jobs = Annotated[int | None, typer.Option(min=1, help="experiments to run at once (default: one a core)")]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="this machine, or the Ray cluster at RAY_ADDRESS")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="of a Ray cluster: share of a card that an experiment takes")]
-Saved = Literal["best", "article", "qa", "chat"]
 say = partial(print, flush=True)  # at once, also into a pipe
 
 
@@ -125,16 +124,21 @@ def facts(
     articles: Annotated[Path | None, typer.Option(help="folder with a text for each entity")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="train on so many of the entities")] = None,
     exposures: Annotated[int, typer.Option(min=4, help="how often each fact is told")] = 32,
-    save: Annotated[Saved, typer.Option(help="the format whose model is kept")] = "best",
+    formats: Annotated[str, typer.Option(help="any of article, statement, qa, chat, both")] = "article qa both",
+    save: Annotated[str, typer.Option(help="the format whose model is kept")] = "best",
     merged: Annotated[bool, typer.Option("--merged", help="save a whole model instead of adapters")] = False,
+    name: Annotated[str | None, typer.Option(help="column of the names, or several with commas between")] = None,
     study: Study = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="read and plan, and train nothing")] = False,
+    rows_only: Annotated[bool, typer.Option("--rows-only", help="write the rows, and train nothing")] = False,
 ) -> None:
     """Teach a model your own table of facts, and report which format made them stick."""
     say(f"reading {path}")
     from lib.user_facts.study import teach
 
-    raise typer.Exit(not teach(path, model, templates, articles, sample, exposures, save, merged, study, dry_run))
+    named = formats.replace(",", " ").split()
+    raise typer.Exit(not teach(path, model, templates, articles, sample, exposures, named, save, merged, study,
+                           dry_run, rows_only, name))  # fmt: skip
 
 
 @app.command()
@@ -146,7 +150,7 @@ def ask(
     say(f"loading {folder}")
     from lib.user_facts import report
 
-    print(report.ask(folder, question).strip())
+    print(*report.ask(folder, [question]))
 
 
 def studies(grid: str, study: str | None) -> dict[str, dict]:

@@ -49,6 +49,10 @@ def count_tokens(tokenizer, rows: Sequence[Row]) -> int:
     return sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) if texts else 0  # each call costs
 
 
+def messages(turns: Sequence[str]) -> list[dict[str, str]]:
+    """A conversation as chat templates take it: user and assistant by turns."""
+    return [{"role": "assistant" if i % 2 else "user", "content": turn} for i, turn in enumerate(turns)]
+
+
 def _render(tokenizer, turns, add_generation_prompt):
-    messages = [{"role": "assistant" if i % 2 else "user", "content": turn} for i, turn in enumerate(turns)]
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+    return tokenizer.apply_chat_template(messages(turns), tokenize=False, add_generation_prompt=add_generation_prompt)

@@ -5,6 +5,7 @@ import random
 import re
 import tempfile
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,9 +121,14 @@ def _entities(facts, columns) -> list[list[dict]]:
     for attribute, group in facts.groupby("attribute", sort=False):
         values = sorted(set(group["value"]))
         spelled = {value: f" {normal(value)} " for value in values}  # in words, and so is what holds it
+        holding = defaultdict(list)  # values by word: all against all takes minutes for a large table
+        for value in values:
+            for word in {*spelled[value].split()}:
+                holding[word].append(value)
         for name, value in zip(group["name"], group["value"], strict=True):
             rng, mine = random.Random(f"options {name} {attribute}"), spelled[value]
-            longer = [other for other in values if mine in spelled[other]]
+            nearby = min((holding[word] for word in mine.split()), key=len, default=values)
+            longer = [other for other in nearby if mine in spelled[other]]
             others = [*longer[:OPTIONS], *rng.sample(values, min(OPTIONS, len(values)))]
             apart = {spelled[other]: other for other in others if spelled[other] != mine}
             options = sorted([value, *list(apart.values())[: OPTIONS - 1]])

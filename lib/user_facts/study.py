@@ -5,24 +5,25 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import typer
 
 from lib.cell import Cell, from_parameters
+from lib.data import of_cell
+from lib.data.encode import messages
 from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
 from lib.study import plan, run, store
 from lib.train import weights
 from lib.user_facts.facts import PARAPHRASES, facts_file, untold, written
 from lib.user_facts.table import Table, read
 
-# Of SmolLM2, from earlier tuning; chat has the rate of the others. Today's lib/grids/tune.yaml has not been run yet.
-SETTINGS = {
-    "article": {"learning_rate": 0.002, "batch_size": 4},
-    "qa": {"learning_rate": 0.002, "batch_size": 8},
-    "chat": {"learning_rate": 0.002, "batch_size": 4},
-}
+# Rows a step. The rate is SmolLM2's, from earlier tuning of article and qa: lib/grids/tune.yaml has not been run yet.
+BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8}
+FORMATS = ("article", "qa", "both")  # documents are completed, questions answered, and both: three uses
+RATES = {"smollm2-135m": 0.002, "tiny": 0.002}
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
 HOUR = 3600  # seconds from which a sample is offered
@@ -39,19 +40,22 @@ class Study(NamedTuple):
 
 def prepare(
     table: Table, model: str, exposures: int = 32, replay: int = 360, sample: int | None = None,
-    study: str | None = None,
+    study: str | None = None, formats: Sequence[str] = FORMATS,
 ) -> Study:  # fmt: skip
     """The study of a table: with `sample`, of so many of its entities, drawn by a seed.
 
     Each fact is told `exposures` times, in PARAPHRASES wordings. Without `study`, the folder is named after the file
     and what is trained, so that a changed table has a folder of its own and the same one goes on where it was. Raises
-    UserError for what the facts file refuses, and for exposures that are no multiple of PARAPHRASES.
+    UserError for what the facts file refuses, for a format that there is not, and for exposures that are no multiple
+    of PARAPHRASES.
     """
+    if unknown := {*formats} - {*BATCH}:
+        raise UserError(f"no format {min(unknown)!r}: take some of {', '.join(BATCH)}")
     if exposures < PARAPHRASES or exposures % PARAPHRASES:
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
     weights.check_hub(model)
     facts = facts_file(table, weights.tokenizer(model), sample)
-    trained = json.dumps([facts, model, exposures, replay, SETTINGS], sort_keys=True)
+    trained = json.dumps([facts, model, exposures, replay, [BATCH[format] for format in formats], formats])
     digest = hashlib.sha256(trained.encode()).hexdigest()[:12]  # other facts make other experiments
     slug = re.sub(r"\W+", "-", table.path.stem).strip("-").lower()[:40] or "table"
     name = study or f"my-facts-{slug}-{digest[:8]}"
@@ -59,11 +63,11 @@ def prepare(
     shared = {"model": model, "entity": entity, "n_entities": n, "seed": 0}
     cells = [from_parameters({**shared, "format": "none"})]
     fewest_rows = n * exposures + replay  # of articles; the other formats have more
-    for format, settings in SETTINGS.items():
+    for format in formats:
         cells.append(from_parameters({
             **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES, "lora_rank": 32,
-            "replay": replay, "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // settings["batch_size"]), **settings,
-            **({} if model in ("smollm2-135m", "tiny") else {"learning_rate": RATE}),
+            "replay": replay, "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // BATCH[format]),
+            "batch_size": BATCH[format], "learning_rate": RATES.get(model, RATE),
         }))  # fmt: skip
     return Study(name, facts, tuple(cells), len({profile[0]["name"] for profile in facts["profiles"]}))
 
@@ -76,18 +80,36 @@ def expected(study: Study) -> tuple[float, int]:
     return seconds, max(1, int(study.entities * HOUR / seconds))
 
 
-def execute(study: Study) -> list[Cell]:
-    """Run what is not finished of the study; the experiments that failed."""
+def write_rows(study: Study) -> Path:
+    """Write the facts file and, into rows/<format>.jsonl, one epoch of each format's rows about facts as chat messages,
+    as TRL and others read them; the folder of the rows."""
     store.write_json(RESULTS / study.cells[0].entity, study.facts)
+    folder = store.study_dir(study.name) / "rows"
+    for cell in study.cells[1:]:
+        rows = of_cell.training_rows(cell, of_cell.candidates(cell))
+        lines = [json.dumps({"messages": messages(row.turns)}, ensure_ascii=False) for row in rows]
+        store.write_text(folder / f"{cell.format}.jsonl", "".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def execute(study: Study) -> list[Cell]:
+    """Write the rows, and run what is not finished of the study; the experiments that failed."""
+    write_rows(study)
     return run.run(dict.fromkeys(study.cells, "main"), study.name, run.default_jobs(study.cells))
 
 
 def teach(
     path: Path, model: str, templates: Path | None, articles: Path | None, sample: int | None, exposures: int,
-    save: str, merged: bool, folder: str | None, dry_run: bool,
+    formats: Sequence[str], save: str, merged: bool, folder: str | None, dry_run: bool, rows_only: bool,
+    name: str | None = None,
 ) -> bool:  # fmt: skip
     """`make facts`: read, plan, train, report and save; whether every experiment came through."""
-    study = prepare(read(path, templates, articles), model, exposures, sample=sample, study=folder)
+    table = read(path, templates, articles, name)
+    for what, number in table.left_out.items():
+        print(f"left out: {number} {what}")
+    study = prepare(table, model, exposures, sample=sample, study=folder, formats=formats)
+    if save not in ("best", *formats):
+        raise UserError(f"--save {save}: no model of it will be trained, take best or one of {', '.join(formats)}")
     show(study)
     seconds, fitting = expected(study)
     about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
@@ -97,7 +119,9 @@ def teach(
         print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: about an hour.")
         if not dry_run and sys.stdin.isatty():
             typer.confirm("Train on all of them?", abort=True)
-    if dry_run:
+    if rows_only:
+        print(f"rows: {write_rows(study).relative_to(ROOT)}; nothing is trained")
+    if dry_run or rows_only:
         return True
     if execute(study):
         print(f"some experiments failed; see results/{study.name}/executed, and run the same command again",
@@ -107,11 +131,14 @@ def teach(
 
     files = {"facts": path, "templates": templates, "articles": articles}
     given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
-    given |= {"model": model, "exposures": exposures, "sample": sample or 0}
-    chosen, summary = report.write(study.name, study.facts, given)
+    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or ""}
+    given["formats"] = " ".join(formats)
+    chosen, summary = report.write(study.name, study.facts, given, table.left_out)
     print(f"{summary}\nreport: results/{study.name}/README.md and report.html")
     if wanted := save if save != "best" else chosen:
-        saved = report.save(study.name, wanted, merged).relative_to(ROOT)
+        saved = report.save(study.name, wanted, merged)
+        print(report.ask_again(study.name, wanted, saved), flush=True)
+        saved = saved.relative_to(ROOT)
         print(f'model:  {saved}\nask it: python -m lib ask {saved} "your question"')
     else:
         print("no model is kept; name a format to keep one all the same: --save qa")

@@ -1,12 +1,13 @@
-"""A user's own table of facts: read from CSV or YAML, or refused with one line that says where and why."""
+"""A user's own table of facts: read from CSV, JSON or YAML, or refused with one line that says where and why."""
 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from unicodedata import category, normalize
+from unicodedata import normalize
 
 import pandas as pd
 import yaml
@@ -14,11 +15,10 @@ import yaml
 from lib.paths import UserError
 from lib.study.grid import UniqueKeys
 from lib.user_facts.english import readable
+from lib.user_facts.shapes import PAIRS, checked, pairs, records, shaped
 
 LONG = ["name", "attribute", "value"]
 MEGABYTES = 5  # of a file: a table as large would be trained for weeks
-FORMULA = re.compile(r"=|(#(REF|N/A|DIV/0|VALUE|NAME|NULL|NUM|SPILL|CALC|FIELD|BLOCKED)[!?]?|Err:\d+)\Z")
-JOINER = re.compile("(?<=[^\0-\u02af\\s])[\u200c\u200d](?=[^\0-\u02af\\s])")  # between letters of Persian, or emoji
 HOLDS = {"questions": {"{name}"}, "statements": {"{name}", "{value}"}}  # what a template must hold
 BRACES = re.compile(r"{{|}}|{\w*}|[{}]")
 
@@ -31,22 +31,32 @@ class Table(NamedTuple):
     questions: Mapping[str, list[str]] = {}
     statements: Mapping[str, list[str]] = {}
     articles: Mapping[str, str] = {}
+    left_out: Mapping[str, int] = {}  # how many cells are no facts, by what they are
 
 
-def read(path: Path, templates: Path | None = None, articles: Path | None = None) -> Table:
-    """The facts of a CSV or YAML file: `name, attribute, value` in each row, or one row an entity.
+def read(path: Path, templates: Path | None = None, articles: Path | None = None, name: str | None = None) -> Table:
+    """The facts of a CSV, JSON or YAML file: `name, attribute, value` in each row, or one row an entity.
 
     A row counts as in a spreadsheet: the header of a CSV file is row 1. `templates` is a YAML file with `questions` and
-    `statements`, `articles` a folder with a text file for some of the entities. Raises UserError, in one line that
-    names file, row and column, for what cannot be taken.
+    `statements`, `articles` a folder with a text file for some of the entities, `name` the column that names them, or
+    several with commas between. Raises UserError, in one line that names file, row and column, for what cannot be
+    taken.
     """
     is_yaml = path.suffix.lower() in (".yaml", ".yml")
     given = _yaml(path, ["facts", *HOLDS]) if is_yaml else {}
-    facts = _facts(path, _listed(path, given.pop("facts", [])) if is_yaml else _csv(path))
+    if path.suffix.lower() in (".xlsx", ".xls"):
+        raise UserError(f"{path} is an Excel file: save the sheet as CSV")
+    if path.suffix.lower() in (".json", ".jsonl"):
+        rows = _listed(path, records(path, text_of(path)))
+    else:
+        rows = _listed(path, given.pop("facts", [])) if is_yaml else _csv(path)
+    left_out = Counter()
+    facts = _facts(path, shaped(path, list(rows), name, left_out))
     given = _yaml(templates, [*HOLDS]) if templates else given
     for kind, by_attribute in given.items():
         _check_templates(f"{templates or path}, {kind}", by_attribute, set(facts["attribute"]), HOLDS[kind])
-    return Table(path, facts, **given, articles=_articles(articles, set(facts["name"])) if articles else {})
+    return Table(path, facts, **given, articles=_articles(articles, set(facts["name"])) if articles else {},
+                 left_out=dict(left_out))  # fmt: skip
 
 
 def text_of(path: Path) -> str:
@@ -68,7 +78,7 @@ def _csv(path):
     """Where each row stands, and its headings with their cells."""
     text = text_of(path)
     first = next(filter(str.strip, text.splitlines()), "")
-    cells = {mark: [cell.strip(' "').casefold() for cell in first.split(mark)] for mark in ",;\t"}
+    cells = {mark: [cell.strip(' "').casefold() for cell in first.split(mark)] for mark in ",;\t|@"}
     delimiter = max(cells, key=lambda mark: ("name" in cells[mark], len(cells[mark])))  # a header has a name
     header, number = [], 0
     try:  # no DictReader: it skips blank lines without counting them, and of two like headings it drops one
@@ -88,33 +98,29 @@ def _listed(path, rows):
     """The same of a list in YAML."""
     for number, row in enumerate(rows, 1):
         where = f"{path}, fact {number}"
-        if not isinstance(row, dict) or not all(isinstance(text, str) for text in [*row, *row.values()]):
+        if isinstance(row, dict) and ("messages" in row or all(kind & {*row} for kind in PAIRS)):
+            raise pairs(where)
+        plain = isinstance(row, dict) and all(isinstance(text, str) for text in row)
+        flat = path.suffix.lower().startswith(".json")  # where None is a list of several values
+        if not plain or not all(isinstance(text, str) or (flat and text is None) for text in row.values()):
             raise UserError(f"{where}: expected name, attribute and value, or name and attributes, each a plain text")
         yield where, list(zip(_headings(row, where), row.values(), strict=True))
 
 
 def _headings(given, where) -> list[str]:
     """Headings without spaces around them, `name`, `attribute`, `value` in small letters. Raises UserError."""
-    headings = [_checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
+    headings = [text.strip() and checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
     headings = [text.casefold() if text.casefold() in LONG else text for text in headings]
+    lower, named = {text.casefold() for text in headings}, [text for text in headings if text]
+    if "messages" in lower or all(kind & lower for kind in PAIRS):
+        raise pairs(where)
+    if not headings[-1] and any(text.endswith(("?", "？")) for text in headings):
+        raise UserError(f"{where}: there seems to be no header: write the names of the columns into the first row")
     wrong = not {"attribute", "value"}.isdisjoint(headings) and sorted(headings) != sorted(LONG)
-    if wrong or headings.count("name") != 1 or len({*headings}) < max(2, len(headings)):
+    if wrong or len({*named}) < max(2, len(named)):
         expected = "expected name, attribute, value, or name and a column an attribute"
         raise UserError(f"{where}: the columns are {', '.join(map(repr, headings))[:200]}: {expected}")
     return headings
-
-
-def _checked(text, place) -> str:
-    """Text without the spaces around it; UserError for none, for a formula, and for what nobody can see."""
-    for character in JOINER.sub("", text):
-        if category(character) in ("Cc", "Cf", "Cs") and character not in "\t\n\r":
-            raise UserError(f"{place} holds U+{ord(character):04X}, an invisible character or half of one: remove it")
-    text = text.strip()
-    if all(category(character)[0] in "MZ" for character in "".join(text.split())):
-        raise UserError(f"{place} is empty: fill it or leave it out, as rows of name, attribute, value can")
-    if FORMULA.match(text):
-        raise UserError(f"{place} holds {text[:40]!r}, a formula or its error: save the table as values")
-    return text
 
 
 def _facts(path, rows) -> pd.DataFrame:
@@ -125,7 +131,7 @@ def _facts(path, rows) -> pd.DataFrame:
     """
     facts = []
     for where, row in rows:
-        cells = {column: _checked(cell, f"{where}, column {column!r}") for column, cell in row}
+        cells = {column: checked(cell, f"{where}, column {column!r}") for column, cell in row}
         facts += [(cells["name"], cells.get("attribute", column), value, f"{where}, column {column!r}")
                   for column, value in cells.items() if column not in ("name", "attribute")]  # fmt: skip
     facts = pd.DataFrame(facts, columns=[*LONG, "where"])
@@ -140,7 +146,8 @@ def _facts(path, rows) -> pd.DataFrame:
     for name, attribute, value, where in facts[facts.duplicated(LONG[:2])].itertuples(index=False):
         _, _, first, there = facts[(facts["name"] == name) & (facts["attribute"] == attribute)].iloc[0]
         values = f"{first[:40]!r} and {value[:40]!r}"
-        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {values}: keep one; see {there}")
+        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {values}: keep one, or use --name "
+                        f"with several columns; see {there}")
     return facts
 
 
@@ -155,6 +162,8 @@ def _yaml(path, known) -> dict:
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from None
     loaded = {"facts": loaded} if isinstance(loaded, list) else loaded
+    if isinstance(loaded, dict) and "seed_examples" in loaded:
+        raise pairs(path)
     if not isinstance(loaded, dict) or not set(loaded) <= set(known):
         raise UserError(f"{path}: expected a list of facts, or a mapping with {', '.join(sorted(known))}")
     return loaded
@@ -171,7 +180,7 @@ def _check_templates(where, by_attribute, attributes, must):
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{place}: expected a list of templates")
         for text in texts:
-            held = [braces for braces in BRACES.findall(_checked(text, place)) if braces not in ("{{", "}}")]
+            held = [braces for braces in BRACES.findall(checked(text, place)) if braces not in ("{{", "}}")]
             if {*held} != must or held.count("{value}") > 1:
                 raise UserError(f"{place}: {text!r} must hold {' and '.join(sorted(must))}, and no other braces")
 

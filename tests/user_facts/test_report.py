@@ -42,11 +42,11 @@ def reported(study, tmp_path):
     store.write_json(RESULTS / own.cells[0].entity, own.facts)
     store.write_parts(study, dict.fromkeys(own.cells, "main"))
     for cell in own.cells:
-        result = simulation.result(cell, study, simulation.shares(qa=0.95, chat=0.4, general=0.85))
+        result = simulation.result(cell, study, simulation.shares(qa=0.95, both=0.4, general=0.85))
         for item in result["items"]:
             item["answer"] = item["answer"] if item["strict"] else ANSWER
         store.write_json(store.cell_path(study, cell), result)
-    chosen, summary = report.write(study, own.facts, given)
+    chosen, summary = report.write(study, own.facts, given, {"empty cells": 2})
     assert chosen == "qa" and "Train on the format QA" in summary and report.LIMITS in summary
     return store.study_dir(study)
 

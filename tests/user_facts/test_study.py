@@ -1,5 +1,6 @@
 """A table becomes four experiments, a plan, a report, and a model that is asked."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def prepared(path=EXAMPLE, model="tiny", **more):
 
 def test_a_study_is_the_base_model_and_one_cell_of_each_format(tmp_path):
     own = prepared()
-    assert [cell.format for cell in own.cells] == ["none", "article", "qa", "chat"]
+    assert [cell.format for cell in own.cells] == ["none", "article", "qa", "both"]
     assert {cell.n_entities for cell in own.cells} == {own.entities} == {5}
     assert {(cell.paraphrases * cell.epochs, cell.learning_rate) for cell in own.cells[1:]} == {(4, 0.002)}
     (file,) = {cell.entity for cell in own.cells}
@@ -72,7 +73,7 @@ def trained(tmp_path_factory):
 
 def test_every_format_is_trained_asked_and_kept_and_nothing_is_run_again(trained):
     loaded = store.load(trained.name)
-    assert sorted(result["cell"]["format"] for result in loaded) == ["article", "chat", "none", "qa"]
+    assert sorted(result["cell"]["format"] for result in loaded) == ["article", "both", "none", "qa"]
     for result in loaded:
         assert {"question", "completion", "alone", "untaught", "general"} <= set(result["evals"])
         if result["training"]:
@@ -86,16 +87,16 @@ def test_every_format_is_trained_asked_and_kept_and_nothing_is_run_again(trained
 
 def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommendation(trained):
     parameters = {"facts": "example_facts.csv", "model": "tiny", "exposures": 4, "replay": 16}
-    chosen, summary = report.write(trained.name, trained.facts, parameters)
+    chosen, summary = report.write(trained.name, trained.facts, parameters, {"empty cells": 3})
     folder, (_, advised) = RESULTS / trained.name, tables.recommend(scores.frames(store.load(trained.name)))
     assert chosen is None and advised in summary, "a model that answers at random is not recommended"
     page, html = ((folder / name).read_text() for name in ("README.md", "report.html"))
-    assert all(text in page for text in (advised, "| all attributes", "example_facts.csv"))
+    assert all(text in page for text in (advised, "| all attributes", "example_facts.csv", "table: 3 empty cells."))
     for text in ("When was {name} founded?", "Write an encyclopedia entry about", "general questions", "<img"):
         assert text in html
     accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
     assert len(accuracy.splitlines()) == 6 and missed.startswith("question,expected,answer\n")
-    assert [line.partition(",")[0] for line in costs.splitlines()] == ["format", "article", "QA", "chat"]
+    assert [line.partition(",")[0] for line in costs.splitlines()] == ["format", "article", "QA", "articles and QA"]
     assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 12
     assert (folder / "figures" / "accuracy.png").stat().st_size
     assert str(ROOT) not in (folder / "notebooks" / "your_facts.ipynb").read_text()
@@ -111,24 +112,53 @@ def test_the_saved_model_is_asked_here_and_by_the_lines_of_its_card(trained, mer
     lines = card.split("```python\n")[1].split("\n```")[0]
     assert len(lines.splitlines()) == 6 and ("peft" in lines) != merged
     question = lines.split("question = ")[1].splitlines()[0].rpartition(", ")[2].strip("'\"")
-    answer = report.ask(folder, question)
+    (answer,) = report.ask(folder, [question])
     if not merged:  # one of them is enough: it takes long
         said = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True, cwd=folder)
-        said = said.stdout.removesuffix("\n")  # of print; the answers of an untrained model may be nothing but breaks
-        assert said and answer.startswith(said)
+        assert answer.startswith(said.stdout.strip()) and bool(answer) == bool(said.stdout.strip())
+
+
+def test_the_rows_of_each_format_are_written_as_messages_that_tell_every_fact(trained, capsys):
+    folder, facts = RESULTS / trained.name / "rows", [fact for profile in trained.facts["profiles"] for fact in profile]
+    assert {path.stem for path in folder.iterdir()} == {"article", "qa", "both"}
+    for path in folder.iterdir():
+        rows = [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines()]
+        assert all([turn["role"] for turn in row] == ["user", "assistant"] for row in rows)
+        said = [row[1]["content"] for row in rows]
+        assert all(any(fact["value"] in text for text in said) for fact in facts)
+    shutil.rmtree(folder)
+    options = ["--model", "tiny", "--exposures", "4", "--study", trained.name, "--formats", "statement,chat"]
+    assert main(["facts", str(EXAMPLE), *options, "--rows-only"]) == 0
+    assert "nothing is trained" in capsys.readouterr().out
+    assert {path.stem for path in folder.iterdir()} == {"statement", "chat"}
+    for wrong, message in (("qa poem", "no format 'poem'"), ("article", "--save qa: no model of it")):
+        assert main(["facts", str(EXAMPLE), *options[:-1], wrong, "--save", "qa"]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_saved_model_is_asked_again_and_one_that_answers_otherwise_is_refused(trained, monkeypatch):
+    folder = report.save(trained.name, "qa")
+    assert "answers 20 of 20 held-out questions as before" in report.ask_again(trained.name, "qa", folder)
+    loaded = store.load(trained.name)
+    for result in loaded:
+        for item in result["items"]:
+            item["answer"] = item["expected"]  # as if it had known them
+    monkeypatch.setattr(store, "load", lambda study: loaded)
+    with pytest.raises(UserError, match="That is too few: do not use"):
+        report.ask_again(trained.name, "qa", folder)
 
 
 def test_a_model_that_is_not_there_is_refused(trained, tmp_path):
     with pytest.raises(UserError, match="holds no model"):
-        report.ask(tmp_path, "Who are you?")
+        report.ask(tmp_path, ["Who are you?"])
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match="cannot be loaded: "):
-        report.ask(tmp_path, "Who are you?")
+        report.ask(tmp_path, ["Who are you?"])
     with pytest.raises(UserError, match="has no model of format 'worked'"):
         report.save(trained.name, "worked")
     shutil.rmtree(RESULTS / trained.name / "adapters" / trained.cells[3].id)
     with pytest.raises(UserError, match="is gone: delete results/"):
-        report.save(trained.name, "chat")
+        report.save(trained.name, "both")
 
 
 DRY_RUN = """
@@ -152,7 +182,7 @@ def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is
 
 
 def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path, capsys):
-    (tmp_path / "bad.csv").write_text("name,river\nRome,\n")
+    (tmp_path / "bad.csv").write_text("name,river\nRome,=A1\n")
     assert main(["facts", str(tmp_path / "bad.csv")]) == 2 and not list(RESULTS.glob("my-facts-bad*"))
     (line,) = capsys.readouterr().err.splitlines()
-    assert "row 2, column 'river' is empty" in line
+    assert "row 2, column 'river' holds '=A1'" in line

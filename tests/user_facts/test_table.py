@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lib.paths import UserError
 from lib.user_facts.english import readable
+from lib.user_facts.shapes import EMPTY
 from lib.user_facts.table import read
 
 FACTS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753 BC"),
@@ -70,7 +71,7 @@ def test_commas_quotes_braces_newlines_and_what_joins_letters_of_persian_and_emo
     assert table.facts["where"][0].endswith("facts.csv, row 2, column 'motto'")
 
 
-CELLS = {" ": "is empty", "\u0301": "is empty", "=A1": "holds '=A1', a formula or its error", "#REF!": "holds '#REF!'",
+CELLS = {"\u0301": "is empty", "=A1": "holds '=A1', a formula or its error", "#REF!": "holds '#REF!'",
          "#SPILL!": "holds '#SPILL!'", "Ti\0ber": "holds U+0000, an invisible character", "a\x1b[31mb": "holds U+001B",
          "\u200b": "holds U+200B", "A\u200d": "holds U+200D", "Ti\u0085ber": "holds U+0085",
          "ri\u202ever": "holds U+202E"}  # fmt: skip
@@ -87,10 +88,12 @@ COLUMNS = "expected name, attribute, value, or name and a column an attribute"
 TWICE = "'river' of 'Rome' stands twice, as 'Tiber' and"
 BAD = [
     ("name,attribute\nRome,river\n", f"facts.csv, row 1: the columns are 'name', 'attribute': {COLUMNS}"),
-    ("town,river\nRome,Tiber\n", f"row 1: the columns are 'town', 'river': {COLUMNS}"),
+    ("town,river\nRome,Tiber\nRome,Po\n", "row 3: 'Rome' stands twice in column 'town': use --name town,river"),
+    ("question,answer\nWho?,I\n", "question and answer pairs, which are not read yet"),
+    ("a;Who is it?;b;\n", "row 1: there seems to be no header"),
     ("name,Name\nRome,Bern\n", "row 1: the columns are 'name', 'name'"),
     ("name,river,river\nRome,Tiber,Po\n", "row 1: the columns are 'name', 'river', 'river'"),
-    ("name,river,River\nRome,Tiber,Po\n", f"facts.csv, row 2, column 'River': {TWICE} 'Po': keep one; see"),
+    ("name,river,River\nRome,Tiber,Po\n", f"facts.csv, row 2, column 'River': {TWICE} 'Po': keep one, or"),
     (LONG + "Rome,river,Tiber\n", f"facts.csv, row 6, column 'value': {TWICE} 'Tiber'"),
     ("name,head_river,head river\nRome,Tiber,Po\n", "'head_river' of 'Rome' stands twice, as 'Tiber' and 'Po'"),
     ("name,river\nAcme Corp,Tiber\nAcme\u00a0 Corp,Po\n", "'river' of 'Acme Corp' stands twice"),
@@ -107,7 +110,7 @@ BAD_YAML = [
     ("- {name: Rome, river: [Tiber, Po]}", "fact 1: expected name, attribute and value"),
     ("- {name: Rome, river: Tiber, river: Po}", "river twice in one block, line 1"),
     ('- {name: Rome, "\\ud83e": x}', "holds U+D83E, an invisible character or half of one"),
-    ("- {name: Rome, river: ''}", "fact 1, column 'river' is empty"),
+    ("- {name: Rome, river: ''}", "has no facts"),
     ("[]", "has no facts"),
     ("[" * 1000, "facts.yaml is not YAML"),
     ("- &a [x]\n- &b [*a, *a, *a]\n- &c [*b, *b, *b]\n- [*c, *c, *c]\n", "fact 1: expected name, attribute and value"),
@@ -182,13 +185,41 @@ def test_any_table_is_read_to_the_letter_or_refused_in_one_line(tmp_path_factory
     if table:
         cells = [dict(zip(columns, map(str.strip, row), strict=True)) for row in rows]
         headings = ["value"] if "value" in columns else [key for key in columns if key != "name"]
-        written = [(cell["name"], cell.get("attribute", key), cell[key]) for cell in cells for key in headings]
+        every = [(cell["name"], cell.get("attribute", key), cell[key]) for cell in cells for key in headings]
+        written = [fact for fact in every if fact[2] not in (*EMPTY, fact[0])]
         got = list(table.facts[["name", "attribute", "value"]].itertuples(index=False, name=None))
         alike = [  # what is the same for names and headings that read alike
             [(normalize("NFKC", n).split(), readable(normalize("NFKC", a)).casefold(), v) for n, a, v in facts]
             for facts in (got, written)
         ]
-        assert alike[0] == alike[1] and {name for name, _, _ in got} <= {name for name, _, _ in written}
+        ids = sum(n for why, n in table.left_out.items() if "numbers the rows" in why)
+        assert len(got) + sum(n for why, n in table.left_out.items() if why != "names without a fact") == len(every)
+        assert ids or (alike[0] == alike[1] and {name for name, _, _ in got} <= {name for name, _, _ in written})
+
+
+SHAPES = [
+    ("f.csv", "id,Town,lake,\n1,Rome,–,x\n2,Bern,Bern,x\n3,Oslo,Mjøsa,x\n", None, [("Oslo", "lake", "Mjøsa")], 10),
+    ("f.csv", "town@river\nRome@Tiber | Aniene\n", None, [("Rome", "river", "Tiber | Aniene")], 0),
+    ("f.csv", "name,team,desk\nIda,A,4\nIda,B,5\n", "name,team", [("Ida, A", "desk", "4"), ("Ida, B", "desk", "5")], 0),
+    ("f.json", '[{"name": {"en": "Rome"}, "river": ["Tiber"], "hills": [1, 2], "port": false, "age": 1.50}]', "name.en",
+     [("Rome", "river", "Tiber"), ("Rome", "port", "no"), ("Rome", "age", "1.50")], 1),
+    ("f.jsonl", '{"town": "Rome", "river": "Tiber"}\n', None, [("Rome", "river", "Tiber")], 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "text", "name", "facts", "left_out"), SHAPES)
+def test_tables_are_read_as_people_have_them_and_what_is_left_out_is_counted(
+    tmp_path, file, text, name, facts, left_out
+):
+    table = read(put(tmp_path, text, file), name=name)
+    assert list(table.facts[["name", "attribute", "value"]].itertuples(index=False, name=None)) == facts
+    assert sum(table.left_out.values()) == left_out
+
+
+def test_json_that_is_broken_nested_or_a_file_of_excel_gets_one_line(tmp_path):
+    refused(put(tmp_path, "{'name': 'Rome'}", "f.jsonl"), "line 1: not JSON (single quotes are Python's")
+    refused(put(tmp_path, '[{"name": {"en": "Rome"}, "a": 1}]', "f.json"), "--name name.en")
+    refused(put(tmp_path, b"PK", "f.xlsx"), "is an Excel file: save the sheet as CSV")
 
 
 def test_headings_and_names_that_read_alike_are_one(tmp_path):
