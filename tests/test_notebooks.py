@@ -1,5 +1,6 @@
 """Every source notebook executes from top to bottom, and is fit to be read."""
 
+import os
 import re
 
 import nbformat
@@ -66,6 +67,25 @@ def test_a_training_notebook_runs_with_small_parameters(name, parameters, tmp_pa
     if name == "tour":
         text = (tmp_path / "out.ipynb").read_text()
         assert "background:#c6dbef" in text and "image/png" in text
+
+
+@pytest.mark.parametrize("name", ["01_one_fact_many_formats", "solutions/01_one_fact_many_formats"])
+def test_a_notebook_that_trains_nothing_runs_without_torch(name, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None  # its import is an error\n")
+    execute(name, tmp_path / "out.ipynb", {}, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+    assert name.startswith("solutions") or "<mark>[" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_a_lesson_has_a_sentence_before_each_cell_and_ends_with_links_that_exist():
+    for path in NOTEBOOKS.glob("0*.ipynb"):
+        cells = nbformat.read(path, 4).cells
+        for before, cell in zip(cells, cells[1:], strict=False):
+            assert "code" not in (before.cell_type, cell.cell_type) or before.cell_type != cell.cell_type
+        assert cells[-1].cell_type == "markdown" and "Next: [" in cells[-1].source
+        links = re.findall(r"\]\(([^)]+)\)", cells[-1].source)
+        assert len(links) >= 2 and all((NOTEBOOKS / link).exists() for link in links)
 
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused_and_an_error_in_it_is_a_line(tmp_path):
