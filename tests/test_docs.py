@@ -1,8 +1,10 @@
 """The pages: what they name is there, they link to each other, and they read easily."""
 
 import re
+import tomllib
 
 import pytest
+import yaml
 
 from lib.__main__ import app
 from lib.paths import ROOT
@@ -87,3 +89,10 @@ def test_no_import_points_back():
             imported = re.findall(r"^\s*from lib\.(\w+)", path.read_text(), re.M)
             assert not set(imported) & set(ROOMS[i + 1 :]), f"{path} imports from a later room"
     assert "  ->  ".join(ROOMS) in ARCHITECTURE.read_text()
+
+
+def test_the_citation_names_the_version_and_license_of_the_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert {"cff-version", "message", "title", "authors", "references"} <= cited.keys()
