@@ -7,10 +7,15 @@ import pytest
 import yaml
 
 from lib.__main__ import app
+from lib.data import formats, tones
+from lib.data.facts import texts
 from lib.paths import ROOT
+from lib.study import plan
+from lib.study.grid import load_grid
 
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
 ROOMS = ("data", "evaluate", "train", "study", "report", "user_facts")  # in the order in which data flows
 CODE = re.compile(r"^```.*?^```$|<!--.*?-->", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -96,3 +101,24 @@ def test_the_citation_names_the_version_and_license_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (cited["version"], cited["license"]) == (project["version"], project["license"])
     assert {"cff-version", "message", "title", "authors", "references"} <= cited.keys()
+
+
+def worked_example(name: str) -> str:
+    """The block of CONTRIBUTING.md that begins with this comment."""
+    return re.search(rf"```yaml\n# {name}\n(.*?)```", CONTRIBUTING.read_text(), re.S)[1]
+
+
+def test_the_grid_of_the_page_for_contributors_can_be_planned(tmp_path):
+    (tmp_path / "mine.yaml").write_text(worked_example("grid"))
+    cells = load_grid(str(tmp_path / "mine.yaml"))
+    assert len(cells) == 6
+    plan.check(cells)
+
+
+def test_the_tone_of_the_page_for_contributors_makes_conversations(monkeypatch):
+    (name, tone) = next(iter(yaml.safe_load(worked_example("tone")).items()))
+    monkeypatch.setitem(texts("tones")["tones"], name, tone)
+    rows = formats.rows(tones.build(name, 0)[:3], "chat", 2, 0)
+    said = [turn for row in rows for turn in row.turns[1::2]]
+    assert len(rows) == 3 and all(any(word in turn for word in tone["words"]) for turn in said)
+    assert not any(name in turn.lower() or "{" in turn for turn in said)
