@@ -118,7 +118,7 @@ def pages() -> None:
 
 @app.command()
 def facts(
-    path: Annotated[Path, typer.Argument(help="CSV or YAML with name, attribute, value, or a column an attribute")],
+    path: Annotated[Path, typer.Argument(help="CSV, JSON or YAML with name, attribute, value, or columns")],
     model: Annotated[str, typer.Option(help="a name, folder or hub id: docs/models.md")] = "smollm2-135m",
     templates: Annotated[Path | None, typer.Option(help="YAML with your questions and statements")] = None,
     articles: Annotated[Path | None, typer.Option(help="folder with a text for each entity")] = None,

@@ -36,8 +36,7 @@ def write(study: str, facts: dict, parameters: dict, left_out: Mapping[str, int]
     (chosen, advised), ids = tables.recommend(frames), results[0]["facts"]["ids"]
     page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
         n=len(ids), source=facts["source"], advised=advised, limits=LIMITS, untold=untold(facts), shares=shares,
-        left_out=left_out,
-        unasked=len(set(ids) - set(tables.scored(frames.items)["fact"])),
+        left_out=left_out, unasked=len(set(ids) - set(tables.scored(frames.items)["fact"])),
     )  # fmt: skip
     store.write_text(folder / "README.md", page)
     head, _, _ = page.partition("\n\nThe share of")  # the notebook has the table

@@ -55,7 +55,7 @@ def prepare(
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
     weights.check_hub(model)
     facts = facts_file(table, weights.tokenizer(model), sample)
-    trained = json.dumps([facts, model, exposures, replay, [BATCH[format] for format in formats], formats])
+    trained = json.dumps([facts, model, exposures, replay, formats, BATCH, RATES])
     digest = hashlib.sha256(trained.encode()).hexdigest()[:12]  # other facts make other experiments
     slug = re.sub(r"\W+", "-", table.path.stem).strip("-").lower()[:40] or "table"
     name = study or f"my-facts-{slug}-{digest[:8]}"
@@ -101,7 +101,7 @@ def execute(study: Study) -> list[Cell]:
 def teach(
     path: Path, model: str, templates: Path | None, articles: Path | None, sample: int | None, exposures: int,
     formats: Sequence[str], save: str, merged: bool, folder: str | None, dry_run: bool, rows_only: bool,
-    name: str | None = None,
+    name: str | None,
 ) -> bool:  # fmt: skip
     """`make facts`: read, plan, train, report and save; whether every experiment came through."""
     table = read(path, templates, articles, name)

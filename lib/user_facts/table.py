@@ -95,10 +95,10 @@ def _csv(path):
 
 
 def _listed(path, rows):
-    """The same of a list in YAML."""
+    """The same of a list of records, in YAML or JSON."""
     for number, row in enumerate(rows, 1):
         where = f"{path}, fact {number}"
-        if isinstance(row, dict) and ("messages" in row or all(kind & {*row} for kind in PAIRS)):
+        if isinstance(row, dict) and "messages" in row:
             raise pairs(where)
         plain = isinstance(row, dict) and all(isinstance(text, str) for text in row)
         flat = path.suffix.lower().startswith(".json")  # where None is a list of several values
