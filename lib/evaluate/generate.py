@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 BATCH_SIZE = 128
-FIRST = 32  # tokens of an answer after which those that have ended leave their batch
+LEAVE_EVERY = 4  # tokens, after which the answers that have ended leave their batch
 LOGITS_BATCH_SIZE = 16  # strings; an article's worth of logits is kept for each
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 Ids = list[int]  # of tokens
@@ -27,24 +27,34 @@ def generate(
     """Continuations of token-id prompts, without special tokens, in the order given, each with whether it was cut:
     greedy, or sampled with a seed.
 
-    Most answers are short and a batch goes on until its last row has ended, so that the rows that have not ended after
-    FIRST tokens go on in batches of their own.
+    Most answers are short and a batch goes on until its last row has ended. So on a CPU, where time goes by the rows,
+    those that have ended leave their batch every few tokens.
     """
     if seed is not None:
         torch.manual_seed(seed)
     options = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "temperature": 1.0}
-    options |= {"num_beams": 1, "pad_token_id": tokenizer.pad_token_id}
-    ends = set(torch.tensor(model.generation_config.eos_token_id).flatten().tolist())
-    said, going, left = [[] for _ in prompts], list(range(len(prompts))), max_new_tokens
-    while left and going:
-        part = left if seed is not None or left <= FIRST else FIRST if left == max_new_tokens else left
-        for indices, ids, mask in _batches(model, tokenizer, [prompts[i] + said[i] for i in going], batch_size):
-            continued = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=part, **options)
-            for index, row in zip(indices, continued[:, ids.shape[1] :].tolist(), strict=True):
-                said[going[index]] += row
-        going, left = [i for i in going if not ends & set(said[i])], left - part
+    options |= {"num_beams": 1, "pad_token_id": tokenizer.pad_token_id, "return_dict_in_generate": True}
+    ends = torch.tensor(model.generation_config.eos_token_id, device=model.device).flatten()
+    at_once = LEAVE_EVERY if seed is None and model.device.type == "cpu" else max_new_tokens
+    said, cut = [[] for _ in prompts], set()
+    for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
+        cache, prompt, left = {}, ids.shape[1], max_new_tokens
+        while left and indices:
+            part = min(at_once, left)
+            out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=part, **cache, **options)
+            ids, left = out.sequences, left - part
+            for index, row in zip(indices, ids[:, prompt:].tolist(), strict=True):
+                said[index] = row
+            going = (~torch.isin(ids[:, prompt:], ends).any(1)).nonzero().squeeze(1)
+            indices = [indices[i] for i in going.tolist()]
+            if left and indices:
+                out.past_key_values.batch_select_indices(going)
+                cache = {"past_key_values": out.past_key_values}
+                ids = ids[going]
+                mask = torch.nn.functional.pad(mask[going], (0, ids.shape[1] - mask.shape[1]), value=1)
+        cut |= {*indices}
     answers = tokenizer.batch_decode(said, skip_special_tokens=True)
-    return [(answer, i in going) for i, answer in enumerate(answers)]
+    return [(answer, i in cut) for i, answer in enumerate(answers)]
 
 
 @inference()

@@ -90,8 +90,8 @@ def test_answers_that_end_early_late_or_never_are_those_of_one_pass_and_it_is_sa
     assert {0, 3, 4, 7, 11, None} <= {*ended}, "ended within the first four tokens, after them, with the last, or not"
     expected = [(tokenizer.decode(one if n is None else one[: n + 1], skip_special_tokens=True), n is None)
                 for one, n in zip(said, ended, strict=True)]  # fmt: skip
-    for first, batch_size in ((1, 5), (4, 1), (4, 5), (4, 128), (11, 5), (12, 5), (32, 128)):
-        monkeypatch.setattr("lib.evaluate.generate.FIRST", first)
+    for every, batch_size in ((1, 5), (4, 1), (4, 5), (4, 128), (11, 5), (12, 5), (32, 128)):
+        monkeypatch.setattr("lib.evaluate.generate.LEAVE_EVERY", every)
         assert generate(model, tokenizer, prompts, 12, batch_size) == expected
 
 
