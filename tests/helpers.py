@@ -22,8 +22,9 @@ ENTITIES = ("fictional", "real", "persona", "coded")  # shuffled has the sentenc
 FORMATS = ("article", "statement", "qa", "chat", "both", "worked")  # unsure has the rows of qa, and others
 TOLD = [(entity, format) for entity in ENTITIES for format in FORMATS if (entity, format) != ("coded", "worked")]
 # The published studies that this code has made. Those of an earlier schema stay until they are run again: CHANGELOG.md.
-OF_THIS_CODE = [folder.parent.name for folder in sorted(RESULTS.glob("[!m]*/experiments"))
-                if json.loads(next(folder.glob("*.json")).read_text())["schema"] == store.SCHEMA]  # fmt: skip
+# One that is not finished has no page yet.
+OF_THIS_CODE = [page.parent.name for page in sorted(RESULTS.glob("[!m]*/README.md"))
+                if json.loads(next(page.parent.glob("experiments/*.json")).read_text())["schema"] == store.SCHEMA]  # fmt: skip
 PATHS = [str(ROOT), str(Path(__file__).parent)]
 
 
