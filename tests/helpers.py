@@ -23,8 +23,11 @@ FORMATS = ("article", "statement", "qa", "chat", "both", "worked")  # unsure has
 TOLD = [(entity, format) for entity in ENTITIES for format in FORMATS if (entity, format) != ("coded", "worked")]
 # The published studies that this code has made. Those of an earlier schema stay until they are run again: CHANGELOG.md.
 # One that is not finished has no page yet.
-OF_THIS_CODE = [page.parent.name for page in sorted(RESULTS.glob("[!m]*/README.md"))
-                if json.loads(next(page.parent.glob("experiments/*.json")).read_text())["schema"] == store.SCHEMA]  # fmt: skip
+OF_THIS_CODE = [
+    page.parent.name
+    for page in sorted(RESULTS.glob("[!m]*/README.md"))
+    if json.loads(next(page.parent.glob("experiments/*.json")).read_text())["schema"] == store.SCHEMA
+]
 PATHS = [str(ROOT), str(Path(__file__).parent)]
 
 
