@@ -8,7 +8,7 @@ import os
 from lib.data.encode import prompt_ids
 from lib.data.formats import Row
 from lib.data.of_cell import replay_prompts
-from lib.evaluate.generate import generate
+from lib.evaluate.generate import BATCH_SIZE, LEAVE_EVERY, generate
 from lib.paths import CACHE, UserError
 from lib.train import weights
 
@@ -30,7 +30,8 @@ def rows(model, tokenizer, name: str, n: int) -> list[Row]:
     blocks = [prompts[start : start + BLOCK] for start in range(0, n, BLOCK)]
     first = os.getpid() % max(1, len(blocks))  # of those that start together, each begins with another block
     for i in [*range(first, len(blocks)), *range(first)]:
-        recipe = [blocks[i], MAX_NEW_TOKENS, tokenizer.chat_template, str(model.device.type), str(model.dtype)]
+        size = [MAX_NEW_TOKENS, BATCH_SIZE, LEAVE_EVERY]
+        recipe = [blocks[i], *size, tokenizer.chat_template, str(model.device.type), str(model.dtype)]
         key = hashlib.sha256(f"{model_key} {json.dumps(recipe)}".encode()).hexdigest()[:16]
         make = functools.partial(_answer, model, tokenizer, blocks[i], i)
         kept = weights.made_once(CACHE / "replay" / f"{key}.json", make)
