@@ -78,7 +78,7 @@ def test_what_is_generated_is_greedy_decoding_whatever_the_batch(model):
 
 def test_answers_that_end_early_late_or_never_are_those_of_one_pass_and_it_is_said_which_were_cut(monkeypatch):
     model, tokenizer = load_tiny()
-    model.generation_config.exponential_decay_length_penalty = None  # its answers would all end
+    model.generation_config.sequence_bias = None  # its answers would all end
     for name, weight in model.named_parameters():
         if "layers" in name and weight.dim() == 2:
             weight.data *= 20  # else it says one word again and again
