@@ -25,8 +25,7 @@ def decide(frames: Frames) -> list[dict]:
     one of a claim is judged by its interval, the others by p-values corrected for their number."""
     rows = []
     for claim, statement in CLAIMS.items():
-        shared = {name: statement[name] for name in ("where", "plus", "minus", "needs", "paired") if name in statement}
-        specs = [{**shared, **spec, "primary": not i}
+        specs = [{**statement, **spec, "primary": not i}
                  for i, spec in enumerate([statement["primary"], *statement["secondary"]])]  # fmt: skip
         made = [row for spec in specs if (row := contrast(spec, frames))]
         others = [row for row in made if not row["primary"] and not row["because"]]
@@ -46,9 +45,7 @@ def verdict(row: dict) -> str:
 
 def contrast(spec: dict, frames: Frames) -> dict | None:
     """One contrast of these scores; None where an arm has no facts."""
-    table, axes, paired = frames.scores.query(spec["where"]), spec.get("axes"), spec.get("paired", True)
-    corners = itertools.product(*axes.values()) if axes else [[query] for query in (*spec["plus"], *spec["minus"])]
-    arms = [table.query(" and ".join(queries)) for queries in corners]
+    arms, axes, paired = arms_of(spec, frames.scores), spec.get("axes"), spec.get("paired", True)
     if paired:  # an arm of other draws would have other luck, and one in another type of number is rounded otherwise
         draws = [pd.MultiIndex.from_frame(arm[[*RUN, "dtype"]]) for arm in arms]
         common = reduce(pd.MultiIndex.intersection, draws)
@@ -67,6 +64,13 @@ def contrast(spec: dict, frames: Frames) -> dict | None:
         "experiments": together.loc[together["format"] != "none", "id"].nunique(), "runs": found.runs,
         "facts": found.facts, "exploratory": found.runs < ENOUGH, "because": because,
     }  # fmt: skip
+
+
+def arms_of(spec: dict, scores: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each arm of a contrast, those with plus first; of a statistic, of each corner of its axes."""
+    axes, table = spec.get("axes"), scores.query(spec["where"])
+    corners = itertools.product(*axes.values()) if axes else [[query] for query in (*spec["plus"], *spec["minus"])]
+    return [table.query(" and ".join(queries)) for queries in corners]
 
 
 def statistic(spec: dict) -> Callable[[np.ndarray], np.ndarray]:

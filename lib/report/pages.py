@@ -18,8 +18,7 @@ from tabulate import tabulate
 
 from lib.paths import LIB, RESULTS, ROOT, UserError
 from lib.report import claims, scores, tables
-from lib.study import store
-from lib.study.run import execute
+from lib.study import run, store
 
 TEMPLATES = LIB / "report" / "templates"
 FIGURES = yaml.safe_load((LIB / "report" / "figures.yaml").read_text(encoding="utf-8"))
@@ -51,24 +50,26 @@ def draw(study: str) -> None:
 
 def _write(study, loaded, new):
     """All files of a study's pages, into the folder `new`."""
-    frames, figures, executed = scores.frames(loaded), new / "figures", new / "notebooks"
+    figures, executed = new / "figures", new / "notebooks"
     figures.mkdir()
     executed.mkdir()
 
     def drawn(name):
         path = executed / f"{name}.ipynb"
-        execute(name, path, {"study": study, "save": str(figures)}, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        run.execute(name, path, {"study": study, "save": str(figures)}, shared)
         store.write_text(path, path.read_text(encoding="utf-8").replace(str(figures), f"results/{study}/figures"))
         return path
 
-    with ThreadPoolExecutor(2) as pool:  # kernels are processes; meanwhile the tables are computed here
+    # the notebooks, one after another in one kernel, which loads the study once; meanwhile the tables are computed here
+    ready = f"from lib.report import plots, scores; scores.load({study!r})"
+    with ThreadPoolExecutor(1) as pool, run.kernel(ready, env={**os.environ, "OMP_NUM_THREADS": "1"}) as shared:
+        frames = scores.frames(loaded)
         *names, last = figure_notebooks(frames)
-        notebooks = [pool.submit(drawn, name) for name in names]
+        first = pool.submit(lambda: [drawn(name) for name in names])
         made = made_tables(frames)
         for name, table in made.items():
             store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-        notebooks.append(pool.submit(drawn, last))  # it may read the tables, as fig_claims does
-        notebooks = [notebook.result() for notebook in notebooks]
+        notebooks = [*first.result(), drawn(last)]  # it may read the tables, as fig_claims does
     paths = [*new.glob("*.csv"), *store.study_dir(study).glob("judged.csv")]
     page = study_page(study, loaded, {path.stem: pd.read_csv(path) for path in paths},
                       {path.stem for path in figures.glob("*.png")})  # fmt: skip

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib
 import pandas as pd
 import seaborn as sns
 
@@ -11,7 +12,8 @@ FORMATS, ENTITIES = NAMES["marks"], NAMES["entities"]
 
 
 def theme() -> None:
-    """Set the look of every figure and table."""
+    """Set the look of every figure and table, whatever it was before."""
+    matplotlib.rcdefaults()
     pd.set_option("display.max_colwidth", None, "display.max_rows", None, "display.precision", 3)
     rc = {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "svg.hashsalt": "style-to-facts",
           "axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip

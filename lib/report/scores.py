@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import yaml
 
 from lib.paths import LIB
 from lib.report import intervals
+from lib.study import store
 
 FACT = ["entity", "seed", "info", "fact"]  # what identifies a fact across the experiments that share it
 KEPT = 0.8  # wrecked is a model of whose kept general questions even the upper end of the interval is below
@@ -34,6 +36,19 @@ class Frames(NamedTuple):
     cells: pd.DataFrame
     scores: pd.DataFrame
     general: pd.DataFrame
+
+
+def load(study: str) -> Frames:
+    """Every table of a study. They are made once in a process, which may run many notebooks, until a file of the study
+    changes; what a notebook does to a table is its own."""
+    paths = [*store.files(study), *store.study_dir(study).glob("grid.yaml")]
+    made = _load(study, tuple((path.name, path.stat().st_mtime_ns) for path in paths))
+    return Frames(*(table.copy(deep=False) for table in made))
+
+
+@lru_cache(maxsize=1)
+def _load(study, _):
+    return frames(store.load(study))
 
 
 def frames(results: list[dict]) -> Frames:

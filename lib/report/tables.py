@@ -49,7 +49,6 @@ def costs(frames: Frames, parts, by) -> pd.DataFrame:
     What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval, "" where
     there is no base model. `trained tokens` count those of rows that are seen once, too.
     """
-
     by = list(by)
     grouped = frames.cells[frames.cells["part"].isin(parts)].groupby(by)
     left = [kept(frames.general, rows["id"]) for _, rows in grouped]
@@ -121,11 +120,8 @@ def tones(frames: Frames) -> pd.DataFrame:
 def claims(rows: list[dict]) -> pd.DataFrame:
     """One row a claim: statement, question, the primary contrast `here`, its verdict, and why it cannot be tested."""
     columns = ["claim", "plain", "says", "here", "runs", "detects", "verdict", "because"]
-    made = []
-    for row in (row for row in rows if row["primary"]):
-        statement = CLAIMS[row["claim"]]
-        here = {"here": f"{row['name']}: {row['shown']}", "detects": statement["primary"]["detects"]}
-        made.append({**statement, **row, **here})
+    made = [{**CLAIMS[row["claim"]], **row, "here": f"{row['name']}: {row['shown']}",
+             "detects": CLAIMS[row["claim"]]["primary"]["detects"]} for row in rows if row["primary"]]  # fmt: skip
     return pd.DataFrame(made, columns=columns)
 
 

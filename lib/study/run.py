@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import NamedTuple
@@ -140,11 +140,12 @@ def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
     return Outcome(result, error, files)
 
 
-def execute(name: str, output: Path, parameters: dict, **process) -> None:
+def execute(name: str, output: Path, parameters: dict, shared=None, **process) -> None:
     """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`, as far as it came.
 
-    `process` is what the kernel's process is started with: `env`, `stdout`, `stderr`. Raises UserError for an error in
-    the notebook, and for a parameter that it does not declare, where papermill only warns.
+    It runs in a `shared` kernel, where it finds no names of the notebooks before it, or in one of its own, started with
+    `process`. Raises UserError for an error in the notebook, and for a parameter that it does not declare, where
+    papermill only warns.
     """
     import nbformat
     import papermill  # it takes seconds: a run that has nothing to do goes without
@@ -152,14 +153,19 @@ def execute(name: str, output: Path, parameters: dict, **process) -> None:
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
     from papermill.log import logger
-    from traitlets.config import Config
 
     class KernelEngine(NBClientEngine):
-        """Papermill's own engine, but that it says how the kernel's process is started."""
+        """Papermill's own engine, in a kernel that goes on: emptied before, so that its cells count from one."""
 
         @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, config, process, **_):
-            PapermillNotebookClient(nb_man, kernel_name=kernel_name, config=config, log=logger).execute(**process)
+        def execute_managed_notebook(cls, nb_man, kernel_name, manager, **_):
+            client = PapermillNotebookClient(nb_man, manager, log=logger, startup_timeout=600)  # seconds
+            with client.setup_kernel():
+                try:
+                    client.wait_for_reply(client.kc.execute("get_ipython().reset()", silent=True))
+                    client.execute()
+                finally:
+                    client.kc.stop_channels()
 
     papermill_engines.register(SCRATCH, KernelEngine)
     logger.setLevel("CRITICAL")  # who runs a notebook tells what failed
@@ -168,18 +174,33 @@ def execute(name: str, output: Path, parameters: dict, **process) -> None:
     if unknown := sorted(set(parameters) - set(declared)):
         raise UserError(f"{source} has no parameter {', '.join(unknown)}: it has {', '.join(declared)}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    process = {"stdout": DEVNULL, "stderr": DEVNULL, **process}
-    # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-", dir=SOCKETS) as sockets, store.writing(output):
-        config = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/ipc"})
+    with nullcontext(shared) if shared else kernel(**process) as manager, store.writing(output):
         try:
             executed = papermill.execute_notebook(
-                source, str(output), parameters, SCRATCH, progress_bar=False, config=config, process=process
+                source, str(output), parameters, SCRATCH, progress_bar=False, manager=manager
             )
         except PapermillExecutionError as error:
             raise UserError(" ".join(f"{name}.ipynb: {error.ename}: {error.evalue}".split())) from None
     executed.metadata.pop("papermill")  # it tells the folders of this machine
     store.write_text(output, nbformat.writes(executed))
+
+
+@contextmanager
+def kernel(code: str = "", **process) -> Iterator:
+    """The manager of a kernel, which runs this code first. Its process is started with `env`, `stdout`, `stderr`."""
+    from jupyter_client import KernelManager
+
+    # A kernel talks to its own runner alone: over file sockets, not TCP ports, in a folder that no other kernel uses.
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-", dir=SOCKETS) as sockets:
+        client = "jupyter_client.asynchronous.AsyncKernelClient"  # papermill needs this one
+        manager = KernelManager(transport="ipc", ip=f"{sockets}/ipc", client_class=client)
+        process = {"stdout": DEVNULL, "stderr": DEVNULL, **process}
+        options = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.code_to_run={code}"]
+        manager.start_kernel(extra_arguments=options, **process)
+        try:
+            yield manager
+        finally:
+            manager.shutdown_kernel()
 
 
 def default_jobs(cells: Iterable[Cell]) -> int:

@@ -1,12 +1,13 @@
 """From results to figures and pages: the published ones to the letter, and the real grids with simulated results."""
 
+import os
 import shutil
 import uuid
 
 import nbformat
 import pytest
 import simulation
-from helpers import OF_THIS_CODE
+from helpers import OF_THIS_CODE, kernels
 from simulation import shares
 
 from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
@@ -86,20 +87,24 @@ def test_the_summary_is_read_from_what_was_drawn(drawn, monkeypatch):
     assert "report.html" in said and all(f"\n{claim}  " in said for claim in ("C1", "C6", "R1"))
 
 
-def test_a_redraw_that_fails_leaves_the_old_figures_and_the_study_stale(study, monkeypatch):
-    simulation.study(study, TUNED, shares())
+@pytest.mark.parametrize(
+    ("cells", "failing", "failure"),
+    [(TUNED, "study_page", RuntimeError), (simulation.main_part(seeds=(0,)), "made_tables", KeyboardInterrupt)],
+    ids=["after the figures", "while they are drawn"],
+)
+def test_a_redraw_that_fails_leaves_the_old_figures_and_the_study_stale(cells, failing, failure, study, monkeypatch):
+    simulation.study(study, cells, shares())
     folder = store.study_dir(study)
     (folder / "figures").mkdir()
     (folder / "figures" / "fig_old.png").write_text("old")
     (folder / "README.md").write_text("old page")
     assert pages.is_current(study)
-    for failure in (RuntimeError, KeyboardInterrupt):
-        monkeypatch.setattr(pages, "study_page", lambda *_, failure=failure: (_ for _ in ()).throw(failure))
-        with pytest.raises(failure):
-            pages.draw(study)
-        assert [path.name for path in (folder / "figures").iterdir()] == ["fig_old.png"]
-        assert (folder / "README.md").read_text() == "old page" and not pages.is_current(study)
-        assert not list(folder.glob(".drawing-*"))
+    monkeypatch.setattr(pages, failing, lambda *_: (_ for _ in ()).throw(failure))
+    with pytest.raises(failure):
+        pages.draw(study)
+    assert [path.name for path in (folder / "figures").iterdir()] == ["fig_old.png"]
+    assert (folder / "README.md").read_text() == "old page" and not pages.is_current(study)
+    assert not list(folder.glob(".drawing-*")) and not kernels(os.getpid())
 
 
 def test_figures_are_the_same_bytes_every_time_and_old_ones_do_not_stay(study):
@@ -107,11 +112,27 @@ def test_figures_are_the_same_bytes_every_time_and_old_ones_do_not_stay(study):
     old = store.study_dir(study) / "figures" / "fig_old.png"
     old.parent.mkdir()
     old.touch()
-    pages.draw(study)
-    first = {path.name: path.read_bytes() for path in old.parent.iterdir()}
-    assert set(first) == {"fig_tuning.png", "fig_tuning.svg"} and (store.study_dir(study) / "tuned.csv").exists()
-    pages.draw(study)
-    assert first == {path.name: path.read_bytes() for path in old.parent.iterdir()}
+
+    def drawn():
+        pages.draw(study)
+        paths = [*old.parent.iterdir(), *store.study_dir(study).glob("*.*")]
+        return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
+    first = drawn()
+    assert {path.name for path in old.parent.iterdir()} == {"fig_tuning.png", "fig_tuning.svg"} and "tuned.csv" in first
+    assert first == drawn()
+
+
+def test_a_study_is_loaded_once_until_it_changes_and_nobody_sees_what_another_did_to_a_table(study, monkeypatch):
+    simulation.study(study, TUNED, shares())
+    load, loaded = store.load, []
+    monkeypatch.setattr(store, "load", lambda name: loaded.append(name) or load(name))
+    first = scores.load(study)
+    first.items["strict"], first.cells.loc[:, "kept"] = False, 7.0
+    again = scores.load(study)
+    assert again.items["strict"].any() and again.cells["kept"].max() < 2 and loaded == [study]
+    store.cell_path(study, next(iter(TUNED))).unlink()
+    assert len(scores.load(study).cells) == len(again.cells) - 1
 
 
 def test_a_page_says_how_much_of_its_grid_is_run_and_shows_hostile_names_to_the_letter(study):

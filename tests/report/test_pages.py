@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from lib.paths import RESULTS, ROOT, UserError
 from lib.report import pages
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CHANGELOG.md",
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md",
          *sorted(path for path in RESULTS.glob("*/README.md") if not path.parent.name.startswith("my-"))]  # fmt: skip
 RENDER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = ("<script>alert(1)</script> <img src=x onerror=alert(1)> </style> | `code` [x](javascript:alert(1)) "
