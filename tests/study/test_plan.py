@@ -77,7 +77,7 @@ def test_hours_are_told_by_part_and_format_in_order_where_there_are_earlier_resu
     assert "hours expected with 2" in plan.describe({make_cell(model="smollm2-135m"): "main"}, 2), "as of a usual cpu"
     without = plan.describe(cells, jobs=2)
     assert "3 experiments, " in without and "hours expected" not in without
-    assert "hours not known: no earlier result of measured/model; docs/scaling.md says how to gue" in without
+    assert "hours not known: no earlier result of measured/model; docs/internals/scaling.md helps to" in without
     write(study, [(cell, lambda made: 3600.0) for cell in cells])
     text = plan.describe(cells, jobs=2)
     assert "3 experiments, " in text and "hours expected with 2 experiments at once, in float32" in text
