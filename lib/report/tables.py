@@ -152,16 +152,45 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
                "questions. Tell the facts less often, or take more replay." for row in gone.itertuples()]  # fmt: skip
     if whole.empty:
         return None, " ".join(["No format can be recommended: the models of every format are wrecked.", *wrecked])
-    best = whole["mean"].idxmax()
-    if whole["mean"][best] < USEFUL:
+    chosen, best, level = _choose(asked, whole, USEFUL)
+    if not chosen:
         weak = f"No format taught enough: of those that are not wrecked, {SHORT[best]} {whole['answers'][best]}."
         return None, " ".join([weak, "Tell each fact more often, or take a larger model.", *wrecked])
-    per_fact = asked.groupby([*FACT, "format"])["strict"].mean().unstack("format")
-    level = [format for format in whole.index.drop(best) if whole["mean"][format] >= USEFUL
-             and intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)).low <= 0]  # fmt: skip
-    chosen = whole.loc[[best, *level], "tokens a fact"].idxmin()
     told = [f"Train on the format {SHORT[chosen]}: it {whole['answers'][chosen]}."]
     if level:
         told.append(f"{' and '.join(map(SHORT.get, level))} cannot be told apart from {SHORT[best]} here, which "
                     f"answers most; of them, {SHORT[chosen]} takes the fewest tokens.")  # fmt: skip
     return chosen, " ".join([*told, f"The models keep {whole['kept'][chosen]} of the general questions.", *wrecked])
+
+
+def by_use(frames: Frames) -> pd.DataFrame:
+    """A row for each use: the format to take by the rule of `recommend`, its share with its interval and its tokens a
+    fact, and the same of the second best. "none" where the best does less than USEFUL; of keeping what the model knew,
+    there is no such line. Empty where the models of every format are wrecked."""
+    frames, rows = comparable(frames), []
+    table = costs(frames, ["main"], ["format"]).query("format != 'none' and not wrecked").set_index("format")
+    for measure, use in NAMES["uses"].items():
+        items = scored(frames.items) if measure == "question" else frames.items[frames.items["eval"] == measure]
+        asked = trained(items[items["format"].isin(table.index)], "main").astype({"strict": float})
+        if asked.empty:
+            continue
+        whole = table.join(intervals.accuracy(asked, ["format"]).set_index("format")[["mean", "shown"]], how="inner")
+        chosen, best, _ = _choose(asked, whole, 0 if measure == "general" else USEFUL)
+        second = whole["mean"].drop(chosen or best).sort_values(ascending=False).index[:1]
+        ranked = whole.loc[[chosen or best, *second]].assign(format=lambda df: df.index.map(SHORT))
+        first, *others = ranked[["format", "shown", "tokens a fact"]].to_dict("records")
+        rows.append({"use": use, **first, **({} if chosen else {"format": f"none (best: {first['format']})"}),
+                     **{f"second: {key}": value for other in others for key, value in other.items()}})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _choose(asked, whole, least) -> tuple[str | None, str, list[str]]:
+    """The format with the fewest tokens a fact of those that cannot be told from the best, None if that has less than
+    `least`; the best; and the others. `whole` has the mean and the tokens of each format that may be taken."""
+    best = whole["mean"].idxmax()
+    if whole["mean"][best] < least:
+        return None, best, []
+    per_fact = asked.groupby([*FACT, "format"])["strict"].mean().unstack("format")
+    level = [format for format in whole.index.drop(best) if whole["mean"][format] >= least
+             and intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)).low <= 0]  # fmt: skip
+    return whole.loc[[best, *level], "tokens a fact"].idxmin(), best, level
