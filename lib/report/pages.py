@@ -1,6 +1,7 @@
 """What a study says: its figures, tables and pages, and how text and tables enter a page."""
 
 import html
+import json
 import os
 import re
 import tempfile
@@ -25,7 +26,7 @@ FIGURES = yaml.safe_load((LIB / "report" / "figures.yaml").read_text(encoding="u
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
 HEADINGS = scores.NAMES["columns"]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "internals" / "performance.md")
 BLOCK = re.compile(r"(<!-- fill (.*?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
@@ -115,8 +116,11 @@ def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame],
 
 
 def table_of(name: str) -> pd.DataFrame:
-    """A published table: `cpu/formats` is results/cpu/formats.csv. Raises UserError where there is none."""
+    """A published table: `cpu/formats` is results/cpu/formats.csv, and `bench/two-cores` the one row of a measurement.
+    Raises UserError where there is none."""
     path = RESULTS / f"{name}.csv"
+    if (measured := path.with_suffix(".json")).exists():
+        return pd.json_normalize(json.loads(measured.read_text(encoding="utf-8")))
     if not path.exists():
         raise UserError(f"no table {path}: draw the study")
     return pd.read_csv(path)

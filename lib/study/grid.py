@@ -9,7 +9,7 @@ import yaml
 from lib.cell import Cell, from_parameters
 from lib.paths import GRIDS, UserError
 
-# What a block is for, as docs/scaling.md says. Contrasts and figures select experiments by it.
+# What a block is for, as docs/internals/scaling.md says. Contrasts and figures select experiments by it.
 PARTS = (
     "main", "replay", "wordings", "entities", "capacity", "reasoning", "unsure", "coding", "shuffled", "tone", "tune",
     "room",

@@ -103,5 +103,5 @@ def describe(cells: Mapping[Cell, str], jobs: int) -> str:
     unknown = df.loc[~df["measured"] & (df["model"] != "smollm2-135m"), "model"].unique()
     if len(unknown):
         del table["hours"]
-        hours = f"hours not known: no earlier result of {', '.join(unknown)}; docs/scaling.md says how to guess"
+        hours = f"hours not known: no earlier result of {', '.join(unknown)}; docs/internals/scaling.md helps to guess"
     return f"{table.to_string(float_format='{:.2f}'.format)}\n\n{total}\n{hours}"

@@ -54,7 +54,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
         options["attn_implementation"] = "eager"
     elif full_finetuning:
         # Without this Unsloth keeps the trained weights in bfloat16 and switches autocast off; make_trainable's float32
-        # weights would then be trained in pure float32 and meet a bfloat16 cache when asked: docs/gpu-audit.md.
+        # weights would be trained in pure float32 and meet a bfloat16 cache when asked: docs/internals/gpu-audit.md.
         options["float32_mixed_precision"] = True
     try:
         loaded, tokenizer = unsloth.FastLanguageModel.from_pretrained(

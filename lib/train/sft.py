@@ -93,7 +93,7 @@ class CompletionTrainer(SFTTrainer):
     """SFTTrainer with the vocabulary head only where a token is trained, for a CPU; on a GPU, Unsloth has a fused loss.
 
     TRL's default (`chunked_nll`) is the same loss, but rounds the trained positions up to chunks of 256, computes the
-    head twice, and adds entropy and accuracy: a quarter longer (forward and backward in float32: docs/performance.md).
+    head twice, and adds entropy and accuracy: a quarter longer (in float32: docs/internals/performance.md).
     """
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):

@@ -94,7 +94,7 @@ def test_hours_are_told_by_part_and_format_in_order_where_there_are_earlier_resu
         ({"checkpoints": 6}, "checkpoints is 6, more than the experiment has steps"),
         ({"replay": 5000}, "replay is 5000, but there are"),
         ({"entity": "real", "n_entities": 56, "evals": "untaught"}, "untaught needs entities that are not trained"),
-        ({"format": "unsure", "unsure": 900}, "unsure is 900, but"),
+        ({"format": "unsure", "unsure": 5000}, "unsure is 5000, but"),
         ({"entity": "persona", "format": "chat", "tone": "grumpy"}, "tone is 'grumpy': expected one of"),
         ({"entity": "persona", "format": "chat", "tone": "anxious", "n_entities": 41}, "only 40 persona entities"),
     ],

@@ -1,4 +1,4 @@
-"""What of the GPU path can be run where there is no GPU: docs/gpu-audit.md says what each test guards."""
+"""What of the GPU path can be run where there is no GPU: docs/internals/gpu-audit.md says what each test guards."""
 
 import ast
 import importlib.util
