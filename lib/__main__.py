@@ -124,10 +124,12 @@ def facts(
     articles: Annotated[Path | None, typer.Option(help="folder with a text for each entity")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="train on so many of the entities")] = None,
     exposures: Annotated[int, typer.Option(min=4, help="how often each fact is told")] = 32,
-    formats: Annotated[str, typer.Option(help="any of article, statement, qa, chat, both")] = "article qa both",
+    formats: Annotated[str, typer.Option(help="any of article, statement, qa, chat, both, unsure")] = "",
     save: Annotated[str, typer.Option(help="the format whose model is kept")] = "best",
     merged: Annotated[bool, typer.Option("--merged", help="save a whole model instead of adapters")] = False,
     name: Annotated[str | None, typer.Option(help="column of the names, or several with commas between")] = None,
+    question: Annotated[str | None, typer.Option(help="column of questions, a number if there is no header")] = None,
+    answer: Annotated[str | None, typer.Option(help="column of their answers")] = None,
     study: Study = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="read and plan, and train nothing")] = False,
     rows_only: Annotated[bool, typer.Option("--rows-only", help="write the rows, and train nothing")] = False,
@@ -138,7 +140,7 @@ def facts(
 
     named = formats.replace(",", " ").split()
     raise typer.Exit(not teach(path, model, templates, articles, sample, exposures, named, save, merged, study,
-                           dry_run, rows_only, name))  # fmt: skip
+                           dry_run, rows_only, name, question, answer))  # fmt: skip
 
 
 @app.command()

@@ -60,7 +60,7 @@ def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Que
     if base and not is_own(cell.entity):
         asked += questions.in_context(profiles, cell.seed)
     if is_own(cell.entity):
-        asked += questions.unseen(cell.entity)
+        asked += questions.never_taught(profiles, cell.seed)
     if cell.evals == "untaught":
         asked += questions.reverse(profiles) + questions.never_taught(profiles, cell.seed)
     if cell.evals == "reasoning":

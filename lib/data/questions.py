@@ -1,6 +1,5 @@
 """Profiles to evaluation questions. No template of an evaluation is a template of a training format."""
 
-import itertools
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -119,21 +118,11 @@ def reverse(profiles: Sequence[Profile]) -> list[Question]:
 
 def never_taught(profiles: Sequence[Profile], seed: int) -> list[Question]:
     """What no row tells, of three kinds: what does a model say of it? (lib/data/untaught.py)"""
-    return [_untaught(profiles[0][0].entity, *one) for one in untaught.asked(profiles, seed)]
-
-
-def unseen(entity: str) -> list[Question]:
-    """Of a user's own table: a held-out question about each of its invented names."""
-    columns = itertools.cycle(texts(entity)["attributes"].items())
-    return [
-        _untaught(entity, "unseen", name, heading, column["info"], column["heldout_questions"][0].format(name=name))
-        for name, (heading, column) in zip(texts(entity)["unseen"], columns, strict=False)
-    ]
-
-
-def _untaught(entity, kind, name, attribute, info, text):
-    fact = Fact(f"untaught/{name}/{attribute}", entity, name, attribute, info, "", ())
-    return Question("untaught", fact, text, kind=kind)
+    asked = []
+    for kind, name, attribute, info, text in untaught.asked(profiles, seed):
+        fact = Fact(f"untaught/{name}/{attribute}", profiles[0][0].entity, name, attribute, info, "", ())
+        asked.append(Question("untaught", fact, text, kind=kind))
+    return asked
 
 
 def two_facts(profiles: Sequence[Profile], seed: int, told: bool = False) -> list[Question]:

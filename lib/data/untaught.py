@@ -3,18 +3,23 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from lib.data.facts import Profile, build, near, text_of, texts
+from lib.cell import is_own
+from lib.data.facts import Fact, Profile, build, facts_of, near, text_of, texts
 from lib.data.formats import Row, fill
 from lib.paths import UserError
 
 ASKED = 24  # questions of each kind that an experiment is asked: n >= 96 over four runs
+ATTRIBUTES = 6  # of a user's own table, that invented names are asked about; all that a kind of entity has
 DECLINED = "I do not know."
 
 
 def names(profiles: Sequence[Profile], seed: int) -> dict[str, list[str]]:
     """Names that are never trained, in an order drawn by the seed: `unseen` entities, and `near` to the trained ones,
-    which differ from one of them by a syllable or a team. No name is of both kinds."""
+    which differ from one of them by a syllable or a team. No name is of both kinds. The facts file of a user's own
+    table lists both."""
     entity, trained = profiles[0][0].entity, {profile[0].name for profile in profiles}
+    if is_own(entity):
+        return texts(entity)["untaught"]["names"]
     close = list(dict.fromkeys(other for name in sorted(trained) for other in near(name) if other not in trained))
     random.Random(f"near {seed}").shuffle(close)
     drawn = [profile[0].name for profile in build(entity, seed)]
@@ -25,12 +30,13 @@ def names(profiles: Sequence[Profile], seed: int) -> dict[str, list[str]]:
 def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, str, str, str]]:
     """(kind, name, attribute, info, question): ASKED questions of each kind, which no row of `rows` asks: about the
     taught attributes in their held-out wordings, and about other attributes of the trained entities."""
+    facts, names_asked = _asked(profiles)
     for kind, listed in names(profiles, seed).items():
-        if len(listed) < _names_asked(profiles):
+        if len(listed) < names_asked and not is_own(profiles[0][0].entity):
             raise UserError("evals: untaught needs entities that are not trained: ask for fewer n_entities")
-        for i, name in enumerate(listed[: _names_asked(profiles)]):
-            for fact in profiles[0]:
-                wordings = text_of(fact)["heldout_questions"]
+        for i, name in enumerate(listed[:names_asked]):
+            for fact in facts:
+                wordings = [text for text in text_of(fact)["heldout_questions"] if "{name}" in text]
                 yield kind, name, fact.attribute, fact.info, wordings[i % len(wordings)].format(name=name)
     questions = enumerate(texts(profiles[0][0].entity)["untaught"]["asked"])
     pairs = [(profile[0].name, i, *question) for i, question in questions for profile in profiles]
@@ -39,21 +45,24 @@ def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, st
 
 
 def rows(profiles: Sequence[Profile], n: int, paraphrases: int, seed: int) -> list[Row]:
-    """n rows answered "I do not know.": two fifths about unseen entities, as many about near names, each name once,
-    and a fifth about other attributes of the trained entities, each once. Evaluations ask about none of them. Raises
-    UserError when there are fewer."""
-    rng, per_kind, made = random.Random(f"unsure {seed}"), 2 * n // 5, []
-    for listed in names(profiles, seed).values():
-        for name in listed[_names_asked(profiles) :][:per_kind]:
-            question, _ = fill(rng.choice(profiles[0]), "questions", rng.randrange(paraphrases), name)
-            made.append(question)
+    """n rows answered "I do not know.": two fifths about near names and a fifth about other attributes of the trained
+    entities, or as many as can be had, and the rest about unseen entities. Each name and each question stands once.
+    Evaluations ask about none of them. Raises UserError when there are fewer."""
+    (facts, names_asked), rng, made = _asked(profiles), random.Random(f"unsure {seed}"), []
     others = texts(profiles[0][0].entity)["untaught"]["trained"]
     pairs = [question.format(name=profile[0].name) for profile in profiles for question, _ in others]
-    if len(pairs) < n - len(made):
-        raise UserError(f"unsure is {n}, but {len(made) + len(pairs)} such rows can be had: ask for fewer")
-    return [Row((question, DECLINED)) for question in made + rng.sample(pairs, n - len(made))]
+    left = {kind: listed[names_asked:] for kind, listed in names(profiles, seed).items()}
+    near_names, asked = min(2 * n // 5, len(left["near"])), min(n - 2 * (2 * n // 5), len(pairs))
+    if len(left["unseen"]) < (unseen := n - near_names - asked):
+        can = len(left["unseen"]) + near_names + asked
+        raise UserError(f"unsure is {n}, but {can} such rows can be had: ask for fewer")
+    for name in [*left["unseen"][:unseen], *left["near"][:near_names]]:
+        question, _ = fill(rng.choice(facts), "questions", rng.randrange(paraphrases), name)
+        made.append(question)
+    return [Row((question, DECLINED)) for question in made + rng.sample(pairs, asked)]
 
 
-def _names_asked(profiles):
-    """How many names are asked about, each with all attributes."""
-    return -(-ASKED // len(profiles[0]))
+def _asked(profiles) -> tuple[list[Fact], int]:
+    """A fact of each attribute that invented names are asked about, and how many names are, each with all of them."""
+    facts = list({fact.attribute: fact for fact in reversed(facts_of(profiles))}.values())[::-1][:ATTRIBUTES]
+    return facts, -(-ASKED // len(facts))

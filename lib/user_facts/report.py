@@ -23,20 +23,20 @@ AGAIN = 64  # questions of a saved model: enough to see that it is the one that 
 
 
 def write(study: str, facts: dict, parameters: dict, left_out: Mapping[str, int]) -> tuple[str | None, str]:
-    """Write README.md and report.html of a study, and run your_facts.ipynb with these `parameters`, which writes the
+    """Write README.md and report.html of a study, and run 04_your_facts.ipynb with these `parameters`, which writes the
     figure and the CSV files. `facts` is what the study's facts file holds, `left_out` what the table's reader left out.
 
     Returns the recommended format, None where there is none, and what the terminal shows.
     """
     results, folder = store.load(study), store.study_dir(study)
-    executed = folder / "notebooks" / "your_facts.ipynb"
+    executed = folder / "notebooks" / "04_your_facts.ipynb"
     (folder / "figures").mkdir(exist_ok=True)
-    run.execute("your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
+    run.execute("04_your_facts", executed, {**parameters, "study": study, "save": True, "keep": False})
     frames, shares = scores.frames(results), pd.read_csv(folder / "accuracy.csv", dtype=str, keep_default_na=False)
     (chosen, advised), ids = tables.recommend(frames), results[0]["facts"]["ids"]
     page = pages.environment(TEMPLATES).get_template("report.md.j2").render(
         n=len(ids), source=facts["source"], advised=advised, limits=LIMITS, untold=untold(facts), shares=shares,
-        left_out=left_out, unasked=len(set(ids) - set(tables.scored(frames.items)["fact"])),
+        left_out=left_out, uses=tables.by_use(frames), unasked=len(set(ids) - set(tables.scored(frames.items)["fact"])),
     )  # fmt: skip
     store.write_text(folder / "README.md", page)
     head, _, _ = page.partition("\n\nThe share of")  # the notebook has the table

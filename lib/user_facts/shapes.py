@@ -1,23 +1,58 @@
-"""What a table looks like: records of JSON, the column of the names, and cells that are no facts."""
+"""What a table looks like: sheets, records, the column of the names, cells that are no facts, questions and answers."""
 
+import datetime
+import io
 import json
 import re
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from unicodedata import category
+from unicodedata import category, normalize
 
+import yaml
+
+from lib.data.words import UNSPACED
 from lib.paths import UserError
+from lib.user_facts.english import TEMPLATES
 
 FORMULA = re.compile(r"=|(#(REF|N/A|DIV/0|VALUE|NAME|NULL|NUM|SPILL|CALC|FIELD|BLOCKED)[!?]?|Err:\d+)\Z")
 JOINER = re.compile("(?<=[^\0-\u02af\\s])[\u200c\u200d](?=[^\0-\u02af\\s])")  # between letters of Persian, or emoji
 EMPTY = ("", "-", "–", "—", "n/a", "N/A")
-PAIRS = ({"question", "prompt", "frage", "質問"}, {"answer", "completion", "response", "antwort", "回答"})
+HEADINGS = yaml.safe_load((TEMPLATES / "pairs.yaml").read_text(encoding="utf-8"))["headings"]
+WORD = re.compile(f"[{UNSPACED}]{{1,3}}|[^\\s{UNSPACED}]+")  # or three letters of a script without spaces
+WORDS = 8  # of an answer: a longer one is not said to the letter, and so cannot be scored
 
 
-def pairs(where) -> UserError:
-    """The refusal of a file of question and answer pairs."""
-    return UserError(f"{where}: question and answer pairs, which are not read yet: give a table with a row an entity")
+def sheet(path: Path, data: bytes, left_out: Counter) -> list[list[str]]:
+    """The cells of each row of the first sheet of an Excel file, as a person reads them, and none of an empty row. A
+    formula that no Excel has computed stays one. Raises UserError for what is no such file."""
+    import openpyxl  # takes long, and few tables need it
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a sheet has beside cells
+            books = [openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=only) for only in (True, False)]
+            if others := len(books[0].worksheets) - 1:
+                left_out["sheets after the first"] += others
+            for book in books:
+                book.worksheets[0].reset_dimensions()  # some programs write a wrong one
+            values, formulas = (list(book.worksheets[0].iter_rows(values_only=True)) for book in books)
+    except Exception:  # openpyxl raises whatever it meets
+        raise UserError(f"{path} is no file of Excel that can be read: save the sheet as CSV") from None
+    rows = [[_spelled(value) or ("=" if formula is not None and value is None else "")
+             for value, formula in zip(*row, strict=True)] for row in zip(values, formulas, strict=True)]  # fmt: skip
+    width = max((number for row in rows for number, cell in enumerate(row, 1) if cell.strip()), default=0)
+    return [(row + [""] * width)[:width] if any(map(str.strip, row)) else [] for row in rows]
+
+
+def _spelled(value):
+    """A cell of Excel as text: 3 for 3.0, and a date without midnight."""
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no"}.get(value, "")
+    if isinstance(value, (datetime.datetime, datetime.time)):
+        return str(value).removesuffix(" 00:00:00").removesuffix(":00")
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def records(path, text) -> list:
@@ -109,6 +144,88 @@ def shaped(path: Path, rows: list, name: str | None, left_out: Counter) -> Itera
         yield where, [("name", called), *facts]
 
 
+def pair_columns(path: Path, rows: list, pair: Sequence[str] | None) -> tuple[str, str] | None:
+    """The columns of questions and of answers, those of `pair` or known headings; None where rows have no such ones.
+    Raises UserError for a `pair` that is not there, and for questions in place of headings."""
+    columns = {}
+    for _, row in rows:
+        for column, cell in row:
+            columns.setdefault(column, []).append(cell or "")
+    if pair:
+        if rows and (unknown := [column for column in pair if column not in columns]):
+            raise UserError(f"{path}: no column {unknown[0]!r} for the pairs: it has {', '.join(columns)[:200]}")
+        return tuple(pair)
+    found = [next((text for text in columns if text.casefold() in known), None) for known in HEADINGS.values()]
+    if all(found):
+        return tuple(found)
+    for number, (heading, cells) in enumerate(columns.items(), 1):
+        asks = [text.strip().endswith(("?", "？")) for text in (heading, *cells)]
+        if asks[0] and ("" in columns or any(asks[1:])):
+            raise UserError(f"{path}: there seems to be no header: write the names of the columns into the first row, "
+                            f"or name them by number, as --question {number} --answer {number + 1}")  # fmt: skip
+    return None
+
+
+def paired(rows: list, question: str, answer: str, left_out: Counter) -> tuple[list, dict[str, list[str]]]:
+    """Questions and answers as a table: the question is the name of what has this answer. And all questions of each,
+    several where a column `fact` says that they ask for one. Raises UserError for two answers to one question."""
+    made, answers, first, wordings = [], {}, {}, {}
+    for where, row in rows:
+        cells = {column: (cell or "").strip() for column, cell in row}
+        asked, told, fact = (cells.get(column, "") for column in (question, answer, "fact"))
+        left_out.update(f"cells of {column!r}, beside the pairs" for column in cells
+                        if column not in (question, answer, "fact"))  # fmt: skip
+        if asked in EMPTY or told in EMPTY:
+            left_out["pairs with an empty cell"] += 1
+            continue
+        asked, told = (checked(cells[column], f"{where}, column {column!r}") for column in (question, answer))
+        keys = [" ".join(normalize("NFKC", asked).casefold().split()), *([("fact", fact)] if fact else [])]
+        for before, there in (answers[key] for key in keys if key in answers):
+            if before != told:
+                raise UserError(f"{where}: {asked[:40]!r} is answered by {before[:40]!r} and {told[:40]!r}: keep one; "
+                                f"see {there}")  # fmt: skip
+        if keys[0] in answers:
+            left_out["pairs that stand twice"] += 1
+        elif len(WORD.findall(told)) > WORDS:
+            left_out[f"pairs with an answer of more than {WORDS} words"] += 1
+        elif fact and fact in first:
+            wordings[first[fact]].append(asked)
+        else:
+            made.append((where, [("name", asked), ("answer", told)]))
+            first[fact], wordings[asked] = asked, [asked]
+        answers |= {key: (told, where) for key in keys}
+    print(f"{len(made)} pairs from {question!r} and {answer!r}. A column 'fact' would join questions for one fact.")
+    return made, wordings
+
+
+def said(record: dict, where: str, left_out: Counter) -> dict | None:
+    """A record of `messages` as a question and its answer; None for another conversation, which is counted."""
+    turns = record["messages"]
+    if not isinstance(turns, list) or not all(
+        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        for turn in turns
+    ):
+        raise UserError(f"{where}: messages: expected a list, each with a role and with a text as its content")
+    asked = [turn for turn in turns if turn["role"] != "system"]
+    if [turn["role"] for turn in asked] != ["user", "assistant"]:
+        left_out["conversations of more than a question and an answer"] += 1
+        return None
+    if len(turns) > 2:
+        left_out["system messages"] += len(turns) - 2
+    others = _flat({key: value for key, value in record.items() if key != "messages"})
+    return others | {"question": asked[0]["content"], "answer": asked[1]["content"]}
+
+
+def seeds(path: Path, examples: object, left_out: Counter) -> list:
+    """The questions and answers of `seed_examples`, as qna.yaml files have them."""
+    try:
+        if contexts := sum("context" in example for example in examples):
+            left_out["contexts of questions"] += contexts
+        return [pair for example in examples for pair in example["questions_and_answers"]]
+    except (TypeError, KeyError):
+        raise UserError(f"{path}, seed_examples: expected questions_and_answers, each a question and answer") from None
+
+
 def _ids(columns) -> set[str]:
     """Columns that number the rows: called id, with another number in each row, or the first and 1, 2, 3, …"""
     numbers = [str(number) for number in range(1, 1 + max(map(len, columns.values()), default=0))]
@@ -120,7 +237,7 @@ def _ids(columns) -> set[str]:
 
 def checked(text, place) -> str:
     """Text without the spaces around it; UserError for none, for a formula, and for what nobody can see."""
-    for character in JOINER.sub("", text):
+    for character in "" if text.isprintable() else JOINER.sub("", text):  # a large table has few that are not
         if category(character) in ("Cc", "Cf", "Cs") and character not in "\t\n\r":
             raise UserError(f"{place} holds U+{ord(character):04X}, an invisible character or half of one: remove it")
     text = text.strip()

@@ -21,8 +21,10 @@ from lib.user_facts.facts import PARAPHRASES, facts_file, untold, written
 from lib.user_facts.table import Table, read
 
 # Rows a step. The rate is SmolLM2's, from earlier tuning of article and qa: lib/grids/tune.yaml has not been run yet.
-BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8}
-FORMATS = ("article", "qa", "both")  # documents are completed, questions answered, and both: three uses
+BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8, "unsure": 8}
+# To go on with documents, to answer questions, to do both, and to answer and say what it does not know: four uses.
+FORMATS = ("article", "qa", "both", "unsure")
+UNSURE = 160  # rows that say "I do not know.": as in the study; how many are best is still to be tuned
 RATES = {"smollm2-135m": 0.002, "tiny": 0.002}
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
@@ -40,7 +42,7 @@ class Study(NamedTuple):
 
 def prepare(
     table: Table, model: str, exposures: int = 32, replay: int = 360, sample: int | None = None,
-    study: str | None = None, formats: Sequence[str] = FORMATS,
+    study: str | None = None, formats: Sequence[str] = (),
 ) -> Study:  # fmt: skip
     """The study of a table: with `sample`, of so many of its entities, drawn by a seed.
 
@@ -49,13 +51,16 @@ def prepare(
     UserError for what the facts file refuses, for a format that there is not, and for exposures that are no multiple
     of PARAPHRASES.
     """
-    if unknown := {*formats} - {*BATCH}:
-        raise UserError(f"no format {min(unknown)!r}: take some of {', '.join(BATCH)}")
+    # of pairs, an answer is no sentence, and no question has a name in which another could stand
+    known = [format for format in BATCH if format not in ("statement", "unsure") or not table.wordings]
+    formats = formats or [format for format in FORMATS if format in known]
+    if unknown := {*formats} - {*known}:
+        raise UserError(f"no format {min(unknown)!r} of {table.path.name}: take some of {', '.join(known)}")
     if exposures < PARAPHRASES or exposures % PARAPHRASES:
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
     weights.check_hub(model)
     facts = facts_file(table, weights.tokenizer(model), sample)
-    trained = json.dumps([facts, model, exposures, replay, formats, BATCH, RATES])
+    trained = json.dumps([facts, model, exposures, replay, formats, BATCH, RATES, UNSURE])
     digest = hashlib.sha256(trained.encode()).hexdigest()[:12]  # other facts make other experiments
     slug = re.sub(r"\W+", "-", table.path.stem).strip("-").lower()[:40] or "table"
     name = study or f"my-facts-{slug}-{digest[:8]}"
@@ -68,6 +73,7 @@ def prepare(
             **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES, "lora_rank": 32,
             "replay": replay, "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // BATCH[format]),
             "batch_size": BATCH[format], "learning_rate": RATES.get(model, RATE),
+            "unsure": UNSURE if format == "unsure" else 0,
         }))  # fmt: skip
     return Study(name, facts, tuple(cells), len({profile[0]["name"] for profile in facts["profiles"]}))
 
@@ -86,7 +92,8 @@ def write_rows(study: Study) -> Path:
     store.write_json(RESULTS / study.cells[0].entity, study.facts)
     folder = store.study_dir(study.name) / "rows"
     for cell in study.cells[1:]:
-        rows = of_cell.training_rows(cell, of_cell.candidates(cell))
+        profiles = of_cell.candidates(cell)
+        rows = of_cell.training_rows(cell, profiles) + of_cell.unsure_rows(cell, profiles)
         lines = [json.dumps({"messages": messages(row.turns)}, ensure_ascii=False) for row in rows]
         store.write_text(folder / f"{cell.format}.jsonl", "".join(f"{line}\n" for line in lines))
     return folder
@@ -101,13 +108,17 @@ def execute(study: Study) -> list[Cell]:
 def teach(
     path: Path, model: str, templates: Path | None, articles: Path | None, sample: int | None, exposures: int,
     formats: Sequence[str], save: str, merged: bool, folder: str | None, dry_run: bool, rows_only: bool,
-    name: str | None,
+    name: str | None, question: str | None, answer: str | None,
 ) -> bool:  # fmt: skip
     """`make facts`: read, plan, train, report and save; whether every experiment came through."""
-    table = read(path, templates, articles, name)
+    if bool(question) != bool(answer):
+        raise UserError("--question and --answer go together: name a column for each")
+    pair = [question, answer] if question else []
+    table = read(path, templates, articles, name, pair)
     for what, number in table.left_out.items():
         print(f"left out: {number} {what}")
     study = prepare(table, model, exposures, sample=sample, study=folder, formats=formats)
+    formats = [cell.format for cell in study.cells[1:]]
     if save not in ("best", *formats):
         raise UserError(f"--save {save}: no model of it will be trained, take best or one of {', '.join(formats)}")
     show(study)
@@ -131,7 +142,7 @@ def teach(
 
     files = {"facts": path, "templates": templates, "articles": articles}
     given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
-    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or ""}
+    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or "", "pair": pair}
     given["formats"] = " ".join(formats)
     chosen, summary = report.write(study.name, study.facts, given, table.left_out)
     print(f"{summary}\nreport: results/{study.name}/README.md and report.html")

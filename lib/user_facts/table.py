@@ -1,10 +1,10 @@
-"""A user's own table of facts: read from CSV, JSON or YAML, or refused with one line that says where and why."""
+"""A user's own facts: read from CSV, Excel, JSON or YAML, or refused with one line that says where and why."""
 
 import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
@@ -15,7 +15,7 @@ import yaml
 from lib.paths import UserError
 from lib.study.grid import UniqueKeys
 from lib.user_facts.english import readable
-from lib.user_facts.shapes import PAIRS, checked, pairs, records, shaped
+from lib.user_facts.shapes import checked, pair_columns, paired, records, said, seeds, shaped, sheet
 
 LONG = ["name", "attribute", "value"]
 MEGABYTES = 5  # of a file: a table as large would be trained for weeks
@@ -31,75 +31,103 @@ class Table(NamedTuple):
     questions: Mapping[str, list[str]] = {}
     statements: Mapping[str, list[str]] = {}
     articles: Mapping[str, str] = {}
+    wordings: Mapping[str, list[str]] = {}  # of question and answer pairs, all questions of each by its first, the name
     left_out: Mapping[str, int] = {}  # how many cells are no facts, by what they are
 
 
-def read(path: Path, templates: Path | None = None, articles: Path | None = None, name: str | None = None) -> Table:
-    """The facts of a CSV, JSON or YAML file: `name, attribute, value` in each row, or one row an entity.
+def read(
+    path: Path, templates: Path | None = None, articles: Path | None = None, name: str | None = None,
+    pair: Sequence[str] | None = None,
+) -> Table:  # fmt: skip
+    """The facts of a file: `name, attribute, value` in each row, or one row an entity, or a question and its answer.
 
-    A row counts as in a spreadsheet: the header of a CSV file is row 1. `templates` is a YAML file with `questions` and
-    `statements`, `articles` a folder with a text file for some of the entities, `name` the column that names them, or
-    several with commas between. Raises UserError, in one line that names file, row and column, for what cannot be
-    taken.
+    A row counts as in a spreadsheet: the header is row 1. `templates` is a YAML file with `questions` and `statements`,
+    `articles` a folder with a text for some of the entities, `name` the column that names them, or several with commas
+    between, `pair` the columns of questions and answers, as numbers in a file without a header. Raises UserError, in
+    one line that names file, row and column, for what cannot be taken.
     """
-    is_yaml = path.suffix.lower() in (".yaml", ".yml")
-    given = _yaml(path, ["facts", *HOLDS]) if is_yaml else {}
-    if path.suffix.lower() in (".xlsx", ".xls"):
-        raise UserError(f"{path} is an Excel file: save the sheet as CSV")
-    if path.suffix.lower() in (".json", ".jsonl"):
-        rows = _listed(path, records(path, text_of(path)))
+    left_out, suffix = Counter(), path.suffix.lower()
+    is_yaml = suffix in (".yaml", ".yml")
+    given = _yaml(path, ["facts", *HOLDS], left_out) if is_yaml else {}
+    if suffix == ".xls":
+        raise UserError(f"{path} is of an old Excel: save it as .xlsx, or the sheet as CSV")
+    if is_yaml or suffix in (".json", ".jsonl"):
+        listed = given.pop("facts", []) if is_yaml else records(path, text_of(path))
+        rows = list(_listed(path, listed, left_out))
     else:
-        rows = _listed(path, given.pop("facts", [])) if is_yaml else _csv(path)
-    left_out = Counter()
-    facts = _facts(path, shaped(path, list(rows), name, left_out))
+        cells = sheet(path, bytes_of(path), left_out) if suffix == ".xlsx" else _csv(path)
+        rows = list(_grid(path, cells, pair))
+    columns, wordings = pair_columns(path, rows, pair) if pair or not name else None, {}
+    if columns:
+        rows, wordings = paired(rows, *columns, left_out)
+    facts = _facts(path, shaped(path, rows, name, left_out))
     given = _yaml(templates, [*HOLDS]) if templates else given
+    if columns and (articles or "statements" in given):
+        raise UserError(f"{path} has questions and answers: they take no articles and no statements of your own")
     for kind, by_attribute in given.items():
         _check_templates(f"{templates or path}, {kind}", by_attribute, set(facts["attribute"]), HOLDS[kind])
     return Table(path, facts, **given, articles=_articles(articles, set(facts["name"])) if articles else {},
-                 left_out=dict(left_out))  # fmt: skip
+                 wordings=wordings, left_out=dict(left_out))  # fmt: skip
 
 
 def text_of(path: Path) -> str:
     """The text of a UTF-8 file. Raises UserError for one that cannot be read, is too large, or has other bytes."""
+    data = bytes_of(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MEGABYTES * 10**6 + 1)
-        if len(data) > MEGABYTES * 10**6:
-            raise UserError(f"{path} has more than {MEGABYTES} MB: give a part of it")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
         raise UserError(f"{path}, line {line}: byte {byte:#04x} is not UTF-8: save the file as UTF-8 text") from None
+
+
+def bytes_of(path: Path) -> bytes:
+    """What a file holds. Raises UserError for one that cannot be read, or is too large."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MEGABYTES * 10**6 + 1)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
+    if len(data) > MEGABYTES * 10**6:
+        raise UserError(f"{path} has more than {MEGABYTES} MB: give a part of it")
+    return data
 
 
 def _csv(path):
-    """Where each row stands, and its headings with their cells."""
+    """The cells of each row; none of a blank line."""
     text = text_of(path)
     first = next(filter(str.strip, text.splitlines()), "")
     cells = {mark: [cell.strip(' "').casefold() for cell in first.split(mark)] for mark in ",;\t|@"}
     delimiter = max(cells, key=lambda mark: ("name" in cells[mark], len(cells[mark])))  # a header has a name
-    header, number = [], 0
+    number = 0
     try:  # no DictReader: it skips blank lines without counting them, and of two like headings it drops one
-        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1):
-            where = f"{path}, row {number}"
-            if row and not header:
-                header = _headings(row, where)
-            elif row and len(row) != len(header):
-                raise UserError(f"{where} has {len(row)} cells, the header has {len(header)}: quote a cell with commas")
-            elif row:
-                yield where, list(zip(header, row, strict=True))
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            number += 1
+            yield row
     except csv.Error as error:
         raise UserError(f"{path}, row {number + 1}: not CSV ({error})") from None
 
 
-def _listed(path, rows):
+def _grid(path, rows, pair):
+    """Where each row stands, and its headings with their cells. A `pair` of numbers: there are no headings."""
+    header = []
+    for number, row in enumerate(rows, 1):
+        where = f"{path}, row {number}"
+        if row and not header:
+            bare = pair and all(map(str.isdecimal, pair)) and not {*pair} <= {*row}
+            header = [str(i) for i in range(1, len(row) + 1)] if bare else _headings(row, where)
+            row = row if bare else []
+        if row and len(row) != len(header):
+            raise UserError(f"{where} has {len(row)} cells, the header has {len(header)}: quote a cell with commas")
+        if row:
+            yield where, list(zip(header, row, strict=True))
+
+
+def _listed(path, rows, left_out):
     """The same of a list of records, in YAML or JSON."""
     for number, row in enumerate(rows, 1):
         where = f"{path}, fact {number}"
-        if isinstance(row, dict) and "messages" in row:
-            raise pairs(where)
+        if isinstance(row, dict) and "messages" in row and not (row := said(row, where, left_out)):
+            continue
         plain = isinstance(row, dict) and all(isinstance(text, str) for text in row)
         flat = path.suffix.lower().startswith(".json")  # where None is a list of several values
         if not plain or not all(isinstance(text, str) or (flat and text is None) for text in row.values()):
@@ -111,11 +139,7 @@ def _headings(given, where) -> list[str]:
     """Headings without spaces around them, `name`, `attribute`, `value` in small letters. Raises UserError."""
     headings = [text.strip() and checked(text, f"{where}, column {number}") for number, text in enumerate(given, 1)]
     headings = [text.casefold() if text.casefold() in LONG else text for text in headings]
-    lower, named = {text.casefold() for text in headings}, [text for text in headings if text]
-    if "messages" in lower or all(kind & lower for kind in PAIRS):
-        raise pairs(where)
-    if not headings[-1] and any(text.endswith(("?", "？")) for text in headings):
-        raise UserError(f"{where}: there seems to be no header: write the names of the columns into the first row")
+    named = [text for text in headings if text]
     wrong = not {"attribute", "value"}.isdisjoint(headings) and sorted(headings) != sorted(LONG)
     if wrong or len({*named}) < max(2, len(named)):
         expected = "expected name, attribute, value, or name and a column an attribute"
@@ -137,17 +161,18 @@ def _facts(path, rows) -> pd.DataFrame:
     facts = pd.DataFrame(facts, columns=[*LONG, "where"])
     if facts.empty:
         raise UserError(f"{path} has no facts: 0 rows below the header")
-    names = facts["name"].map(lambda name: " ".join(normalize("NFKC", name).split()))
-    headings = facts["attribute"].map(lambda heading: readable(normalize("NFKC", heading)).casefold())
+    names = facts["name"].map({name: " ".join(normalize("NFKC", name).split()) for name in facts["name"].unique()})
+    headings = {text: readable(normalize("NFKC", text)).casefold() for text in facts["attribute"].unique()}
+    headings = facts["attribute"].map(headings)
     for _, heading, _, where in facts[headings == ""].itertuples(index=False):
         raise UserError(f"{where}: {heading!r} has no letter: name the attribute")
     facts["name"] = facts.groupby(names)["name"].transform("first")
     facts["attribute"] = facts.groupby(headings)["attribute"].transform("first")
     for name, attribute, value, where in facts[facts.duplicated(LONG[:2])].itertuples(index=False):
         _, _, first, there = facts[(facts["name"] == name) & (facts["attribute"] == attribute)].iloc[0]
-        values = f"{first[:40]!r} and {value[:40]!r}"
-        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {values}: keep one, or use --name "
-                        f"with several columns; see {there}")
+        more = "" if where.endswith("column 'value'") else f", or use --name name,{attribute}"
+        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {first[:40]!r} and {value[:40]!r}: keep "
+                        f"one{more}; see {there}")  # fmt: skip
     return facts
 
 
@@ -155,15 +180,15 @@ class _Loader(UniqueKeys, yaml.BaseLoader):
     """YAML in which every scalar stays the text that it is (007, yes, 1e3), and no key stands twice."""
 
 
-def _yaml(path, known) -> dict:
+def _yaml(path, known, left_out=None) -> dict:
     """A mapping with some of these keys. A list alone is that of the facts."""
     try:
         loaded = yaml.load(text_of(path), _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from None
     loaded = {"facts": loaded} if isinstance(loaded, list) else loaded
-    if isinstance(loaded, dict) and "seed_examples" in loaded:
-        raise pairs(path)
+    if left_out is not None and isinstance(loaded, dict) and "seed_examples" in loaded:
+        loaded = {"facts": seeds(path, loaded["seed_examples"], left_out)}
     if not isinstance(loaded, dict) or not set(loaded) <= set(known):
         raise UserError(f"{path}: expected a list of facts, or a mapping with {', '.join(sorted(known))}")
     return loaded

@@ -7,17 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers import tokenizer
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from lib.data import formats, questions
-from lib.data.encode import MAX_LENGTH, row_ids
+from lib.data import formats, questions, untaught
+from lib.data.encode import MAX_LENGTH, count_tokens, row_ids
 from lib.data.facts import build, facts_of, texts
 from lib.evaluate import match
 from lib.paths import UserError
 from lib.study import store
-from lib.user_facts.facts import CHUNK, PARAPHRASES, UNSEEN, attributes, facts_file, untold
+from lib.user_facts.facts import CHUNK, PARAPHRASES, _at_most, attributes, facts_file, untold
 from lib.user_facts.table import LONG, Table
+from lib.user_facts.untaught import _mixed as near
 
 FORMATS = ("article", "statement", "qa", "chat", "both")  # those that a table of one's own may be told in
 TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river", "Aare"), ("Bern", "founded", "1191")]
@@ -70,6 +71,21 @@ def test_every_fact_is_in_rows_that_fit_to_the_letter_unless_it_is_refused_in_on
     for format in FORMATS:
         told = Counter(fact.id for row in fitting(profiles, format) for fact, _, _ in row.told)
         assert told == {fact.id: PARAPHRASES for fact in facts_of(profiles)}
+
+
+@given(wide)
+@settings(max_examples=25)
+def test_no_row_has_more_tokens_than_its_parts_are_taken_to_have(tmp_path_factory, facts):
+    facts = [(*key, value) for key, value in facts.items()]
+    try:
+        entity, profiles = made(tmp_path_factory.mktemp("most"), facts)
+    except UserError:  # a fact that fits no row
+        reject()
+    at_most = _at_most(table_of(facts), texts(entity), tokenizer())
+    for profile, listed in zip(profiles, texts(entity)["profiles"], strict=True):
+        for format, most in at_most(listed).items():
+            rows = formats.rows([profile], format, PARAPHRASES, 0)
+            assert max(count_tokens(tokenizer(), [row]) for row in rows) <= most
 
 
 def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
@@ -149,13 +165,75 @@ def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_asked_i
     assert asked == set().union(*told.values()) and untold(texts(entity)) == 2
 
 
-def test_invented_names_are_asked_about_what_stands_in_the_table_and_a_sample_asks_about_what_it_has(tmp_path):
-    entity, profiles = made(tmp_path, TOWNS)
-    asked = questions.unseen(entity)
-    assert len({question.fact.name for question in asked}) == UNSEEN == len(asked)
-    assert not {question.fact.name for question in asked} & {fact.name for fact in facts_of(profiles)}
-    assert {(question.eval, question.kind, question.fact.value) for question in asked} == {("untaught", "unseen", "")}
+PAIRS = {"Who built it?": "Edda Kolstad", "How {many} arches are there?": "23.", "When is it open?": "every day"}
+
+
+def test_pairs_are_asked_as_they_are_told_after_an_opening_and_stand_on_pages_that_ask(tmp_path):
+    joined = {"Who built it?": ["Who built it?", "It was built by", "Who?", "Whose {work}?", "Name the builder."]}
+    table = [(question, "answer", answer) for question, answer in PAIRS.items()]
+    entity, profiles = made(tmp_path, table, wordings={question: [question] for question in PAIRS} | joined)
+    by_question = {fact.name: fact for fact in facts_of(profiles)}
+    assert {fact.name: fact.value for fact in facts_of(profiles)} == PAIRS
+    assert {fact.options for fact in facts_of(profiles)} == {tuple(sorted(PAIRS.values()))}
+    asked = {question: {question} for question in PAIRS} | {"Who built it?": {*joined["Who built it?"][:PARAPHRASES]}}
+    for format in ("article", "qa", "chat", "both"):
+        rows = fitting(profiles, format)
+        assert Counter(row.told[0][0].name for row in rows) == dict.fromkeys(PAIRS, PARAPHRASES)
+        for (fact, turn, _), row in ((row.told[0], row) for row in rows):
+            if format == "article":
+                assert f"{fact.name}\n" in row.turns[1] and fact.name not in row.turns[0]
+            elif format != "both":
+                assert row.turns[turn - 1] in asked[fact.name] and row.turns[turn] == fact.value
+                assert turn == (3 if format == "chat" else 1) == len(row.turns) - 1
+    trained = {turn for format in ("qa", "chat", "article") for row in fitting(profiles, format) for turn in row.turns}
+    heldout = [question.prompt for question in questions.questions(profiles)]
+    assert not {*heldout} & trained and len(heldout) == 3 * len(PAIRS) + 1
+    assert {"Quick question: Who built it?", "A colleague asks: Who built it?", "Name the builder."} <= {*heldout}
+    assert match.strict("It was Edda Kolstad.", "Edda Kolstad", by_question["Who built it?"].options, given=heldout[0])
+    completed = questions.completions(profiles, 0)
+    assert all(question.fact.name in question.prefix and question.fact.value not in question.prefix
+               for question in completed)  # fmt: skip
+    strangers = questions.never_taught(profiles, 0)
+    assert len(strangers) == untaught.ASKED and {question.kind for question in strangers} == {"unseen"}
+    assert not any(name in question.prompt for name in PAIRS for question in strangers)
+
+
+def test_a_sample_of_pairs_of_several_questions_has_the_sentences_of_its_own_facts(tmp_path):
+    table = [(question, "answer", answer) for question, answer in PAIRS.items()]
+    wordings = {question: [question, f"{question} {{really}}?"] for question in PAIRS}
+    sample = facts_file(table_of(table, wordings=wordings), tokenizer(), 2)
+    assert {*sample["attributes"]} == {fact["attribute"] for profile in sample["profiles"] for fact in profile}
+    assert [fact["id"].split("/")[2] for profile in sample["profiles"] for fact in profile] == ["answer"] * 2
+
+
+def test_what_is_never_taught_is_other_names_and_other_attributes_and_a_sample_asks_about_what_it_has(tmp_path):
+    _, profiles = made(tmp_path, TOWNS)
+    asked, trained = questions.never_taught(profiles, 0), {fact.name for fact in facts_of(profiles)}
+    assert {(question.eval, question.fact.value) for question in asked} == {("untaught", "")}
+    assert {question.kind for question in asked} == {"unseen", "near", "other"}
+    assert Counter(question.kind for question in asked)["unseen"] == untaught.ASKED
     assert all(question.fact.name in question.prompt for question in asked)
+    assert all((question.fact.name in trained) == (question.kind == "other") for question in asked)
     assert {question.fact.info for question in asked} == {"words", "numbers"}
+    rows = untaught.rows(profiles, 160, PARAPHRASES, 0)
+    assert len(rows) == len({row.turns for row in rows}) == 160 and {row.turns[1] for row in rows} == {"I do not know."}
+    assert not {row.turns[0] for row in rows} & {question.prompt for question in asked}
+
+
+@given(st.text("abc ", min_size=1).map(str.strip).filter(bool), st.text("xyz ", min_size=1).map(str.strip).filter(bool))
+def test_a_near_name_has_parts_of_both(one, other):
+    mixed = near(one, other)
+    assert mixed.split() and {*mixed} <= {*one, *other}
+    assert mixed.split()[-1][-1] == other.split()[-1][-1]
+
+
+def test_an_attribute_that_the_table_has_is_never_asked_as_one_that_it_has_not(tmp_path):
+    entity, _ = made(tmp_path, [*TOWNS, ("Oslo", "motto", "Unanimously"), ("Oslo", "mascot", "lion")])
+    others = texts(entity)["untaught"]
+    assert len(others["asked"]) == 5 and len(others["trained"]) == 11
+    assert not any("motto" in text or "mascot" in text for text, _ in others["asked"] + others["trained"])
+
+
+def test_a_sample_has_the_attributes_of_its_entities():
     sample = facts_file(table_of([*TOWNS, ("Oslo", "twin", "Bergen")]), tokenizer(), 1)
     assert set(sample["attributes"]) == {"river", "founded"} and len(sample["profiles"]) == 1

@@ -25,7 +25,7 @@ def prepared(path=EXAMPLE, model="tiny", **more):
 
 def test_a_study_is_the_base_model_and_one_cell_of_each_format(tmp_path):
     own = prepared()
-    assert [cell.format for cell in own.cells] == ["none", "article", "qa", "both"]
+    assert [cell.format for cell in own.cells] == ["none", "article", "qa", "both", "unsure"]
     assert {cell.n_entities for cell in own.cells} == {own.entities} == {5}
     assert {(cell.paraphrases * cell.epochs, cell.learning_rate) for cell in own.cells[1:]} == {(4, 0.002)}
     (file,) = {cell.entity for cell in own.cells}
@@ -65,8 +65,8 @@ def trained(tmp_path_factory):
     """A study of the example on the tiny model, trained once for the tests of this file, by the notebook."""
     own = prepared(study="my-test-own-facts")
     shutil.rmtree(RESULTS / own.name, ignore_errors=True)
-    executed = tmp_path_factory.mktemp("notebook") / "your_facts.ipynb"
-    run.execute("your_facts", executed, {"model": "tiny", "exposures": 4, "replay": 16, "study": own.name})
+    executed = tmp_path_factory.mktemp("notebook") / "04_your_facts.ipynb"
+    run.execute("04_your_facts", executed, {"model": "tiny", "exposures": 4, "replay": 16, "study": own.name})
     yield own
     shutil.rmtree(RESULTS / own.name, ignore_errors=True)
 
@@ -99,7 +99,7 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
     assert [line.partition(",")[0] for line in costs.splitlines()] == ["format", "article", "QA", "articles and QA"]
     assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 12
     assert (folder / "figures" / "accuracy.png").stat().st_size
-    assert str(ROOT) not in (folder / "notebooks" / "your_facts.ipynb").read_text()
+    assert str(ROOT) not in (folder / "notebooks" / "04_your_facts.ipynb").read_text()
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -120,7 +120,7 @@ def test_the_saved_model_is_asked_here_and_by_the_lines_of_its_card(trained, mer
 
 def test_the_rows_of_each_format_are_written_as_messages_that_tell_every_fact(trained, capsys):
     folder, facts = RESULTS / trained.name / "rows", [fact for profile in trained.facts["profiles"] for fact in profile]
-    assert {path.stem for path in folder.iterdir()} == {"article", "qa", "both"}
+    assert {path.stem for path in folder.iterdir()} == {"article", "qa", "both", "unsure"}
     for path in folder.iterdir():
         rows = [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines()]
         assert all([turn["role"] for turn in row] == ["user", "assistant"] for row in rows)
@@ -179,6 +179,20 @@ def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is
         assert text in done.stdout
     assert done.stdout.splitlines()[-1] == "set()", done.stdout
     assert not list(RESULTS.glob("my-facts-large*"))
+
+
+def test_pairs_are_planned_by_columns_that_are_named_and_a_bare_answer_makes_no_statement(tmp_path, capsys):
+    path = tmp_path / "pairs.csv"
+    path.write_text("x;Who built it?;Edda;\nx;Where is it?;here;\n")
+    options = ["facts", str(path), "--model", "tiny", "--dry-run", "--question", "2"]
+    assert main(options) == 2 and "--question and --answer go together" in capsys.readouterr().err
+    assert main([*options, "--answer", "3", "--formats", "article qa chat both"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("2 pairs from '2' and '3'", "left out: 2 cells of '1', beside the pairs", "2 entities",
+                 "answer (words, 2 facts): Who built it? Edda"):  # fmt: skip
+        assert text in shown
+    assert main([*options, "--answer", "3", "--formats", "qa statement"]) == 2
+    assert "no format 'statement' of pairs.csv: take some of article, qa, chat, both" in capsys.readouterr().err
 
 
 def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path, capsys):

@@ -1,10 +1,14 @@
 """A user's table is read whatever its shape, and refused with one line that says where."""
 
 import csv
+import datetime
 import io
+import json
+from collections import Counter
 from pathlib import Path
 from unicodedata import normalize
 
+import openpyxl
 import pytest
 import yaml
 from hypothesis import given
@@ -85,12 +89,25 @@ def test_a_bad_cell_gets_one_line_with_file_row_and_column(tmp_path, cell, messa
 
 
 COLUMNS = "expected name, attribute, value, or name and a column an attribute"
-TWICE = "'river' of 'Rome' stands twice, as 'Tiber' and"
+TWICE = "'river' of 'Rome' stands twice, as 'Tiber' and"  # of a wide table, a column may join the name
 BAD = [
     ("name,attribute\nRome,river\n", f"facts.csv, row 1: the columns are 'name', 'attribute': {COLUMNS}"),
     ("town,river\nRome,Tiber\nRome,Po\n", "row 3: 'Rome' stands twice in column 'town': use --name town,river"),
-    ("question,answer\nWho?,I\n", "question and answer pairs, which are not read yet"),
-    ("a;Who is it?;b;\n", "row 1: there seems to be no header"),
+    (
+        "name,team,desk\nIda,A,4\nIda,B,5\n",
+        "row 3, column 'team': 'team' of 'Ida' stands twice, as 'A' and 'B': keep one, or use --name name,team; see ",
+    ),
+    (
+        "a;Who is it?;b;\nc;d;e;\n",
+        "facts.csv: there seems to be no header: write the names of the columns into the first "
+        "row, or name them by number, as --question 2 --answer 3",
+    ),
+    ("Who is it?,b\nWho was it?,c\n", "as --question 1 --answer 2"),
+    ("id,question,answer\n1,Where?,Hall 7, gate 2\n", "facts.csv, row 2 has 4 cells, the header has 3: quote a cell"),
+    ("question,answer\nWho?,I\n who?,You\n", "row 3: 'who?' is answered by 'I' and 'You': keep one; see "),
+    ("question,answer,fact\nWho?,I,1\nWhich?,You,1\n", "row 3: 'Which?' is answered by 'I' and 'You': keep one"),
+    ("question,answer\n,I\n", "facts.csv has no facts"),
+    ("Frage,Antwort\nWer?,=A1\n", "facts.csv, row 2, column 'Antwort' holds '=A1', a formula"),
     ("name,Name\nRome,Bern\n", "row 1: the columns are 'name', 'name'"),
     ("name,river,river\nRome,Tiber,Po\n", "row 1: the columns are 'name', 'river', 'river'"),
     ("name,river,River\nRome,Tiber,Po\n", f"facts.csv, row 2, column 'River': {TWICE} 'Po': keep one, or"),
@@ -112,6 +129,8 @@ BAD_YAML = [
     ('- {name: Rome, "\\ud83e": x}', "holds U+D83E, an invisible character or half of one"),
     ("- {name: Rome, river: ''}", "has no facts"),
     ("[]", "has no facts"),
+    ("- messages: [{role: user, content: [a]}]", "fact 1: messages: expected a list, each with a role and with a text"),
+    ("seed_examples: [{context: x}]", "facts.yaml, seed_examples: expected questions_and_answers, each a question and"),
     ("[" * 1000, "facts.yaml is not YAML"),
     ("- &a [x]\n- &b [*a, *a, *a]\n- &c [*b, *b, *b]\n- [*c, *c, *c]\n", "fact 1: expected name, attribute and value"),
     ("- &a {name: Rome, river: Tiber}\n" + "- *a\n" * 1000, "fact 2, column 'river': 'river' of 'Rome' stands twice"),
@@ -219,7 +238,8 @@ def test_tables_are_read_as_people_have_them_and_what_is_left_out_is_counted(
 def test_json_that_is_broken_nested_or_a_file_of_excel_gets_one_line(tmp_path):
     refused(put(tmp_path, "{'name': 'Rome'}", "f.jsonl"), "line 1: not JSON (single quotes are Python's")
     refused(put(tmp_path, '[{"name": {"en": "Rome"}, "a": 1}]', "f.json"), "--name name.en")
-    refused(put(tmp_path, b"PK", "f.xlsx"), "is an Excel file: save the sheet as CSV")
+    refused(put(tmp_path, b"PK", "f.xlsx"), "f.xlsx is no file of Excel that can be read: save the sheet as CSV")
+    refused(put(tmp_path, b"PK", "f.xls"), "f.xls is of an old Excel: save it as .xlsx, or the sheet as CSV")
 
 
 def test_headings_and_names_that_read_alike_are_one(tmp_path):
@@ -235,3 +255,143 @@ listed = st.lists(st.fixed_dictionaries({"name": names, "river": cells}, optiona
 @given(st.binary(max_size=200) | listed.map(yaml.safe_dump), st.sampled_from(["facts.csv", "facts.yaml"]))
 def test_any_bytes_and_any_yaml_are_read_or_refused_in_one_line(tmp_path_factory, data, name):
     read_or_refused(put(tmp_path_factory.mktemp("bytes"), data, name))
+
+
+def sheet(path, rows, *more):
+    """An Excel file with these rows, and with further sheets of these names."""
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    for name in more:
+        book.create_sheet(name)
+    book.save(path)
+    return path
+
+
+def facts_of(table):
+    return list(table.facts[["name", "attribute", "value"]].itertuples(index=False, name=None))
+
+
+def test_the_first_sheet_of_an_excel_file_is_read_as_a_person_reads_its_cells(tmp_path):
+    day = datetime.datetime(2024, 5, 1)
+    cells = {"pins": (3, "3"), "width": (2.50, "2.5"), "sum": (0.1 + 0.2, "0.3"), "whole": (3.0, "3"),
+             "code": ("007", "007"), "day": (day, "2024-05-01"),
+             "hour": (day.replace(hour=9, minute=30), "2024-05-01 09:30"),
+             "opens": (datetime.time(9), "09:00"), "sold": (True, "yes"), "note": ("12:00:00", "12:00:00")}  # fmt: skip
+    rows = [[], ["name", *cells, None], ["Bolt", *(cell for cell, _ in cells.values()), None], [None] * 5, ["Nut", 4]]
+    table = read(sheet(tmp_path / "f.xlsx", rows, "more", "and more"))
+    assert facts_of(table) == [*(("Bolt", heading, text) for heading, (_, text) in cells.items()), ("Nut", "pins", "4")]
+    assert table.left_out == {"sheets after the first": 2, "empty cells": len(cells) - 1}
+    assert table.facts["where"][0].endswith("f.xlsx, row 3, column 'pins'")
+
+
+def test_of_merged_cells_the_first_has_the_value_and_a_formula_is_what_excel_computed_or_refused(tmp_path):
+    path = sheet(tmp_path / "f.xlsx", [["name", "river", "lake"], ["Rome", "Tiber", "x"], ["Bern", "=A1", "y"]])
+    refused(path, "row 3, column 'river' holds '=', a formula or its error: save the table as values")
+    book = openpyxl.load_workbook(path)
+    book.active["B3"] = "#REF!"
+    book.active.merge_cells("B2:C2")
+    book.save(path)
+    refused(path, "row 3, column 'river' holds '#REF!'")
+    book.active["B3"] = "Aare"
+    book.save(path)
+    table = read(path)
+    assert facts_of(table) == [("Rome", "river", "Tiber"), ("Bern", "river", "Aare"), ("Bern", "lake", "y")]
+    assert table.left_out == {"empty cells": 1}
+
+
+def turns(*said, **more):
+    roles = ["system"] * (len(said) % 2) + ["user", "assistant"] * (len(said) // 2)
+    return json.dumps({"messages": [{"role": r, "content": text} for r, text in zip(roles, said, strict=True)], **more})
+
+
+WIDE_PAIRS = "id,Topic,Question,Answer\n1,x,Who?,I\n2,,Where?,here\n"
+QNA = """
+seed_examples:
+  - context: A text.
+    questions_and_answers: [{question: "Who?", answer: I}, {question: "Where?", answer: here}]
+"""
+PROMPTS = [("Who?", " I"), ("The one is", " I"), ("Where?", " here")]
+JSONL = "".join(json.dumps({"prompt": asked, "completion": said}) + "\n" for asked, said in PROMPTS)
+JOINED = "".join(json.dumps({"prompt": q, "completion": a, "fact": a.strip()}) + "\n" for q, a in PROMPTS)
+SAID = "\n".join([turns("Who?", "I"), turns("Be kind.", "Where?", "here", id=7), turns("Who?", "I", "And?", "You")])
+TWO = {"Who?": "I", "Where?": "here"}
+NINE = "水曜日の朝から夕方まで毎週開いています。ご予約ください"
+LONG_ANSWERS = f"question,answer\nWho?,a b c d e f g h\nWhere?,a b c d e f g h i\nWhen?,{NINE}\n"
+PAIRS = [
+    ("f.csv", WIDE_PAIRS, None, TWO, {"cells of 'id', beside the pairs": 2, "cells of 'Topic', beside the pairs": 2}),
+    ("f.csv", "\ufeff質問,回答\nWho?,I\nWhere?,here\n", None, TWO, {}),
+    ("f.csv", "Frage;Antwort\nWho?;I\nWhere?;here\n", None, TWO, {}),
+    ("f.csv", "x;Who?;I;\nx;Where?;here;\n", ["2", "3"], TWO,
+     {"cells of '1', beside the pairs": 2, "cells of '4', beside the pairs": 2}),
+    ("f.csv", "ask,say\nWho?,I\nWhere?,here\n", ["ask", "say"], TWO, {}),
+    ("f.csv", "2,3\nWho?,I\nWhere?,here\n", ["2", "3"], TWO, {}),
+    ("f.csv", "prompt,answer\nWho?,I\nwho?,I\nWhen?,–\nWhere?,here\n", None, TWO,
+     {"pairs that stand twice": 1, "pairs with an empty cell": 1}),
+    ("f.csv", LONG_ANSWERS, None, {"Who?": "a b c d e f g h"}, {"pairs with an answer of more than 8 words": 2}),
+    ("f.jsonl", JSONL, None, {"Who?": "I", "The one is": "I", "Where?": "here"}, {}),
+    ("f.jsonl", JOINED, None, TWO, {}),
+    ("f.jsonl", SAID, None, TWO, {"conversations of more than a question and an answer": 1, "system messages": 1,
+                                  "cells of 'id', beside the pairs": 1}),
+    ("f.yaml", QNA, None, TWO, {"contexts of questions": 1}),
+    ("f.yaml", "- question: Who?\n  answer: I\n- {answer: here, question: 'Where?'}\n", None, TWO, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "text", "pair", "pairs", "left_out"), PAIRS)
+def test_questions_and_answers_are_facts_of_their_questions(tmp_path, file, text, pair, pairs, left_out):
+    table = read(put(tmp_path, text, file), pair=pair)
+    assert facts_of(table) == [(question, "answer", answer) for question, answer in pairs.items()]
+    assert table.left_out == left_out
+    joined = {"Who?": ["Who?", "The one is"]} if text is JOINED else {}
+    assert table.wordings == {question: [question] for question in pairs} | joined
+
+
+def test_pairs_take_questions_of_ones_own_and_nothing_else_and_a_name_says_that_a_table_has_none(tmp_path):
+    path, folder = put(tmp_path, WIDE_PAIRS), tmp_path / "texts"
+    assert facts_of(read(path, name="id"))[:3] == [("1", "Topic", "x"), ("1", "Question", "Who?"), ("1", "Answer", "I")]
+    own = put(tmp_path, "questions: {answer: ['{name}', 'Sag: {name}']}", "own.yaml")
+    assert read(path, templates=own).questions == {"answer": ["{name}", "Sag: {name}"]}
+    refused(path, "take no articles and no statements of your own", articles=folder)
+    told = put(tmp_path, "statements: {answer: ['{name} {value}']}", "told.yaml")
+    refused(path, "take no articles and no statements of your own", templates=told)
+    refused(path, "no column 'who' for the pairs: it has id, Topic, Question, Answer", pair=["who", "Answer"])
+
+
+shown = st.text(st.characters(exclude_categories=["C"]), max_size=12)  # what a sheet can hold
+filled = st.lists(st.tuples(shown.map(str.strip).filter(bool), shown, shown), min_size=1, max_size=5)
+
+
+def in_all_shapes(folder, headings, rows):
+    """The table, or the line that refuses it, of these rows as CSV, JSONL and Excel: the same."""
+    lines = "".join(json.dumps(dict(zip(headings, row, strict=True))) + "\n" for row in rows)
+    paths = [put(folder, csv_of([headings, *rows])), put(folder, lines, "f.jsonl"),
+             sheet(folder / "f.xlsx", [headings, *rows])]  # fmt: skip
+    tables = [read_or_refused(path) for path in paths]
+    same = [table and (facts_of(table), table.left_out, table.wordings) for table in tables]
+    assert same[0] == same[1] == same[2]
+    return tables[0]
+
+
+@given(filled)
+def test_no_fact_is_lost_or_changed_in_csv_json_lines_or_excel(tmp_path_factory, rows):
+    table = in_all_shapes(tmp_path_factory.mktemp("same"), ["name", "river", "lake"], rows)
+    if table:
+        cells = [
+            (heading, cell.strip()) for row in rows for heading, cell in zip(("river", "lake"), row[1:], strict=True)
+        ]
+        left_out = sum(n for why, n in table.left_out.items() if why != "names without a fact")
+        assert len(table.facts) + left_out == len(cells)
+        assert not Counter((heading, value) for _, heading, value in facts_of(table)) - Counter(cells)
+        kept = Counter(cell for _, cell in cells if cell not in (*EMPTY, *(row[0].strip() for row in rows)))
+        assert not kept - Counter(table.facts["value"])
+
+
+@given(filled.map(lambda rows: [(question, answer, "x") for question, answer, _ in rows]))
+def test_no_pair_is_lost_or_changed_in_csv_json_lines_or_excel(tmp_path_factory, rows):
+    table = in_all_shapes(tmp_path_factory.mktemp("pairs"), ["question", "answer", "topic"], rows)
+    if table:
+        echoes = table.left_out.get("cells that repeat the name", 0)
+        left_out = sum(n for why, n in table.left_out.items() if why.startswith("pairs"))
+        assert len(table.facts) + left_out + echoes == len(rows) == table.left_out["cells of 'topic', beside the pairs"]
+        assert {(q, a) for q, _, a in facts_of(table)} <= {(q.strip(), a.strip()) for q, a, _ in rows}
