@@ -42,7 +42,7 @@ def reported(study, tmp_path):
     store.write_json(RESULTS / own.cells[0].entity, own.facts)
     store.write_parts(study, dict.fromkeys(own.cells, "main"))
     for cell in own.cells:
-        result = simulation.result(cell, study, simulation.shares(qa=0.95, both=0.4, unsure=0.8, general=0.85))
+        result = simulation.result(cell, study, simulation.shares(qa=0.95, both=0.4, unsure=0.3, general=0.85))
         for item in result["items"]:
             item["answer"] = item["answer"] if item["strict"] else ANSWER
         store.write_json(store.cell_path(study, cell), result)

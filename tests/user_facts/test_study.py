@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from helpers import python
 
@@ -34,7 +35,7 @@ def test_a_study_is_the_base_model_and_one_cell_of_each_format(tmp_path):
         prepared(exposures=30)
     tiniest = tmp_path / "one.csv"
     tiniest.write_text("name,river\nRome,Tiber\n")
-    assert [cell.checkpoints for cell in prepared(tiniest, replay=0).cells] == [0, 0, 0, 0], "as its steps allow"
+    assert [cell.checkpoints for cell in prepared(tiniest, replay=0).cells] == [0, 0, 0, 0, 0], "as its steps allow"
 
 
 def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_for_a_sample(tmp_path):
@@ -73,7 +74,7 @@ def trained(tmp_path_factory):
 
 def test_every_format_is_trained_asked_and_kept_and_nothing_is_run_again(trained):
     loaded = store.load(trained.name)
-    assert sorted(result["cell"]["format"] for result in loaded) == ["article", "both", "none", "qa"]
+    assert sorted(result["cell"]["format"] for result in loaded) == ["article", "both", "none", "qa", "unsure"]
     for result in loaded:
         assert {"question", "completion", "alone", "untaught", "general"} <= set(result["evals"])
         if result["training"]:
@@ -96,8 +97,17 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
         assert text in html
     accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
     assert len(accuracy.splitlines()) == 6 and missed.startswith("question,expected,answer\n")
-    assert [line.partition(",")[0] for line in costs.splitlines()] == ["format", "article", "QA", "articles and QA"]
-    assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 12
+    assert [line.partition(",")[0] for line in costs.splitlines()] == [
+        "format",
+        "article",
+        "QA",
+        "articles and QA",
+        "QA and unsure",
+    ]
+    assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 16
+    uses = pd.read_csv(folder / "uses.csv")
+    assert list(uses["use"]) == list(scores.NAMES["uses"].values()) and "keeps what it knew" in page
+    assert uses["format"].str.startswith("none (best: ").sum() >= 2, "at random, it answers and completes nothing"
     assert (folder / "figures" / "accuracy.png").stat().st_size
     assert str(ROOT) not in (folder / "notebooks" / "04_your_facts.ipynb").read_text()
 
