@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 BATCH_SIZE = 128
 LEAVE_EVERY = 4  # tokens, after which the answers that have ended leave their batch
+# Settings of a model's generation that count tokens from the start of an answer, or that take another cache.
+COUNTED = ("min_length", "min_new_tokens", "forced_bos_token_id", "forced_eos_token_id", "begin_suppress_tokens",
+           "exponential_decay_length_penalty", "cache_implementation")  # fmt: skip
 LOGITS_BATCH_SIZE = 16  # strings; an article's worth of logits is kept for each
 OPTION_BATCH_SIZE = 16  # prompts; their key-value caches are repeated for every option
 Ids = list[int]  # of tokens
@@ -35,7 +39,7 @@ def generate(
     options = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "temperature": 1.0}
     options |= {"num_beams": 1, "pad_token_id": tokenizer.pad_token_id, "return_dict_in_generate": True}
     ends = torch.tensor(model.generation_config.eos_token_id, device=model.device).flatten()
-    at_once = LEAVE_EVERY if seed is None and model.device.type == "cpu" else max_new_tokens
+    at_once = LEAVE_EVERY if seed is None and _in_parts(model) else max_new_tokens
     said, cut = [[] for _ in prompts], set()
     for indices, ids, mask in _batches(model, tokenizer, prompts, batch_size):
         cache, prompt, left = {}, ids.shape[1], max_new_tokens
@@ -53,6 +57,7 @@ def generate(
                 ids = ids[going]
                 mask = torch.nn.functional.pad(mask[going], (0, ids.shape[1] - mask.shape[1]), value=1)
         cut |= {*indices}
+        del out  # or the cache of this batch would stand beside the next one's
     answers = tokenizer.batch_decode(said, skip_special_tokens=True)
     return [(answer, i in cut) for i, answer in enumerate(answers)]
 
@@ -122,6 +127,15 @@ def perplexity(model, tokenizer, text: str) -> float:
     ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]], device=model.device)
     logprobs = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
     return math.exp(-logprobs.gather(-1, ids[0, 1:].unsqueeze(-1)).mean().item())
+
+
+def _in_parts(model) -> bool:
+    """Whether an answer may be made in parts, on a CPU: nothing counts its tokens from the start, and rows can be taken
+    out of the cache, which recurrent layers do not allow."""
+    layers, settings = DynamicCache(config=model.config).layers, model.generation_config
+    counted = any(getattr(settings, name, None) for name in COUNTED)
+    can_leave = all(isinstance(layer, DynamicLayer) for layer in layers)
+    return model.device.type == "cpu" and can_leave and settings.use_cache and not counted
 
 
 def _batches(model, tokenizer, prompts, size) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:

@@ -9,11 +9,12 @@ import torch
 from helpers import load_tiny, profiles, recalled
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from lib.data import questions
 from lib.data.encode import MAX_LENGTH, prompt_ids
 from lib.data.facts import texts
-from lib.evaluate.generate import _forward, generate, inference, option_logprobs, perplexity, says_next
+from lib.evaluate.generate import _forward, _in_parts, generate, inference, option_logprobs, perplexity, says_next
 
 tokens = st.integers(3, 49_000)
 prompts_ = st.lists(st.lists(tokens, min_size=1, max_size=30), min_size=1, max_size=6)
@@ -93,6 +94,17 @@ def test_answers_that_end_early_late_or_never_are_those_of_one_pass_and_it_is_sa
     for every, batch_size in ((1, 5), (4, 1), (4, 5), (4, 128), (11, 5), (12, 5), (32, 128)):
         monkeypatch.setattr("lib.evaluate.generate.LEAVE_EVERY", every)
         assert generate(model, tokenizer, prompts, 12, batch_size) == expected
+
+
+def test_a_model_whose_tokens_are_counted_or_whose_cache_keeps_its_rows_answers_at_once(tiny):
+    model, tokenizer = tiny
+    assert _in_parts(model)
+    with mock.patch.object(model.generation_config, "min_new_tokens", 5):
+        assert not _in_parts(model)
+    layers = {"num_hidden_layers": 2, "layer_types": ["conv", "full_attention"], "num_attention_heads": 2}
+    sizes = {"vocab_size": 100, "hidden_size": 32, "intermediate_size": 64, "num_key_value_heads": 1}
+    recurrent = Lfm2ForCausalLM(Lfm2Config(**sizes, **layers, eos_token_id=2, pad_token_id=0)).eval()
+    assert len(generate(recurrent, tokenizer, [[5, 6, 7], [8, 9]], 12)) == 2
 
 
 def test_sampling_follows_the_seed_and_leaves_out_nothing(tiny):
