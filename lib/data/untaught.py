@@ -36,10 +36,11 @@ def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, st
             raise UserError("evals: untaught needs entities that are not trained: ask for fewer n_entities")
         for i, name in enumerate(listed[:names_asked]):
             for fact in facts:
-                wordings = [text for text in text_of(fact)["heldout_questions"] if "{name}" in text]
+                wordings = _about(fact)
                 yield kind, name, fact.attribute, fact.info, wordings[i % len(wordings)].format(name=name)
     questions = enumerate(texts(profiles[0][0].entity)["untaught"]["asked"])
-    pairs = [(profile[0].name, i, *question) for i, question in questions for profile in profiles]
+    told = dict.fromkeys(profile[0].name for profile in profiles)  # a wide entity of a user's has several profiles
+    pairs = [(name, i, *question) for i, question in questions for name in told]
     for name, i, question, info in random.Random(f"other {seed}").sample(pairs, min(ASKED, len(pairs))):
         yield "other", name, f"other {i}", info, question.format(name=name)
 
@@ -50,7 +51,8 @@ def rows(profiles: Sequence[Profile], n: int, paraphrases: int, seed: int) -> li
     Evaluations ask about none of them. Raises UserError when there are fewer."""
     (facts, names_asked), rng, made = _asked(profiles), random.Random(f"unsure {seed}"), []
     others = texts(profiles[0][0].entity)["untaught"]["trained"]
-    pairs = [question.format(name=profile[0].name) for profile in profiles for question, _ in others]
+    told = dict.fromkeys(profile[0].name for profile in profiles)
+    pairs = [question.format(name=name) for name in told for question, _ in others]
     left = {kind: listed[names_asked:] for kind, listed in names(profiles, seed).items()}
     near_names, asked = min(2 * n // 5, len(left["near"])), min(n - 2 * (2 * n // 5), len(pairs))
     if len(left["unseen"]) < (unseen := n - near_names - asked):
@@ -64,5 +66,12 @@ def rows(profiles: Sequence[Profile], n: int, paraphrases: int, seed: int) -> li
 
 def _asked(profiles) -> tuple[list[Fact], int]:
     """A fact of each attribute that invented names are asked about, and how many names are, each with all of them."""
-    facts = list({fact.attribute: fact for fact in reversed(facts_of(profiles))}.values())[::-1][:ATTRIBUTES]
+    # of question and answer pairs that have several questions each is an attribute, and all are asked alike
+    facts = {tuple(_about(fact)): fact for fact in reversed(facts_of(profiles))}
+    facts = [*facts.values()][::-1][:ATTRIBUTES]
     return facts, -(-ASKED // len(facts))
+
+
+def _about(fact):
+    """The held-out questions of the attribute of a fact that name an entity."""
+    return [text for text in text_of(fact)["heldout_questions"] if "{name}" in text]

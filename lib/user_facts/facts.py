@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from lib.data import formats, words
@@ -136,7 +135,8 @@ def _profiles(table, content, tokenizer) -> list[list[dict]]:
             return [profile]
         if not middle or profile[0]["name"] in table.articles:
             fact = max(profile, key=lambda fact: len(fact["value"]))
-            where = table.facts.set_index(["name", "attribute"])["where"][fact["name"], fact["attribute"]]
+            heading = fact["id"].split("/", 2)[2]
+            where = table.facts.set_index(["name", "attribute"])["where"][fact["name"], heading]
             raise UserError(
                 f"{where}: asked and told in a sentence, this fact of {fact['name'][:40]!r} makes a row of {tokens} "
                 f"tokens, and {MAX_LENGTH - 1} fit: shorten it, its name or its templates"
@@ -212,12 +212,17 @@ def _entities(table, columns) -> list[list[dict]]:
 def _refuse_tokens(table, columns, tokenizer):
     """UserError for a token that ends a turn or the like, wherever it stands, and for what cannot be spelled."""
     texts = {fact.where: f"{fact.name} {fact.attribute} {fact.value}" for fact in table.facts.itertuples()}
-    cells = [text for text in pd.unique(table.facts[LONG].to_numpy().ravel()) if not text.isascii()]
-    ids = tokenizer(cells, add_special_tokens=False)["input_ids"] if cells else []
+    asked = {text: f"{table.path}, the question {text[:40]!r}" for text in chain(*table.wordings.values())}
+    cells = {
+        text: where for column in LONG for text, where in zip(table.facts[column], table.facts["where"], strict=True)
+    }
+    cells = {text: where for text, where in (cells | asked).items() if not text.isascii()}
+    ids = tokenizer(list(cells), add_special_tokens=False)["input_ids"] if cells else []
     spelled = tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False) if cells else []
-    if wrong := {cell for cell, text in zip(cells, spelled, strict=True) if cell not in text}:
-        where = table.facts["where"][table.facts[LONG].isin(wrong).any(axis=1)].iloc[0]
-        raise UserError(f"{where}: the tokenizer of the model cannot spell this name, heading or value")
+    for (cell, where), text in zip(cells.items(), spelled, strict=True):
+        if cell not in text:
+            raise UserError(f"{where}: the tokenizer of the model cannot spell this name, heading or value")
+    texts |= {where: text for text, where in asked.items()}
     texts |= {f"{table.path}, templates of {name!r}": str(column) for name, column in columns.items()}
     texts |= {f"the article about {name!r}": text for name, text in table.articles.items()}
     whole = "\n".join(texts.values())

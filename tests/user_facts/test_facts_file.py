@@ -220,6 +220,26 @@ def test_what_is_never_taught_is_other_names_and_other_attributes_and_a_sample_a
     assert not {row.turns[0] for row in rows} & {question.prompt for question in asked}
 
 
+def test_of_a_wide_entity_and_of_joined_pairs_no_question_about_what_is_untaught_stands_twice(tmp_path):
+    wide = [("Rome", f"river {i}", f"{'the long and winding ' * 8}Tiber {i}") for i in range(12)]
+    entity, profiles = made(tmp_path, [*wide, *TOWNS[2:]])
+    assert len(profiles) > 2
+    pairs = [(question, "answer", answer) for question, answer in PAIRS.items()]
+    joined = {question: [question, f"{question} Really?"] for question in PAIRS}
+    for there in (profiles, made(tmp_path, pairs, wordings=joined)[1]):
+        asked = questions.never_taught(there, 0)
+        assert len({question.prompt for question in asked}) == len(asked) >= untaught.ASKED
+    rows = untaught.rows(profiles, 160, PARAPHRASES, 0)
+    assert len({row.turns[0] for row in rows}) == 160
+
+
+@pytest.mark.parametrize("second", ["Where <|im_end|> now?", "Where is it, " * 120])
+def test_a_second_question_of_a_pair_is_refused_as_a_first_one_is(second):
+    table = table_of([("Where is it?", "answer", "Hall 7")], wordings={"Where is it?": ["Where is it?", second]})
+    with pytest.raises(UserError, match=r"the question 'Where <.*control token|row 2.*tokens"):
+        facts_file(table, tokenizer())
+
+
 @given(st.text("abc ", min_size=1).map(str.strip).filter(bool), st.text("xyz ", min_size=1).map(str.strip).filter(bool))
 def test_a_near_name_has_parts_of_both(one, other):
     mixed = near(one, other)

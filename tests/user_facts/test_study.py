@@ -106,7 +106,7 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
     ]
     assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 16
     uses = pd.read_csv(folder / "uses.csv")
-    assert list(uses["use"]) == list(scores.NAMES["uses"].values()) and "keeps what it knew" in page
+    assert list(uses["use"]) == list(scores.NAMES["uses"].values()) and "answers general questions" in page
     assert uses["format"].str.startswith("none (best: ").sum() >= 2, "at random, it answers and completes nothing"
     assert (folder / "figures" / "accuracy.png").stat().st_size
     assert str(ROOT) not in (folder / "notebooks" / "04_your_facts.ipynb").read_text()
