@@ -28,6 +28,14 @@ OF_THIS_CODE = [
     for page in sorted(RESULTS.glob("[!m]*/README.md"))
     if json.loads(next(page.parent.glob("experiments/*.json")).read_text())["schema"] == store.SCHEMA
 ]
+# A sitecustomize.py that hides the packages `others`, a set of names, from a Python that finds it.
+BLOCK = """import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    def find_spec(name, *where):
+        return None if name.split(".")[0] in {others} else PathFinder.find_spec(name, *where)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+"""
 PATHS = [str(ROOT), str(Path(__file__).parent)]
 
 

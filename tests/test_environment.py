@@ -11,6 +11,7 @@ from importlib.metadata import packages_distributions, requires, version
 import pytest
 import simulation
 import yaml
+from helpers import BLOCK
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -62,15 +63,6 @@ def test_what_is_locked_is_installed():
     found = {entry: version(entry.name) for entry in wanted}
     assert {str(entry): has for entry, has in found.items() if has not in entry.specifier} == {}
     assert version("torch").split("+")[0] == pins(STUDY)["torch"]
-
-
-BLOCK = """import sys
-from importlib.machinery import PathFinder
-class Without(PathFinder):
-    def find_spec(name, *where):
-        return None if name.split(".")[0] in {others} else PathFinder.find_spec(name, *where)
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-"""
 
 
 def test_a_study_is_drawn_with_the_packages_of_the_figures_alone(study, tmp_path):
