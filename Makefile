@@ -48,7 +48,7 @@ help:
 	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
-	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results; execute the lesson once"
+	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
 	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
@@ -105,8 +105,6 @@ facts: $(READY)
 
 figures: $(READY)
 	@$(BIN)/python -m lib figures "$$GRID" $(OF_STUDY)
-	@[ "$$DRAWN" != quick ] || [ -e results/quick/02_teach_it.ipynb ] || { $(BIN)/papermill --no-progress-bar notebooks/02_teach_it.ipynb \
-	results/quick/.02_teach_it.ipynb && mv results/quick/.02_teach_it.ipynb results/quick/02_teach_it.ipynb; }
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages
