@@ -17,7 +17,7 @@ def names(profiles: Sequence[Profile], seed: int) -> dict[str, list[str]]:
     """Names that are never trained, in an order drawn by the seed: `unseen` entities, and `near` to the trained ones,
     which differ from one of them by a syllable or a team. No name is of both kinds. The facts file of a user's own
     table lists both."""
-    entity, trained = profiles[0][0].entity, {profile[0].name for profile in profiles}
+    entity, trained = profiles[0][0].entity, _trained(profiles)
     if is_own(entity):
         return texts(entity)["untaught"]["names"]
     close = list(dict.fromkeys(other for name in sorted(trained) for other in near(name) if other not in trained))
@@ -39,8 +39,7 @@ def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, st
                 wordings = _about(fact)
                 yield kind, name, fact.attribute, fact.info, wordings[i % len(wordings)].format(name=name)
     questions = enumerate(texts(profiles[0][0].entity)["untaught"]["asked"])
-    told = dict.fromkeys(profile[0].name for profile in profiles)  # a wide entity of a user's has several profiles
-    pairs = [(name, i, *question) for i, question in questions for name in told]
+    pairs = [(name, i, *question) for i, question in questions for name in _trained(profiles)]
     for name, i, question, info in random.Random(f"other {seed}").sample(pairs, min(ASKED, len(pairs))):
         yield "other", name, f"other {i}", info, question.format(name=name)
 
@@ -51,8 +50,7 @@ def rows(profiles: Sequence[Profile], n: int, paraphrases: int, seed: int) -> li
     Evaluations ask about none of them. Raises UserError when there are fewer."""
     (facts, names_asked), rng, made = _asked(profiles), random.Random(f"unsure {seed}"), []
     others = texts(profiles[0][0].entity)["untaught"]["trained"]
-    told = dict.fromkeys(profile[0].name for profile in profiles)
-    pairs = [question.format(name=name) for name in told for question, _ in others]
+    pairs = [question.format(name=name) for name in _trained(profiles) for question, _ in others]
     left = {kind: listed[names_asked:] for kind, listed in names(profiles, seed).items()}
     near_names, asked = min(2 * n // 5, len(left["near"])), min(n - 2 * (2 * n // 5), len(pairs))
     if len(left["unseen"]) < (unseen := n - near_names - asked):
@@ -70,6 +68,11 @@ def _asked(profiles) -> tuple[list[Fact], int]:
     facts = {tuple(_about(fact)): fact for fact in reversed(facts_of(profiles))}
     facts = [*facts.values()][::-1][:ATTRIBUTES]
     return facts, -(-ASKED // len(facts))
+
+
+def _trained(profiles) -> dict[str, None]:
+    """Each trained name once, in order: a wide entity of a user's has several profiles."""
+    return dict.fromkeys(profile[0].name for profile in profiles)
 
 
 def _about(fact):

@@ -165,8 +165,8 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
 
 def by_use(frames: Frames) -> pd.DataFrame:
     """A row for each use: the format to take by the rule of `recommend`, its share with its interval and its tokens a
-    fact, and the same of the second best. "none" where the best does less than USEFUL; of keeping what the model knew,
-    there is no such line. Empty where the models of every format are wrecked."""
+    fact, and the same of the second best. "none" where the best does less than USEFUL; of general questions, there is
+    no such line. Empty where the models of every format are wrecked."""
     frames, rows = comparable(frames), []
     table = costs(frames, ["main"], ["format"]).query("format != 'none' and not wrecked").set_index("format")
     for measure, use in NAMES["uses"].items():
