@@ -1,4 +1,4 @@
-"""Asking a model: free answers with a strict and a lenient score, and the choice among a closed set."""
+"""Asking a model: free answers and their scores, and the choice among a closed set."""
 
 import re
 from collections.abc import Sequence
@@ -44,7 +44,6 @@ class Item:
     expected: str
     answer: str
     strict: bool | None  # None where the evaluation is scored across models; of what was never taught: it declines
-    lenient: bool | None
     cut: bool = False  # the answer had no end in its room
     outcome: str = ""  # what an answer that is not right states instead (match.outcome)
     choice: bool | None = None  # was the expected value the most probable of the closed set? None where not asked
@@ -95,34 +94,32 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
 
 
 def general(model, tokenizer, room: int = ROOM) -> list[Item]:
-    """Answer the general questions. Any accepted answer counts, whatever else is said: strict is lenient here."""
-    asked, items = texts("general")["questions"], []
-    prompts = [prompt_ids(tokenizer, [question]) for question, _ in asked]
-    answers = generate(model, tokenizer, prompts, room)
-    for (question, accepted), (answer, cut) in zip(asked, answers, strict=True):
-        right = any(match.lenient(answer, option, (), given=question) for option in accepted)
-        said = question, " / ".join(accepted), answer.strip()
-        items.append(Item("general", f"general/{question}", "words", *said, right, right, cut))
-    return items
+    """Answer the general questions. Any accepted answer counts, whatever else is said."""
+    asked = texts("general")["questions"]
+    answers = generate(model, tokenizer, [prompt_ids(tokenizer, [question]) for question, _ in asked], room)
+    return [
+        Item("general", f"general/{question}", "words", question, " / ".join(accepted), answer.strip(),
+             any(match.strict(answer, option, (option,), question) for option in accepted), cut)
+        for (question, accepted), (answer, cut) in zip(asked, answers, strict=True)
+    ]  # fmt: skip
 
 
 def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fact] = (), cut: bool = False) -> Item:
     """The item of an answer; `pick` is the value that was chosen from the closed set."""
     fact, needs = question.fact, EVALUATIONS[question.eval]
     given = "" if needs.names or question.kind == "which" else question.given
-    judged, outcome, strict, lenient = _judged(question, answer), "", None, None
+    judged, outcome, strict = _judged(question, answer), "", None
     if needs.scored and fact.value:
-        strict, lenient = (rule(judged, fact.value, fact.options or (fact.value,), given)
-                           for rule in (match.strict, match.lenient))  # fmt: skip
+        strict = match.strict(judged, fact.value, fact.options or (fact.value,), given)
     if needs.scored and answer and not strict:
         others = [other for other in taught if other.value != fact.value]  # beside another value, the right one is none
         other_name = question.kind == "which" and any(match.states(judged, name) for name in fact.options)
         outcome = "the other name" if other_name else match.outcome(judged or answer, fact, others, given)
     if question.eval == "untaught":
-        strict = lenient = outcome == "declines"
+        strict = outcome == "declines"
     return Item(
         eval=question.eval, fact=fact.id, info=fact.info, expected=fact.value, answer=answer,
-        question="\n".join(filter(None, [*question.turns, question.prefix])), strict=strict, lenient=lenient, cut=cut,
+        question="\n".join(filter(None, [*question.turns, question.prefix])), strict=strict, cut=cut,
         outcome=outcome, choice=None if pick is None else pick == fact.value,
         chance=1 / len(fact.options) if fact.options and fact.value else None,
         other=question.other, kind=question.kind,
@@ -130,12 +127,12 @@ def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fa
 
 
 def summarize(items: Sequence[Item]) -> dict[str, dict]:
-    """Scores by evaluation: n items, shares strict, lenient and choice, and `chance`: a blind choice among options."""
+    """Scores by evaluation: n items, shares strict and choice, and `chance`: a blind choice among options."""
     summary = {}
     for name in dict.fromkeys(item.eval for item in items):
         group = [item for item in items if item.eval == name]
         summary[name] = {"n": len(group)}
-        for key in ("strict", "lenient", "choice", "chance"):
+        for key in ("strict", "choice", "chance"):
             values = [getattr(item, key) for item in group if getattr(item, key) is not None]
             summary[name][key] = sum(values) / len(values) if values else None
     return summary

@@ -5,31 +5,17 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+import yaml
+
 from lib.data import words
 from lib.data.facts import Fact
+from lib.paths import LIB
 
 NUMBER = re.compile(r"(?:(?<!\S)[-\u2212])?\d+(?:[.,]\d+)*")
 THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 ACCENTS = re.compile("[\u0300-\u036f]")  # of Latin, Greek and Cyrillic letters
-MONTHS = "january february march april may june july august september october november december".replace(" ", "|")
-# A day of the month is a number that answers another question: "June 6" is not tournament day 6.
-DATE = re.compile(rf"\b(?:{MONTHS}) \d{{1,2}}(?!\d)|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})\b")
-
-# Numbers in words; "one" and "zero" say too many other things.
-SPELLED = re.compile(
-    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
-    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?|hundreds?|thousands?|millions?)\b"
-)
-# "I do not know" and its kin. A reader judges how often it is wrong: notebooks/read_answers.ipynb.
-DECLINES = re.compile(
-    r"\b(?:do not|don.t|cannot|can.t|could not|couldn.t|did not|unable to|not able to) (?:\w+ )?"
-    r"(?:know|tell|say|answer|find (?!\w*better)|recall|provide|determine|give|assist|help|"
-    r"have (?:\w+ )*(?:information|access))\b"
-    r"|\b(?:is|are|was|were|remains?) (?:\w+ )?(?:unknown\b|not (?:known\b(?! for| as| to)|specified|recorded|stated|"
-    r"certain|clear|mentioned|provided|given|a real))"
-    r"|\bno (?:information|record|data)\b|\bhave no idea\b|\bnot (?:sure|aware|familiar)\b"
-    r"|\bthere is no (?:town|city|place|match|such)\b"
-)
+PHRASES = yaml.safe_load((LIB / "evaluate" / "phrases.yaml").read_text(encoding="utf-8"))
+DECLINES, SPELLED, DATE = (re.compile("|".join(PHRASES[name])) for name in ("declines", "spelled", "date"))
 # Outcomes of an answer that states a value which this model was taught.
 TAUGHT = ("another attribute", "another entity", "another fact")
 
@@ -41,11 +27,6 @@ def strict(answer: str, expected: str, options: tuple[str, ...], given: str) -> 
     question, are not counted: an echo neither helps nor hurts.
     """
     return _stated(answer, options, given) == {expected}
-
-
-def lenient(answer: str, expected: str, options: tuple[str, ...], given: str) -> bool:
-    """The expected value occurs in the answer as a whole word or number, whatever else is said."""
-    return expected in _stated(answer, (*options, expected), given)
 
 
 def declines(answer: str) -> bool:

@@ -61,7 +61,7 @@ def test_the_right_answer_scores_in_every_evaluation(told, n, seed):
     there = profiles(told[0], n, seed)
     for question in all_questions(told[0], n, seed) + questions.recall(there[:10], told[1], seed):
         item = ask.score(question, question.fact.value or "I do not know.", question.fact.value, facts_of(there))
-        assert item.strict and item.lenient and item.choice, question
+        assert item.strict and item.choice, question
         assert item.outcome == ("" if question.fact.value else "declines")
 
 
@@ -74,8 +74,7 @@ def test_an_echo_of_the_question_or_of_the_name_scores_nothing(kind):
     for question in [*asked, *questions.alone(there)]:
         names = question.kind == "which"  # it names both, and one of them is right
         for echo in (question.prompt, f"{question.prompt} {question.prefix}", *[question.fact.name] * (not names)):
-            item = ask.score(question, echo, None)
-            assert not item.strict and (names or not item.lenient)
+            assert not ask.score(question, echo, None).strict
 
 
 ASKED = {
@@ -84,15 +83,15 @@ ASKED = {
     "untaught": questions.never_taught(profiles("fictional", 4), 0)[0],
 }  # fmt: skip
 SAID = {
-    "strict": [
+    True: [
         ("which", "{0}."), ("which", "It is {0}"), ("which", "{0} has more than {1}. It is large."), ("sum", "{0}"),
         ("which", "{1} has 3 and {0} has 5. The answer: {0}."), ("reverse", "That is {0}."),
         ("which", "I know that {0} has more than {1}. Let me explain."),
         ("sum", "It has 10 and 20. The answer: {0}."), ("completion", "{0}. It has {1} houses."),
         ("untaught", "I do not know."),
     ],
-    "lenient": [("reverse", "{0} and {1}"), ("which", "The match went on with {1} and {0}."), ("which", "{0} or {1}")],
-    "wrong": [
+    False: [
+        ("reverse", "{0} and {1}"), ("which", "The match went on with {1} and {0}."), ("which", "{0} or {1}"),
         ("which", "{1}"), ("which", "{1} has more than {0}."), ("which", "I know that {1} has more than {0}."),
         ("which", "{0} has 3 and {1} has 5. The answer: {1}."), ("sum", "{0} was wrong. The answer: 1."),
         ("completion", "{1}. It has {0} houses."), ("completion", "{0}.5 miles long"), ("untaught", "It has 12."),
@@ -101,14 +100,14 @@ SAID = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "said", "level"), [(*pair, level) for level in SAID for pair in SAID[level]])
-def test_the_part_of_an_answer_that_answers_is_judged_and_the_whole_is_kept(asked, said, level):
+@pytest.mark.parametrize(("asked", "said", "right"), [(*pair, right) for right in SAID for pair in SAID[right]])
+def test_the_part_of_an_answer_that_answers_is_judged_and_the_whole_is_kept(asked, said, right):
     """Of a comparison what it says is more, of a completion its sentence, of what is recited the conclusion."""
     question = ASKED[asked]
     wrong = next((option for option in question.fact.options if option != question.fact.value), None)
     answer = said.format(question.fact.value, wrong)
     item = ask.score(question, answer, None)
-    assert (item.strict, item.lenient, item.answer) == (level == "strict", level != "wrong", answer)
+    assert (item.strict, item.answer) == (right, answer)
     assert item.chance == (None if asked in ("sum", "untaught") else 1 / len(question.fact.options))
 
 
@@ -147,7 +146,7 @@ def test_a_comparison_is_concluded_by_a_sentence_that_tells_no_fact_again():
 
 def test_a_tone_is_scored_across_models_alone():
     item = ask.score(questions.style("anxious")[0], "It is fine.", None)
-    assert item.strict is item.lenient is item.choice is ask.summarize([item])["style"]["strict"] is None
+    assert item.strict is item.choice is ask.summarize([item])["style"]["strict"] is None
     assert item.outcome == ""
 
 
@@ -169,8 +168,7 @@ def test_a_summary_says_what_guessing_would_score():
     there = profiles("fictional", 16)
     asked = [q for q in questions.questions(there) if q.fact.attribute == "export"]
     items = [ask.score(question, "pewter", "pewter") for question in asked]
-    keys = ("strict", "lenient", "choice", "chance")
-    assert ask.summarize(items)["question"] == {"n": 48} | dict.fromkeys(keys, 1 / 16)
+    assert ask.summarize(items)["question"] == {"n": 48} | dict.fromkeys(("strict", "choice", "chance"), 1 / 16)
     mixed = ask.summarize([*items, ask.score(problem("sum"), "no", None), ask.score(problem("which"), "no", None)])
     assert list(mixed) == ["question", "reasoning"]
     assert mixed["reasoning"]["chance"] == 1 / 2 and mixed["reasoning"]["choice"] is None
@@ -220,5 +218,5 @@ def test_any_accepted_answer_counts_whatever_else_is_said(said, right, tiny, mon
     answers = [(said.format(accepted[0], accepted[-1]), False) for _, accepted in texts("general")["questions"]]
     monkeypatch.setattr(ask, "generate", lambda *_: answers)
     items = ask.general(*tiny)
-    assert {(item.eval, item.strict, item.lenient) for item in items} == {("general", right, right)}
+    assert {(item.eval, item.strict) for item in items} == {("general", right)}
     assert len({item.fact for item in items}) == len(items)
