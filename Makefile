@@ -43,13 +43,14 @@ READY := .venv/.ready-$(KIND)
 OF_STUDY := $(if $(filter STUDY,$(NAMED)),--study "$$STUDY")
 export DRAWN := $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env lock models study facts figures pages browser test bench reproduce gpu-check has-gpu lab clean
+.PHONY: help env lock models study facts figures pages site browser test bench reproduce gpu-check has-gpu lab clean
 help:
 	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
 	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
+	@echo "make site       build the site of README, docs, lessons and studies into site/"
 	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
 	@echo "make gpu-check  try every step of the study on a GPU; one published experiment beside the CPU's (5 minutes)"
@@ -86,6 +87,7 @@ lock:
 	@grep -oE '^(cuda|nvidia|triton)[a-z0-9-]*' locks/gpu.txt > .venv/no-cuda.txt
 	@$(COMPILE) requirements.txt -c locks/gpu.txt --excludes .venv/no-cuda.txt --no-emit-package torch -o locks/cpu.txt
 	@$(COMPILE) requirements-figures.txt -c locks/cpu.txt -o locks/figures.txt
+	@$(COMPILE) requirements-site.txt -c locks/cpu.txt -o locks/site.txt
 	@for kind in cpu gpu; do $(COMPILE) requirements-nodeps.txt --no-deps --no-header >> locks/$$kind.txt || exit; done
 	@torch=$$(grep '^torch==' requirements.txt); grep -q "^$$torch" locks/torch-cpu.txt || \
 	echo "$$torch" | $(COMPILE) - --no-deps --torch-backend cpu -o locks/torch-cpu.txt
@@ -108,6 +110,18 @@ figures: $(READY)
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages
+
+# Links that lead nowhere end it.
+site: .venv-site/.ready
+	@.venv-site/bin/sphinx-build -qW -c docs -d .venv-site/pages . site
+	@cp site/README.html site/index.html
+	@echo "the site: site/index.html"
+
+.venv-site/.ready: locks/site.txt
+	@echo "creating .venv-site for the site, a minute"
+	@$(PYTHON) -m venv .venv-site
+	@.venv-site/bin/pip install --quiet --no-deps --require-hashes -r locks/site.txt
+	@touch $@
 
 # The report is tested in headless Chromium: the system's, or one that Playwright downloads.
 browser: $(READY)
@@ -141,4 +155,4 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-site site
