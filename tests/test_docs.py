@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from lib.__main__ import app
-from lib.data import formats, tones
+from lib.cell import from_parameters
+from lib.data import formats, of_cell, tones
 from lib.data.facts import build, matches, texts
 from lib.paths import ROOT, TEMPLATES
-from lib.study import plan
+from lib.study import plan, store
 from lib.study.grid import load_grid
 
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "internals" / "architecture.md"
@@ -95,6 +96,17 @@ def test_every_page_is_linked_and_every_module_has_its_line():
     told = ARCHITECTURE.read_text()
     modules = [path for room in ROOMS for path in (ROOT / "lib" / room).glob("*.py") if path.stem != "__init__"]
     assert [path.name for path in modules if f"- `{path.relative_to(ROOT)}`: " not in told] == []
+
+
+def test_what_readme_quotes_was_trained_and_answered_so():
+    told = README.read_text().partition("## One fact")[2].partition("## Words")[0].replace("**", "")
+    quoted = [part.strip() for said in re.findall(r'"([^"]+)"', told) for part in said.split("…") if part.strip()]
+    results = [result for result in store.load("quick") if result["cell"]["entity"] == "fictional"]
+    known = {item["answer"] for result in results for item in result["items"]}
+    for cell in (from_parameters(result["cell"]) for result in results if result["training"]):
+        rows = of_cell.training_rows(cell, of_cell.candidates(cell)[: cell.n_entities])
+        known |= {turn for row in rows for turn in row.turns}
+    assert len(quoted) > 8 and [part for part in quoted if not any(part in text for text in known)] == []
 
 
 def test_no_import_points_back():
