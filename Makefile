@@ -113,9 +113,9 @@ pages: $(READY)
 
 # Links that lead nowhere end it.
 site: .venv-site/.ready
-	@.venv-site/bin/sphinx-build -qW -c docs -d .venv-site/pages . site
-	@cp site/README.html site/index.html
-	@echo "the site: site/index.html"
+	@.venv-site/bin/sphinx-build -qW -c docs -d site/parsed . site/html
+	@cp site/html/README.html site/html/index.html
+	@echo "the site: site/html/index.html"
 
 .venv-site/.ready: locks/site.txt
 	@echo "creating .venv-site for the site, a minute"
