@@ -43,13 +43,14 @@ READY := .venv/.ready-$(KIND)
 OF_STUDY := $(if $(filter STUDY,$(NAMED)),--study "$$STUDY")
 export DRAWN := $(if $(OF_STUDY),$(STUDY),$(basename $(notdir $(GRID))))
 
-.PHONY: help env lock models study facts figures pages site browser test bench reproduce gpu-check has-gpu lab clean
+.PHONY: help env lock models study facts figures pages lessons site browser test bench reproduce gpu-check has-gpu lab clean
 help:
 	@echo "make study      run the $$GRID grid into results/$$STUDY, draw its figures, print what they say"
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
 	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results"
 	@echo "make pages      write README.md and docs/findings.md anew from the published results"
+	@echo "make lessons    execute the first three lessons into results/lessons/ (the second trains: some ten minutes)"
 	@echo "make site       build the site of README, docs, lessons and studies into site/"
 	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"
 	@echo "make bench      measure the speed beside plain TRL and Unsloth, into results/bench/$$LABEL.json (half an hour)"
@@ -110,6 +111,13 @@ figures: $(READY)
 
 pages: $(READY)
 	@$(BIN)/python -m lib pages
+
+# The lessons as they were executed, with outputs. The second trains.
+lessons: $(READY)
+	@for name in $${LESSON:-01_one_fact_many_formats 02_teach_it 03_read_the_answers}; do echo "executing $$name"; \
+	$(BIN)/python -c 'import sys; from pathlib import Path; from lib.study.run import execute; \
+	execute(sys.argv[1], Path("results/lessons", sys.argv[1] + ".ipynb"), {})' $$name || exit; done
+	@sed -i -E 's#\]\(([a-z0-9_/]+\.ipynb)#](../../notebooks/\1#g' results/lessons/*.ipynb
 
 # Links that lead nowhere end it.
 site: .venv-site/.ready

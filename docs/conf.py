@@ -6,7 +6,7 @@ from pathlib import Path
 project, author, copyright = "From style to facts", "the authors of this repository", "Apache 2.0"
 extensions, root_doc = ["myst_nb"], "README"
 include_patterns = ["*.md", "docs/*.md", "docs/internals/*.md", "notebooks/*.ipynb", "notebooks/solutions/*.ipynb",
-                    "results/*/README.md", "results/*/notebooks/*.ipynb"]  # fmt: skip
+                    "results/lessons/*.ipynb", "results/*/README.md", "results/*/notebooks/*.ipynb"]  # fmt: skip
 exclude_patterns = [".*", "results/my-*", "**/.ipynb_checkpoints"]
 html_theme, html_title, html_copy_source = "furo", project, False
 nb_execution_mode = "off"  # executed copies are published; sources are shown as they are
@@ -14,13 +14,13 @@ myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # of cells that run a command
 
 CONTENTS = {
-    "Lessons": ["notebooks/0*"],
+    "Lessons": ["results/lessons/*", "notebooks/04*"],
     "Pages": ["docs/your-facts", "docs/choosing-a-format", "docs/method", "docs/findings", "docs/troubleshooting"],
     "More": ["docs/models", "docs/gpu", "docs/data-card", "docs/internals/*", "CONTRIBUTING", "CHANGELOG"],
     "Studies": ["results/*/README"],
     **{f"Figures of {folder.parent.name}": [f"results/{folder.parent.name}/notebooks/*"]
        for folder in sorted(Path(__file__).parent.parent.glob("results/[!m]*/notebooks"))},
-    "Other notebooks": ["notebooks/[a-z]*", "notebooks/solutions/*"],
+    "Other notebooks": ["notebooks/0[1-3]*", "notebooks/[a-z]*", "notebooks/solutions/*"],
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def test_published_notebooks_have_the_code_of_their_sources():
         return [cell.source for cell in nbformat.read(path, 4).cells
                 if cell.cell_type == "code" and "arameters" not in "".join(cell.metadata.get("tags", []))]  # fmt: skip
 
-    published = [path for study in OF_THIS_CODE for path in (RESULTS / study).rglob("*.ipynb")]
+    published = [path for study in [*OF_THIS_CODE, "lessons"] for path in (RESULTS / study).rglob("*.ipynb")]
     assert [path for path in published if code(path) != code(NOTEBOOKS / path.name)] == [], "draw them again"
 
 
