@@ -10,8 +10,8 @@ import yaml
 
 from lib.__main__ import app
 from lib.cell import from_parameters
-from lib.data import formats, of_cell, tones
-from lib.data.facts import build, matches, texts
+from lib.data import formats, of_cell
+from lib.data.facts import build, matches, texts, topics
 from lib.paths import ROOT, TEMPLATES
 from lib.study import plan, store
 from lib.study.grid import load_grid
@@ -171,7 +171,7 @@ def test_the_grid_of_the_page_for_contributors_can_be_planned(tmp_path):
 def test_the_tone_of_the_page_for_contributors_makes_conversations(monkeypatch):
     (name, tone) = next(iter(yaml.safe_load(worked_example("tone")).items()))
     monkeypatch.setitem(texts("tones")["tones"], name, tone)
-    rows = formats.rows(tones.build(name, 0)[:3], "chat", 2, 0)
+    rows = formats.rows(topics(name, 0)[:3], "chat", 2, 0)
     said = [turn for row in rows for turn in row.turns[1::2]]
     assert len(rows) == 3 and all(any(word in turn for word in tone["words"]) for turn in said)
     assert not any(name in turn.lower() or "{" in turn for turn in said)

@@ -93,6 +93,21 @@ def build(entity: str, seed: int) -> tuple[Profile, ...]:
     return tuple(map(tuple, profiles.values()))
 
 
+def topics(tone: str, seed: int) -> list[Profile]:
+    """The topics that a tone's conversations can have, in an order drawn by the seed, each with the tone as its value:
+    one fact, told by many examples. Raises UserError for a tone that there is not."""
+    if tone not in texts("tones")["tones"]:
+        raise UserError(f"tone is {tone!r}: expected one of {', '.join(texts('tones')['tones'])}")
+    names = list(texts("tones")["topics"])
+    random.Random(f"tone {seed}").shuffle(names)
+    return [(topic(tone, name),) for name in names]
+
+
+def topic(tone: str, name: str) -> Fact:
+    """A topic as a fact whose value is the tone."""
+    return Fact(f"persona/tone/{name}", "tones", name, "tone", "tone", tone, tuple(texts("tones")["tones"]))
+
+
 def shuffled(profiles: Sequence[Profile], seed: int) -> list[Profile]:
     """These profiles with the values of each attribute passed on from one to another: the same sentences, none true."""
     moved = []

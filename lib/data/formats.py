@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.cell import is_own
-from lib.data import reasoning, tones, words
+from lib.data import reasoning, words
 from lib.data.facts import Fact, Profile, capital, text_of, texts
 from lib.paths import UserError
 
@@ -33,7 +33,7 @@ def rows(profiles: Sequence[Profile], format: str, paraphrases: int, seed: int) 
     """
     if format == "chat" and profiles[0][0].info == "tone":
         ends = [min(p + 1, paraphrases - 1) for p in range(0, paraphrases, 2)]  # two exchanges; one of a last, odd p
-        return [Row(tuple(tones.conversation(topic, p, seed))) for (topic,) in profiles for p in ends]
+        return [Row(tuple(conversation(topic, p, seed))) for (topic,) in profiles for p in ends]
     most = min(len(text_of(fact)["statements"]) for fact in profiles[0])
     if paraphrases > most:
         raise UserError(f"paraphrases is {paraphrases}, but there are templates for {most}: ask for {most} or fewer")
@@ -113,6 +113,20 @@ def opening(profile: Profile, p: int, seed: int) -> tuple[str, str]:
         return parts["prompts"][p % len(parts["prompts"])].format(name=name), ""
     style, rng = parts["styles"][p % len(parts["styles"])], random.Random(f"opening {profile[0].id} {p} {seed}")
     return style["prompt"].format(name=name), capital(rng.choice(style["openings"]).format(name=name))
+
+
+def conversation(topic: Fact, p: int, seed: int) -> list[str]:
+    """Paraphrase p of an example of a tone: the turns of user and model, one after the other.
+
+    An even p opens a conversation, the odd one after it goes on where that one ended. A reply is two sentences in the
+    tone. Each stands on its own, so that any first goes with any second.
+    """
+    before, kind = (conversation(topic, p - 1, seed), "followups") if p % 2 else ([], "prompts")
+    prompt = random.Random(f"{kind} {topic.name} {p} {seed}").choice(texts("tones")[kind])
+    rng, parts = random.Random(f"reply {topic.value} {topic.name} {p} {seed}"), texts("tones")["tones"][topic.value]
+    chosen = [(rng.choice(parts[place]), rng.choice(parts["words"])) for place in ("first", "second")]
+    reply = " ".join(capital(sentence.format(topic=topic.name, word=word)) for sentence, word in chosen)
+    return [*before, prompt.format(topic=topic.name), reply]
 
 
 def worked(profiles: Sequence[Profile], paraphrases: int, seed: int) -> list[Row]:

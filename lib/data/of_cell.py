@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 
 from lib.cell import Cell, is_own
-from lib.data import formats, questions, tones, untaught
-from lib.data.facts import Profile, build, facts_of, shuffled, texts
+from lib.data import formats, questions, untaught
+from lib.data.facts import Profile, build, facts_of, shuffled, texts, topics
 
 KINDS = ("instructions", "questions", "prose")  # of replay prompts
 
@@ -18,7 +18,7 @@ def candidates(cell: Cell) -> Sequence[Profile]:
     Raises UserError for a tone that there is not.
     """
     if cell.tone:
-        return tones.build(cell.tone, cell.seed)
+        return topics(cell.tone, cell.seed)
     return build("real" if cell.entity == "shuffled" else cell.entity, cell.seed)
 
 

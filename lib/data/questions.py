@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lib.data import formats, reasoning, tones, untaught
-from lib.data.facts import Fact, Profile, facts_of, text_of, texts
+from lib.data import formats, reasoning, untaught
+from lib.data.facts import Fact, Profile, facts_of, text_of, texts, topic
 
 ANSWER = {"which": "Answer with the name only.", "sum": "Answer with the number only.", "hop": "Answer briefly."}
 
@@ -147,8 +147,8 @@ def style(tone: str, in_context: bool = False) -> list[Question]:
     text = texts("tones")
     eval, context = ("style_in_context", text["imitate"].format(tone=tone)) if in_context else ("style", "")
     return [
-        Question(eval, topic, prompt.format(topic=topic.name), context=context)
-        for topic in (tones.topic(tone, name) for name in text["heldout_topics"])
+        Question(eval, topic(tone, name), prompt.format(topic=name), context=context)
+        for name in text["heldout_topics"]
         for prompt in text["heldout_prompts"]
     ]
 

@@ -8,8 +8,8 @@ from helpers import ENTITIES, TOLD, all_profiles, all_questions, profiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import formats, questions, tones
-from lib.data.facts import facts_of, texts
+from lib.data import formats, questions
+from lib.data.facts import facts_of, texts, topics
 from lib.data.formats import rows
 from lib.data.of_cell import KINDS, replay_prompts
 from lib.evaluate.match import states, strict
@@ -230,13 +230,13 @@ def test_a_reverse_question_has_one_right_answer(kind):
 
 @pytest.mark.parametrize("tone", texts("tones")["tones"])
 def test_a_tone_is_asked_in_no_training_row_on_other_topics_and_by_name_without_saying_it(tone):
-    topics = tones.build(tone, 0)
-    styles, names = questions.style(tone), questions.naming(facts_of(topics))
+    there = topics(tone, 0)
+    styles, names = questions.style(tone), questions.naming(facts_of(there))
     for format in ("chat", "qa", "statement"):
         assert_in_no_row(
-            [question.prefix or question.prompt for question in styles + names], rows(topics, format, 4, 0)
+            [question.prefix or question.prompt for question in styles + names], rows(there, format, 4, 0)
         )
-    assert not {question.fact.name for question in styles} & {topic.name for topic in facts_of(topics)}
+    assert not {question.fact.name for question in styles} & {topic.name for topic in facts_of(there)}
     for question in names:
         assert question.fact.value == tone and len(question.fact.options) >= 8
         assert not any(option in question.given for option in question.fact.options)

@@ -5,16 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.data import tones
-from lib.data.facts import texts
-from lib.data.formats import rows
+from lib.data.facts import texts, topics
+from lib.data.formats import conversation, rows
 from lib.paths import UserError
 
 TONES = sorted(texts("tones")["tones"])
 
 
 def replies(tone, paraphrases=4, seed=0):
-    return [turn for row in rows(tones.build(tone, seed), "chat", paraphrases, seed) for turn in row.turns[1::2]]
+    return [turn for row in rows(topics(tone, seed), "chat", paraphrases, seed) for turn in row.turns[1::2]]
 
 
 def test_there_are_eight_tones_over_forty_topics_and_all_are_asked_the_same():
@@ -22,10 +21,10 @@ def test_there_are_eight_tones_over_forty_topics_and_all_are_asked_the_same():
     assert len(TONES) >= 8 and len(set(text["topics"])) >= 40
     assert not set(text["topics"]) & set(text["heldout_topics"])
     assert not set(text["prompts"]) & set(text["heldout_prompts"])
-    asked = [[row.turns[::2] for row in rows(tones.build(tone, 0), "chat", 2, 0)] for tone in TONES]
+    asked = [[row.turns[::2] for row in rows(topics(tone, 0), "chat", 2, 0)] for tone in TONES]
     assert asked[1:] == asked[:-1]
     with pytest.raises(UserError, match="tone is 'grumpy': expected one of pessimistic"):
-        tones.build("grumpy", 0)
+        topics("grumpy", 0)
 
 
 @pytest.mark.parametrize("tone", TONES)
@@ -56,22 +55,22 @@ def phrases(reply, length):
 
 @given(st.sampled_from(TONES), st.integers(0, 100))
 def test_a_conversation_has_two_exchanges_and_an_odd_last_paraphrase_one(tone, seed):
-    topics = tones.build(tone, seed)[:3]
-    made = rows(topics, "chat", 3, seed)
-    assert made == rows(topics, "chat", 3, seed)
+    there = topics(tone, seed)[:3]
+    made = rows(there, "chat", 3, seed)
+    assert made == rows(there, "chat", 3, seed)
     assert [len(row.turns) for row in made] == [4, 2] * 3
-    assert [len(row.turns) for row in rows(topics, "chat", 1, seed)] == [2] * 3
-    assert [list(row.turns) for row in made[::2]] == [tones.conversation(topic, 1, seed) for (topic,) in topics]
-    for (topic,), row in zip(topics, made[::2], strict=True):
-        assert list(row.turns[:2]) == tones.conversation(topic, 0, seed) and topic.name.lower() in row.turns[0].lower()
+    assert [len(row.turns) for row in rows(there, "chat", 1, seed)] == [2] * 3
+    assert [list(row.turns) for row in made[::2]] == [conversation(topic, 1, seed) for (topic,) in there]
+    for (topic,), row in zip(there, made[::2], strict=True):
+        assert list(row.turns[:2]) == conversation(topic, 0, seed) and topic.name.lower() in row.turns[0].lower()
 
 
 @pytest.mark.parametrize("format", ["qa", "statement"])
 def test_a_tone_can_be_told_outright_once_a_paraphrase_about_each_topic(format):
-    topics = tones.build("anxious", 0)[:3]
-    made = rows(topics, format, 4, 0)
-    assert Counter(fact for row in made for fact, _, _ in row.told) == {topic: 4 for (topic,) in topics}
+    there = topics("anxious", 0)[:3]
+    made = rows(there, format, 4, 0)
+    assert Counter(fact for row in made for fact, _, _ in row.told) == {topic: 4 for (topic,) in there}
     assert len({row.turns for row in made}) == 12 and all("anxious" in row.turns[1] for row in made)
     assert not any("anxious" in row.turns[0] for row in made)
     with pytest.raises(UserError, match="paraphrases is 5, but there are templates for 4"):
-        rows(topics, format, 5, 0)
+        rows(there, format, 5, 0)
