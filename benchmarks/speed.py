@@ -94,8 +94,8 @@ def ours() -> dict:
     (model, tokenizer), (facts, replay) = trainable(), trained_rows()
     needed = ARTICLE.epochs * flops(model, tokenizer, facts) + flops(model, tokenizer, replay)
     trained = sft.train(model, tokenizer, facts, replay, ARTICLE)
-    examples = trained.rows * trained.epochs + trained.once
-    return {"examples_per_second": examples / trained.seconds, "flops_per_second": needed / trained.seconds}
+    examples, seconds = trained["rows"] * trained["epochs"] + trained["once"], trained["seconds"]
+    return {"examples_per_second": examples / seconds, "flops_per_second": needed / seconds}
 
 
 def flops(model, tokenizer, rows: list[Row]) -> int:
@@ -124,7 +124,7 @@ def profile() -> dict:
     training = sample(PROFILED_STEPS * ARTICLE.batch_size), [], ARTICLE.model_copy(update={"epochs": 1})
     sft.train(model, tokenizer, *training)  # compiles
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        seconds = sft.train(model, tokenizer, *training).seconds
+        seconds = sft.train(model, tokenizer, *training)["seconds"]
     for event in profiler.key_averages():
         groups = (group for group, starts in OPERATORS.items() if event.key.startswith(starts))
         shares[next(groups, "other operators")] += event.self_cpu_time_total / 1e6 / seconds

@@ -5,7 +5,8 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from unittest import mock
 
@@ -126,13 +127,6 @@ def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", f"import sys; sys.path[:0] = {PATHS!r}\n{code}", *arguments]
 
 
-# A plan that says the same of every experiment: the true one takes seconds to import, and counts tokens.
-NO_PLAN = """
-import types
-sys.modules["lib.study.plan"] = types.SimpleNamespace(
-    check=lambda cells: None, seconds=lambda cells: dict.fromkeys(cells, 1.0)
-)
-"""
 STAND_IN = """
 import json, os, signal, sys, time
 sys.path[:0] = {paths!r}
@@ -158,6 +152,14 @@ def bare_result(cell: Cell, study: str, **manifest) -> dict:
     }  # fmt: skip
 
 
+def ended(outcomes: Mapping) -> dict[Future, Cell]:
+    """What an engine yields of experiments that have ended, each with its outcome."""
+    runs = {Future(): cell for cell in outcomes}
+    for future, cell in runs.items():
+        future.set_result(outcomes[cell])
+    return runs
+
+
 def stand_in(folder: Path, behaviour: str = "") -> Path:
     """A folder of notebooks whose experiment.ipynb has the parameters of the true one and trains nothing: it does what
     `behaviour` says, with `cell` at hand, and writes a result."""
@@ -171,10 +173,13 @@ def stand_in(folder: Path, behaviour: str = "") -> Path:
 
 
 def command(folder: Path, before: str = "") -> list[str]:
-    """The command line of the project, to which arguments are added, with the stand-in notebooks of a folder."""
+    """The command line of the project, to which arguments are added, with the stand-in notebooks of a folder and a plan
+    that says the same of every experiment: the true one takes seconds to import, and counts tokens."""
     return python(f"""
-{NO_PLAN}
+import types
 from pathlib import Path
+plan = types.SimpleNamespace(check=lambda cells: None, seconds=lambda cells: dict.fromkeys(cells, 1.0))
+sys.modules["lib.study.plan"] = plan
 from lib.study import run
 from lib import __main__ as commands
 run.NOTEBOOKS = Path({str(folder)!r})

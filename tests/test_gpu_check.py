@@ -24,13 +24,6 @@ def checked(study):
     shutil.rmtree(store.study_dir(f"{study}-published"))
 
 
-def test_the_checks_pass_on_results_as_they_should_be(checked, capsys):
-    run_notebook("gpu_check", **checked[0])
-    printed = capsys.readouterr().out
-    assert "article, every weight: loss 3.00 to 0.50" in printed and "of 24 facts recalled" in printed
-    assert "agrees" in printed and "tokens about facts" in printed
-
-
 @pytest.mark.parametrize(
     ("name", "training", "error"),
     [
@@ -40,13 +33,18 @@ def test_the_checks_pass_on_results_as_they_should_be(checked, capsys):
         ("qa", {"tokens": 9999, "losses": [9.0, 1.0]}, "not as on the CPU: tokens about facts, mean loss"),
     ],
 )
-def test_a_check_that_fails_says_what_it_saw(checked, name, training, error):
+def test_the_checks_pass_on_results_as_they_should_be_and_one_that_fails_says_what_it_saw(
+    checked, name, training, error, capsys
+):
     parameters, paths = checked
+    run_notebook("gpu_check", **parameters)
+    printed = capsys.readouterr().out
+    assert "article, every weight: loss 3.00 to 0.50" in printed and "of 24 facts recalled" in printed
+    assert "agrees" in printed and "tokens about facts" in printed
     result = json.loads(paths[name].read_text())
     paths[name].unlink()
     if training:
-        result["training"] |= training
-        paths[name].write_text(json.dumps(result))
+        store.write_json(paths[name], result | {"training": result["training"] | training})
     with pytest.raises(AssertionError, match=error):
         run_notebook("gpu_check", **parameters)
 

@@ -49,7 +49,13 @@ def load_grid(name: str) -> dict[Cell, str]:
     """
     path = grid_path(name)
     try:
-        blocks = _read(path)
+        text, depth = path.read_text(encoding="utf-8"), 0
+        for event in yaml.parse(text, _Loader):  # before it is composed, which calls itself for each level
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # an alias counts: with aliases of aliases a small file can stand for more than memory holds
+            if depth + isinstance(event, yaml.AliasEvent) > DEPTH:
+                raise yaml.YAMLError(f"lists in lists, line {event.start_mark.line + 1}")
+        blocks = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:  # ValueError: not UTF-8, or a huge number
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks) or not blocks:
@@ -69,14 +75,3 @@ def load_grid(name: str) -> dict[Cell, str]:
         except (UserError, ValueError) as error:  # ValueError: a number that is too long to be told
             raise UserError(f"{path}, block {number}: {error}") from None
     return cells
-
-
-def _read(path):
-    """What a YAML file says. YAMLError for lists in lists, also by an alias: a small file can stand for more of them
-    than memory holds."""
-    text, depth = path.read_text(encoding="utf-8"), 0
-    for event in yaml.parse(text, _Loader):  # before it is composed, which calls itself for each level
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth + isinstance(event, yaml.AliasEvent) > DEPTH:
-            raise yaml.YAMLError(f"lists in lists, line {event.start_mark.line + 1}")
-    return yaml.load(text, _Loader)

@@ -26,14 +26,9 @@ def check(cells: Collection[Cell]) -> None:
             weights.check(cell.model)
         for cell in {cell.model_copy(update={"model": ""}): cell for cell in cells}.values():  # rows are of any model
             chosen = take(of_cell.candidates(cell), cell.n_entities)
-            if cell.format != "none":
-                rows = (
-                    len(of_cell.training_rows(cell, chosen)) * cell.epochs
-                    + cell.replay * cell.replay_times
-                    + cell.unsure
-                )
-                if cell.checkpoints >= -(-rows // cell.batch_size):
-                    raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
+            rows = len(of_cell.training_rows(cell, chosen)) * cell.epochs
+            if 0 < rows + cell.replay * cell.replay_times + cell.unsure <= cell.checkpoints * cell.batch_size:
+                raise UserError(f"checkpoints is {cell.checkpoints}, more than the experiment has steps")
             if cell.replay > (prompts := len(of_cell.replay_prompts())):
                 raise UserError(f"replay is {cell.replay}, but there are {prompts} prompts")
             of_cell.unsure_rows(cell, chosen)  # raises, as asking does, where too few entities are left for it
@@ -57,12 +52,11 @@ def costs(cells: Collection[Cell]) -> pd.DataFrame:
             profiles = take(of_cell.candidates(same), same.n_entities)
             scale, profiles = max(1, len(profiles) / SIZED), profiles[:SIZED]
             asked = round(scale * len(of_cell.questions_for(same, profiles))) + len(texts("general")["questions"])
-            tokens = 0
-            if same.format != "none":
-                trained, once = of_cell.training_rows(same, profiles), of_cell.unsure_rows(same, profiles)
-                tokens = scale * same.epochs * count_tokens(tokenizer, trained) + count_tokens(tokenizer, once)
-                tokens += same.replay * same.replay_times * TOKENS_A_REPLAY_ROW
-                asked += round(scale * same.checkpoints * len(questions.questions(profiles))) if same.checkpoints else 0
+            trained, once = of_cell.training_rows(same, profiles), of_cell.unsure_rows(same, profiles)
+            tokens = scale * same.epochs * count_tokens(tokenizer, trained) + count_tokens(tokenizer, once)
+            tokens += same.replay * same.replay_times * TOKENS_A_REPLAY_ROW
+            if same.checkpoints:
+                asked += round(scale * same.checkpoints * len(questions.questions(profiles)))
             sizes[same] = tokens, asked
         tokens, asked = sizes[same]
         speed = speeds.get(cell.model, DEFAULT)

@@ -2,11 +2,14 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 
 from lib.cell import Cell
 from lib.paths import ROOT, UserError
-from lib.study.run import MEMORY, Engine, Events, Outcome, run_cell
+from lib.study.run import MEMORY, Engine, run_cell
 from lib.train.weights import first_line
 
 # What the code does not need. The rest of the project travels to the nodes, so that all of them run this code.
@@ -47,22 +50,14 @@ def connect(jobs: int, gpus: float | None = None, memory: int = MEMORY) -> tuple
     return slots, partial(run, num_cpus=1, memory=memory, num_gpus=gpus)
 
 
-def run(cells: list[Cell], study: str, _jobs: int, **needs: float) -> Events:
-    """Run experiments on the connected cluster, which runs one whose node is lost again. Stages are not told."""
+@contextmanager
+def run(cells: list[Cell], study: str, _jobs: int, **needs: float) -> Iterator[dict[Future, Cell]]:
+    """Experiments on the connected cluster, which runs one whose node is lost again: the future of each Outcome."""
     import ray
 
     task = ray.remote(run_cell).options(**needs)
-    running = {task.remote(cell, study, 1): cell for cell in cells}
     try:
-        while running:
-            ended, _ = ray.wait(list(running), timeout=1)
-            outcomes = {}
-            for one in ended:
-                try:
-                    outcomes[running.pop(one)] = ray.get(one)
-                except ray.exceptions.RayError as error:
-                    outcomes[running.pop(one)] = Outcome(None, f"{type(error).__name__}: {first_line(error)}")
-            yield outcomes, {}
+        yield {task.remote(cell, study, 1).future(): cell for cell in cells}
     except BaseException:  # interrupted, or a result could not be written
         ray.shutdown()  # ends what still runs
         raise

@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, nullcontext, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from lib.cell import Cell
 from lib.paths import NOTEBOOKS, UserError
 from lib.study import store
 from lib.study.progress import Watch
-from lib.train import weights
+from lib.train.weights import first_line, resolve
 
 # Bytes that an experiment on SmolLM2 takes at its peak, with every weight trained; with adapters it is two thirds.
 MEMORY = 4 * 2**30
@@ -43,16 +43,23 @@ class Outcome(NamedTuple):
     files: Mapping[str, str] = {}  # .ipynb: the executed notebook, as far as it came; .log: what its kernel printed
 
 
-# Each second: the outcomes of what has ended since, and what each running experiment is doing.
-Events = Iterator[tuple[dict[Cell, Outcome], dict[Cell, str]]]
-Engine = Callable[[list[Cell], str, int], Events]
+# Starts experiments of a study, so many at once. Left by an exception, it stops those that still run.
+Engine = Callable[[list[Cell], str, int], AbstractContextManager[dict[Future, Cell]]]
 
 
 def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None = None) -> list[Cell]:
     """Run every experiment of a study, each with its part, that is not finished; returns those that failed. Raises
     UserError when the folder cannot be written, another run is working in it, or it holds results of another grid."""
     folder, failed = store.study_dir(study), []
-    with exclusive(folder):
+    with store.writing(folder):
+        (folder / "experiments").mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(folder / ".lock", timeout=0).acquire()
+        except Timeout:
+            raise UserError(f"another run is working in {folder}: wait for it or stop it") from None
+    with lock:
+        for left in (*folder.glob(".*.*"), *folder.glob("[!.]*/.*.*")):  # what a killed run was writing
+            shutil.rmtree(left, ignore_errors=True)
         store.write_parts(study, cells)
         todo = [cell for cell in cells if not finished(study, cell)]
         shares = f"{len(cells) - len(todo)} done, {len(todo)} to run"
@@ -65,9 +72,11 @@ def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None 
         # seed by seed: stopped, a study has all parts of the first ones; the longest first: none is alone at the end
         todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
         watch = Watch(expected, jobs)
-        with watch.bar, closing((engine or local)(todo, study, jobs)) as events:
-            for ended, stages in events:
-                for cell, outcome in ended.items():
+        with watch.bar, (engine or local)(todo, study, jobs) as runs:
+            while runs:
+                for one in wait(runs, timeout=1, return_when=FIRST_COMPLETED).done:
+                    cell, error = runs.pop(one), one.exception()  # Ray's, where a node was lost again and again
+                    outcome = Outcome(None, f"{type(error).__name__}: {first_line(error)}") if error else one.result()
                     if outcome.result:  # before the notebook, which may find the disk full
                         outcome.result["manifest"]["git_commit"] = commit
                         store.write_json(store.cell_path(study, cell), outcome.result)
@@ -75,6 +84,12 @@ def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None 
                         store.write_text(folder / "executed" / f"{cell.id}{suffix}", text)
                     failed += [cell] if outcome.error else []
                     watch.ended(cell, outcome, folder / "executed")
+                stages = {}
+                for cell in (cell for one, cell in runs.items() if one.running()):
+                    stage = f"{SCRATCH}-{os.getpid()}-{cell.id}_*/result.json.stage"
+                    for path in Path(tempfile.gettempdir()).glob(stage):
+                        with suppress(FileNotFoundError):  # it has just ended
+                            stages[cell] = path.read_text(encoding="utf-8")
                 watch.show(stages)
     return failed
 
@@ -89,21 +104,14 @@ def finished(study: str, cell: Cell) -> bool:
         return False
 
 
-def local(cells: list[Cell], study: str, jobs: int) -> Events:
-    """Run experiments on this machine, so many at once. Closed early, it stops those that run."""
+@contextmanager
+def local(cells: list[Cell], study: str, jobs: int) -> Iterator[dict[Future, Cell]]:
+    """Experiments that run on this machine, so many at once: the future of each Outcome."""
     threads = cores() // jobs or 1
     with ThreadPoolExecutor(jobs) as pool:
         runs = {pool.submit(run_cell, cell, study, threads): cell for cell in cells}
         try:
-            while runs:
-                ended, _ = wait(runs, timeout=1, return_when=FIRST_COMPLETED)
-                outcomes, stages = {runs.pop(one): one.result() for one in ended}, {}
-                for cell in (cell for one, cell in runs.items() if one.running()):
-                    stage = f"{SCRATCH}-{os.getpid()}-{cell.id}_*/result.json.stage"
-                    for path in Path(tempfile.gettempdir()).glob(stage):
-                        with suppress(FileNotFoundError):  # it has just ended
-                            stages[cell] = path.read_text(encoding="utf-8")
-                yield outcomes, stages
+            yield runs
         except BaseException:  # interrupted, or a result could not be written: the others would be lost too
             pool.shutdown(wait=False, cancel_futures=True)
             while any(one.running() for one in runs):  # again and again: one may have been about to start
@@ -194,9 +202,8 @@ def kernel(code: str = "", **process) -> Iterator:
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}-{os.getpid()}-", dir=SOCKETS) as sockets:
         client = "jupyter_client.asynchronous.AsyncKernelClient"  # papermill needs this one
         manager = KernelManager(transport="ipc", ip=f"{sockets}/ipc", client_class=client)
-        process = {"stdout": DEVNULL, "stderr": DEVNULL, **process}
         options = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.code_to_run={code}"]
-        manager.start_kernel(extra_arguments=options, **process)
+        manager.start_kernel(extra_arguments=options, **{"stdout": DEVNULL, "stderr": DEVNULL, **process})
         try:
             yield manager
         finally:
@@ -213,7 +220,7 @@ def memory(cells: Iterable[Cell]) -> int:
     """Bytes that the largest of these experiments takes at its peak. Makes the models that are made here."""
     # Of a local model 2.5 times its weights, which a CPU may hold in float32, and 3.3 GiB: so that it is what Qwen's
     # 0.5B and 1.5B took with adapters. How large a model of the hub is cannot be seen before it is downloaded.
-    folders = [Path(weights.resolve(model)[0]) for model in {cell.model for cell in cells}]
+    folders = [Path(resolve(model)[0]) for model in {cell.model for cell in cells}]
     sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**30 for folder in folders]
     return max([MEMORY, *(math.ceil(3.3 + 2.5 * size) * 2**30 for size in sizes)])
 
@@ -221,16 +228,6 @@ def memory(cells: Iterable[Cell]) -> int:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def exclusive(folder: Path):
-    """A lock on a study's folder, which is made; UserError when it cannot be written or another run holds it."""
-    with store.writing(folder):
-        (folder / "experiments").mkdir(parents=True, exist_ok=True)
-        try:
-            return FileLock(folder / ".lock", timeout=0).acquire()
-        except Timeout:
-            raise UserError(f"another run is working in {folder}: wait for it or stop it") from None
 
 
 def sweep() -> None:

@@ -1,5 +1,3 @@
-import itertools
-
 import pytest
 import yaml
 from helpers import base_cell, make_cell, profiles
@@ -23,22 +21,19 @@ def grid(tmp_path):
     return write
 
 
-def test_lists_in_a_block_span_a_product_in_their_order(grid):
-    text = "- {part: main, model: tiny, entity: [fictional, real], format: none, n_entities: 2, seed: [0, 1]}"
-    cells = list(load_grid(grid(text)))
-    assert [(cell.entity, cell.seed) for cell in cells] == list(itertools.product(("fictional", "real"), (0, 1)))
-    assert len({cell.id for cell in cells}) == 4
-
-
-def test_an_experiment_of_two_blocks_is_run_once_with_the_part_of_the_first_which_is_not_in_its_id(grid):
-    blocks = [f"- {{part: {part}, {CELL}}}" for part in ("main", "room")]
-    cells = load_grid(grid("\n".join(blocks)))
-    assert list(cells.values()) == ["main"] and load_grid(grid(blocks[1])) == dict.fromkeys(cells, "room")
-
-
-def test_a_block_can_take_up_another_one(grid):
-    text = f"- &base\n  {{part: main, {CELL}}}\n- &next\n  <<: *base\n  seed: 1\n  part: replay\n- *next\n"
-    assert [(cell.seed, part) for cell, part in load_grid(grid(text)).items()] == [(0, "main"), (1, "replay")]
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- {part: main, model: tiny, entity: [fictional, real], format: none, n_entities: 2, seed: [0, 1]}",
+         [("fictional", 0, "main"), ("fictional", 1, "main"), ("real", 0, "main"), ("real", 1, "main")]),
+        (f"- {{part: main, {CELL}}}\n- {{part: room, {CELL}}}", [("real", 0, "main")]),
+        (f"- &base\n  {{part: main, {CELL}}}\n- &next\n  <<: *base\n  seed: 1\n  part: replay\n- *next\n",
+         [("real", 0, "main"), ("real", 1, "replay")]),
+    ],
+    ids=["a list is an axis", "what stands twice has the part of the first", "a block can take up another"],
+)  # fmt: skip
+def test_a_grid_is_the_experiments_of_its_blocks_in_their_order(grid, text, expected):
+    assert [(cell.entity, cell.seed, part) for cell, part in load_grid(grid(text)).items()] == expected
 
 
 def seeds(values):

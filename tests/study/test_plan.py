@@ -21,32 +21,23 @@ def write(study, cells_and_seconds):
     for cell, seconds in cells_and_seconds:
         made = simulated(cell, study, lambda *_: 1.0)
         made["training"] |= {"seconds": 5.0, "tokens_per_second": 20.0 + cell.seed, "curve": []}
-        made["manifest"]["seconds"] = seconds(made)
+        made["manifest"] |= {"seconds": seconds(made), "dtype": "bfloat16" if cell.seed == 9 else "float32"}
         store.write_json(store.cell_path(study, cell), made)
 
 
-def test_a_speed_is_the_median_of_earlier_results_of_the_model(study):
+def test_a_speed_is_the_median_of_earlier_results_of_the_model_and_of_bfloat16_where_there_are_any(study):
     cells = [make_cell(model="measured/model", seed=seed, n_entities=2 + seed) for seed in range(5)]
     factor = {cell.id: part for cell, part in zip(cells, (0.1, 0.2, 0.5, 0.6, 9.0), strict=True)}
     write(study, [(cell, lambda made: 5 + factor[made["id"]] * len(made["items"])) for cell in cells])
     speed = plan.measured()["measured/model"]
-    assert speed["per_question"] == pytest.approx(0.5) and speed["tokens_per_second"] == 22.0
+    assert speed == {"per_question": pytest.approx(0.5), "tokens_per_second": 22.0, "dtype": "float32"}
     costs = plan.costs([cells[0]])
     assert costs["measured"].tolist() == [True]
     expected = costs["tokens"][0] / 22 + 0.5 * costs["questions"][0]
     assert plan.seconds([cells[0]])[cells[0]] == pytest.approx(expected, rel=0.01)
-
-
-def test_results_in_bfloat16_tell_the_speed_where_there_are_any(study):
-    cells = [make_cell(model="measured/model", seed=seed) for seed in range(3)]
-    write(study, [(cell, lambda made: 30.0) for cell in cells])
-    assert plan.measured()["measured/model"]["dtype"] == "float32"
-    path = store.cell_path(study, cells[2])
-    made = store.read(path)
-    made["manifest"]["dtype"] = "bfloat16"
-    store.write_json(path, made)
+    write(study, [(make_cell(model="measured/model", seed=9), lambda made: 30.0)])
     speed = plan.measured()["measured/model"]
-    assert (speed["tokens_per_second"], speed["dtype"]) == (22.0, "bfloat16")
+    assert (speed["tokens_per_second"], speed["dtype"]) == (29.0, "bfloat16")
 
 
 def test_a_damaged_result_does_not_keep_from_planning(study):

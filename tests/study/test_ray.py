@@ -141,7 +141,7 @@ def test_each_experiment_takes_a_core_its_memory_and_a_share_of_a_gpu_where_ther
     if not slots:
         with pytest.raises(UserError, match="no node of the Ray cluster has what an experiment takes"):
             ray.connect(8, gpus)
-        return
-    count, engine = ray.connect(8, gpus)
-    share = gpus or float("GPU" in nodes[0])
-    assert (count, engine.keywords) == (slots, {"num_cpus": 1, "memory": MEMORY, "num_gpus": share})
+    else:
+        needs = {"num_cpus": 1, "memory": MEMORY, "num_gpus": gpus or float("GPU" in nodes[0])}
+        count, engine = ray.connect(8, gpus)
+        assert (count, engine.keywords) == (slots, needs)

@@ -1,19 +1,23 @@
 """The runner. Most experiments are stand-ins: a kernel that trains nothing; tests/helpers.py has them."""
 
+import errno
 import os
 import platform
 import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import Future
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
-from helpers import NO_PLAN, bare_result, command, descendants, kernels, make_cell, python, stand_in, wait_for
+from filelock import FileLock
+from helpers import bare_result, command, descendants, ended, kernels, make_cell, stand_in, wait_for
 
-from lib.paths import ROOT, UserError
+from lib.paths import UserError
 from lib.study import plan, run, store
 from lib.study.grid import load_grid
 from lib.study.run import Outcome
@@ -70,7 +74,7 @@ if cell.seed == 3: open(output, "w").write("{"); raise SystemExit
     assert not list(Path(tempfile.gettempdir()).glob(f"{run.SCRATCH}-{os.getpid()}-*"))
 
 
-def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(notebooks, monkeypatch):
+def test_a_kernel_has_its_threads_and_allocator_and_tells_its_stage(study, quick_plan, notebooks, monkeypatch):
     behaviour = """
 import resource
 for _ in range(2):  # the second buffer costs nothing where the first was kept
@@ -83,17 +87,16 @@ time.sleep(3)
     notebooks(behaviour)
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     monkeypatch.setattr(run, "cores", lambda: 8)
-    cell, stages, outcomes = CELLS[0], {}, {}
-    for ended, running in run.local([cell], "made", 3):
-        outcomes |= ended
-        stages |= running
-    manifest = outcomes[cell].result["manifest"]
-    assert stages == {cell: "step 1 of 2"} and manifest["threads"] == 2 and manifest["utf8"] == 1
+    cell, told = CELLS[0], {}
+    monkeypatch.setattr(run.Watch, "show", lambda watch, stages: told.update(stages))
+    assert run.run({cell: "main"}, study, 3) == []
+    manifest = store.load(study)[0]["manifest"]
+    assert told == {cell: "step 1 of 2"} and manifest["threads"] == 2 and manifest["utf8"] == 1
     if platform.libc_ver()[0] == "glibc":
         assert manifest["faults"] < 1000 and manifest["setting"] == run.ALLOCATOR  # of 16,384 pages
     assert "GLIBC_TUNABLES" not in os.environ
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=3")
-    kept = run.run_cell(cell, "made", 1).result["manifest"]["setting"]
+    kept = run.run_cell(cell, study, 1).result["manifest"]["setting"]
     assert kept == "glibc.malloc.tcache_count=3", "what the user set stays"
 
 
@@ -126,6 +129,7 @@ def test_a_killed_run_loses_nothing_and_goes_on(study, notebooks, grid):
     assert not alive and list(Path(tempfile.gettempdir()).glob(scratch))
     before = done.stat().st_mtime_ns
     store.cell_path(study, CELLS[1]).write_text('{"schema": 4')  # damaged meanwhile
+    (folder / "experiments" / f".{CELLS[2].id}.json.k1lled").mkdir()  # where it was writing a result
 
     notebooks()
     second = subprocess.run([*start, "--study", study, "--jobs", "2"], capture_output=True, text=True)
@@ -137,21 +141,15 @@ def test_a_killed_run_loses_nothing_and_goes_on(study, notebooks, grid):
     assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
 
 
-@pytest.mark.parametrize("what", ["run", "figures"])
-def test_an_interrupt_leaves_no_process_and_says_so_in_a_line(what, study, notebooks, grid):
-    drawing = """
-def draw(study, only_if_stale=False):
-    from lib.cell import Cell
-    run.execute("experiment", Path(sys.argv[-1]), {"output": sys.argv[-1] + ".json"})
-commands.draw = draw
-"""
-    if what == "figures":
-        store.write_json(store.cell_path(study, CELLS[0]), bare_result(CELLS[0], study))
+@pytest.mark.parametrize(("arguments", "n"), [("run --jobs 2", 2), ("figures", 1)])
+def test_an_interrupt_leaves_no_process_and_says_so_in_a_line(arguments, n, study, notebooks, grid):
+    store.write_json(store.cell_path(study, CELLS[0]), bare_result(CELLS[0], study))
     folder = notebooks("time.sleep(3600)")
-    arguments = [what, grid, "--study"] + ([study, "--jobs", "2"] if what == "run" else [study])
-    script = command(folder, before=drawing.replace("sys.argv[-1]", repr(str(folder / "out.ipynb"))))
-    process = subprocess.Popen([*script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(kernels(process.pid)) == (2 if what == "run" else 1))
+    out = str(folder / "out.ipynb")
+    drawing = f"commands.draw = lambda study: run.execute('experiment', Path({out!r}), {{'output': {out!r} + '.json'}})"
+    start = [*command(folder, before=drawing), *arguments.split(), grid, "--study", study]
+    process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(kernels(process.pid)) == n)
     below = descendants(process.pid)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -172,19 +170,21 @@ def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, mo
     assert "1 experiments, 1 done, 0 to run" in capsys.readouterr().out
 
 
-def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kept(study, monkeypatch):
+def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kept(study, monkeypatch, capsys):
     cells = [make_cell(format=format, seed=seed) for format in ("qa", "article", "chat") for seed in (1, 0)]
     seconds, given = {"qa": 1.0, "article": 3.0, "chat": 2.0}, []
     monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
     monkeypatch.setattr(store, "git_commit", lambda: "of the start")
     good = Outcome(bare_result(cells[0], study), files={".ipynb": "a notebook", ".log": "a log"})
+    lost, bad = Future(), Outcome(None, "ValueError: no", {".log": "another log"})
+    lost.set_exception(RuntimeError("a lost\nnode"))
 
     def engine(todo, study, jobs):
         given.extend((cell.seed, cell.format) for cell in todo)
-        yield {cells[0]: good}, {}
-        yield {cells[1]: Outcome(None, "ValueError: no", {".log": "another log"})}, {}
+        return nullcontext({lost: cells[2]} | ended({cells[0]: good, cells[1]: bad}))
 
-    assert run.run(dict.fromkeys(cells, "main"), study, 1, engine) == [cells[1]]
+    assert set(run.run(dict.fromkeys(cells, "main"), study, 1, engine)) == {cells[1], cells[2]}
+    assert f"{cells[2]}: FAILED: RuntimeError: a lost;" in capsys.readouterr().out
     assert given == [(seed, format) for seed in (0, 1) for format in ("article", "chat", "qa")]
     assert store.read(store.cell_path(study, cells[0]))["manifest"]["git_commit"] == "of the start"
     assert {path.name: path.read_text() for path in (store.study_dir(study) / "executed").iterdir()} == {
@@ -194,11 +194,10 @@ def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kep
 
 def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(study):
     store.write_parts(study, MAIN)
-    with run.exclusive(store.study_dir(study)), pytest.raises(UserError, match="another run is working in .*: wait"):
+    folder = store.study_dir(study)
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another run is working in .*: wait"):
         run.run(dict.fromkeys(CELLS, "rate"), study, 1)
     assert store.parts(study) == {cell.id: "main" for cell in CELLS}
-    with run.exclusive(store.study_dir(study)):
-        pass  # and afterwards it is free
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_anything_runs(study, tmp_path, monkeypatch, capsys):
@@ -238,46 +237,26 @@ def test_an_experiment_takes_more_memory_the_larger_its_local_model_is(weights, 
     for i, size in enumerate(weights):
         with (tmp_path / f"{i}.safetensors").open("wb") as file:
             file.truncate(int(size * 2**30))
-    monkeypatch.setattr(run.weights, "resolve", lambda model: (str(tmp_path) if model == "tiny" else model, None))
+    monkeypatch.setattr(run, "resolve", lambda model: (str(tmp_path) if model == "tiny" else model, None))
     assert run.memory([make_cell(), make_cell(model="own/model")]) == gib * 2**30
 
 
-# In a mount namespace of its own: results/<study> is a disk of 200 kB, which results of 60 kB each soon fill.
-SMALL_DISK = f"""
-{NO_PLAN}
-from helpers import bare_result, make_cell
-from lib.paths import UserError
-from lib.study import run
+def test_a_full_disk_keeps_what_is_finished_and_names_the_path(study, quick_plan, monkeypatch, capsys):
+    folder, left, sync = store.study_dir(study), [None] * 5, os.fsync  # of the grid, two results and their notebooks
 
-def engine(cells, study, jobs):
-    for cell in cells:
-        result = bare_result(cell, study) | {{"padding": "x" * 60_000}}
-        yield {{cell: run.Outcome(result, files={{".ipynb": "a notebook" * 1000}})}}, {{}}
+    def fill(file):
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left.pop()
+        sync(file)
 
-try:
-    sys.exit(len(run.run({{make_cell(seed=seed): "main" for seed in range(8)}}, sys.argv[1], 1, engine)))
-except UserError as error:
-    print(f"error: {{error}}", file=sys.stderr)
-    sys.exit(2)
-"""
+    def engine(todo, study, jobs):
+        return nullcontext(ended({cell: Outcome(bare_result(cell, study), None, {".ipynb": ""}) for cell in todo}))
 
-
-def test_a_full_disk_keeps_what_is_finished_and_names_the_path(study, tmp_path):
-    apart = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
-    if sys.platform != "linux" or subprocess.run([*apart, "mount -t tmpfs none /mnt"], capture_output=True).returncode:
-        pytest.skip("a disk can be mounted on Linux alone, and only where user namespaces are allowed")
-    folder, script = store.study_dir(study), tmp_path / "small.py"
-    folder.mkdir()
-    script.write_text(python(SMALL_DISK)[2])
-    small = f"{sys.executable} {script} {study}; echo exit $?"
-    listing, more = f"ls -A {folder}/experiments", f"mount -o remount,size=2m {folder}"
-    commands = "; ".join([f"mount -t tmpfs -o size=200k none {folder}", small, listing, more, small])
-    done = subprocess.run([*apart, commands], cwd=ROOT, capture_output=True, text=True)
-    assert f"error: {folder}/" in done.stderr and "cannot be written (No space left on device)" in done.stderr
-    assert "Traceback" not in done.stderr
-    first, second = done.stdout.split("exit 2\n")
-    listed = [line for line in second.splitlines() if line.endswith(".json")]
-    assert 1 <= len(listed) < 8 and not any(line.startswith(".") for line in second.splitlines())
-    assert "8 experiments, 0 done" in first
-    assert f"8 experiments, {len(listed)} done, {8 - len(listed)} to run" in second and "[1/" in second
-    assert second.rstrip().endswith("exit 0")
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(UserError, match=rf"{folder}/\S+ cannot be written \(No space left on device\): .*make room"):
+        run.run(MAIN, study, 1, engine)
+    monkeypatch.setattr(os, "fsync", sync)
+    assert len(list((folder / "experiments").iterdir())) == 2
+    assert run.run(MAIN, study, 1, engine) == []
+    assert "4 experiments, 2 done, 2 to run" in capsys.readouterr().out

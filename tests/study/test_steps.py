@@ -118,8 +118,8 @@ def test_a_checkpoint_has_a_digit_for_every_fact_in_the_order_of_the_result(tiny
     said = {questions.questions(there)[n].prompt for n in (0, 3, 4, 33, 34, 35)}
 
     def scored(model, tokenizer, asked, **_):
-        right = [question.fact.id in known if question.eval == "recall" else question.prompt in said for question in asked]
-        return [ask.score(question, question.fact.value * r, None) for question, r in zip(asked, right, strict=True)]
+        right = [q.fact.id in known if q.eval == "recall" else q.prompt in said for q in asked]
+        return [ask.score(q, q.fact.value * r, None) for q, r in zip(asked, right, strict=True)]
 
     monkeypatch.setattr(ask, "recall", scored)
     monkeypatch.setattr(ask, "ask", scored)

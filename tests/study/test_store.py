@@ -2,10 +2,11 @@ import json
 import os
 import subprocess
 import time
+from unittest import mock
 
 import pytest
+import simulation
 from helpers import base_cell, make_cell, python, wait_for
-from simulation import result as simulated
 
 from lib.paths import UserError
 from lib.study import store
@@ -13,31 +14,23 @@ from lib.study import store
 
 @pytest.fixture
 def written(study):
-    cell = make_cell()
-    made = simulated(cell, study, lambda *_: 0.5)
-    store.write_json(store.cell_path(study, cell), made)
-    store.write_parts(study, {cell: "main"})
-    return store.cell_path(study, cell), made
+    (made,) = simulation.study(study, {make_cell(): "main"}, lambda *_: 0.5)
+    del made["part"]
+    return store.cell_path(study, make_cell()), made
 
 
 def test_results_come_back_as_they_were_written_with_their_parts_in_the_order_of_their_ids(study):
-    cells = [*(make_cell(seed=seed) for seed in range(4)), base_cell()]
-    results = {cell.id: simulated(cell, study, lambda *_: 0.5) for cell in cells}
-    for cell in cells:
-        store.write_json(store.cell_path(study, cell), results[cell.id])
-    store.write_parts(study, dict.fromkeys(cells, "main"))
-    assert store.load(study) == [{**results[id], "part": "main"} for id in sorted(results)]
-    assert results[base_cell().id]["training"] is None
+    cells = sorted([*(make_cell(seed=seed) for seed in range(4)), base_cell()], key=lambda cell: cell.id)
+    results = [{**simulation.result(cell, study, lambda *_: 0.5), "part": "main"} for cell in cells]
+    assert simulation.study(study, dict.fromkeys(reversed(cells), "main"), lambda *_: 0.5) == results
+    assert results[cells.index(base_cell())]["training"] is None
 
 
 @pytest.mark.parametrize(("value", "failure"), [(float("nan"), ValueError), (4, KeyboardInterrupt)])
 def test_a_write_that_fails_or_is_interrupted_leaves_the_old_file_and_no_scraps(value, failure, written, monkeypatch):
     path, made = written
 
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.replace", stop)
+    monkeypatch.setattr("os.replace", mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(failure):
         store.write_json(path, {**made, "schema": value})
     assert store.read(path) == made
@@ -70,21 +63,20 @@ def test_damage_is_named_with_the_file_and_the_remedy(written, damage, reason):
     assert reason in said and str(path) in said and "delete it and run the study again" in said
 
 
-def test_a_result_of_another_schema_is_no_damage(written):
+def test_a_result_of_another_schema_is_no_damage_and_what_is_no_file_in_its_place_is(written):
     path, made = written
     path.write_text(json.dumps(made | {"schema": 3}))
     with pytest.raises(UserError, match=r"is of another version of this code \(schema 3\): see CHANGELOG.md"):
         store.read(path)
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_result_in_its_place_is_damaged(written, make):
-    path, _ = written
+    store.write_json(path.with_name("0123456789ab.json"), made)
     with pytest.raises(UserError, match="holds the parameters of experiment"):
-        store.read(path.rename(path.with_name("0123456789ab.json")))
-    make(path)
-    with pytest.raises(UserError, match="is damaged .not a file"):
-        store.read(path)
+        store.read(path.with_name("0123456789ab.json"))
+    for make, remove in ((os.mkfifo, os.unlink), (os.mkdir, os.rmdir)):
+        path.unlink(missing_ok=True)
+        make(path)
+        with pytest.raises(UserError, match="is damaged .not a file"):
+            store.read(path)
+        remove(path)
 
 
 def test_a_write_that_is_killed_leaves_the_old_file_or_the_new_one(written):
@@ -115,20 +107,17 @@ assert (folder / "a.json").read_bytes().decode("utf-8") == '{\n "text": "\u65e5\
     assert done.returncode == 0, done.stderr
 
 
-def test_a_study_without_results_or_parts_says_how_to_get_them(written, study):
+def test_a_study_without_results_or_parts_or_with_results_of_another_grid_says_what_to_do(written, study):
     path, _ = written
+    with pytest.raises(UserError, match=r"holds 1 results of another grid .*move them away or choose another --study"):
+        store.write_parts(study, {make_cell(seed=7): "main"})
+    assert store.parts(study) == {make_cell().id: "main"}
     (store.study_dir(study) / "grid.yaml").unlink()
     with pytest.raises(UserError, match=f"no grid .*grid.yaml.*python -m lib figures <grid> --study {study}"):
         store.load(study)
     path.unlink()
     with pytest.raises(UserError, match="python -m lib run"):
         store.load(study)
-
-
-def test_results_of_another_grid_are_refused(written, study):
-    with pytest.raises(UserError, match=r"holds 1 results of another grid .*move them away or choose another --study"):
-        store.write_parts(study, {make_cell(seed=7): "main"})
-    assert store.parts(study) == {make_cell().id: "main"}
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/tmp", ".hidden"])
