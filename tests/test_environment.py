@@ -19,6 +19,7 @@ from lib.paths import LIB, RESULTS, ROOT
 
 FIGURES, STUDY, NODEPS, GPU = FILES = [f"requirements{kind}.txt" for kind in ("-figures", "", "-nodeps", "-gpu")]
 LOCKS = {"figures": [FIGURES], "cpu": [FIGURES, STUDY, NODEPS], "gpu": FILES}  # and what each is made of
+SITE = {"site": ["requirements-site.txt"]}  # for an environment of its own
 
 
 def pins(name):
@@ -35,14 +36,14 @@ def locked(kind):
     return [(Requirement(entry.split(" --hash")[0]), entry.count(" --hash=sha256:")) for entry in entries]
 
 
-@pytest.mark.parametrize("kind", LOCKS)
-def test_a_lock_has_every_pin_a_hash_of_each_package_and_no_address(kind):
+@pytest.mark.parametrize(("kind", "files"), (LOCKS | SITE).items())
+def test_a_lock_has_every_pin_a_hash_of_each_package_and_no_address(kind, files):
     text = (ROOT / "locks" / f"{kind}.txt").read_text() + (ROOT / "locks" / "torch-cpu.txt").read_text()
     assert "://" not in text and "--find-links" not in text and "-index" not in text
     entries = [*locked(kind), *(locked("torch-cpu") if kind == "cpu" else [])]
     assert all(hashes for _, hashes in entries)
     versions = {(entry.name, str(entry.specifier).removeprefix("==").split("+")[0]) for entry, _ in entries}
-    assert {pin for file in LOCKS[kind] for pin in pins(file).items()} <= versions, "run `make lock`"
+    assert {pin for file in files for pin in pins(file).items()} <= versions, "run `make lock`"
 
 
 def test_the_locks_agree_and_only_that_for_gpus_has_cuda():
