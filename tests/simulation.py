@@ -47,7 +47,10 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
         chooses = cell.format in ask.EVALUATIONS[question.eval].choose and question.fact.options  # a sum has none
         pick = (question.fact.value if right else question.fact.options[0]) if chooses else None
         items.append(ask.score(question, answer, pick, facts))
-    items += _general(rng, chance(cell, "general", "words"))
+    for text, accepted in texts("general")["questions"]:
+        right = rng.random() < chance(cell, "general", "words")
+        said = text, " / ".join(accepted), accepted[0] if right else "no idea"
+        items.append(ask.Item("general", f"general/{text}", "words", *said, right))
     evals = ask.summarize(items)
     evals["general"]["perplexity"] = 30.0 if cell.format == "none" or cell.replay else 90.0
     return {
@@ -75,15 +78,6 @@ def _training(cell, facts, items, rng):
         "once_tokens": 46 * once, "steps": 60, "seconds": 60.0, "evaluation_seconds": 10.0,
         "tokens_per_second": 200.0, "losses": [3.0, 0.5], "compiled": True, "curve": curve,
     }  # fmt: skip
-
-
-def _general(rng, chance):
-    made = []
-    for question, accepted in texts("general")["questions"]:
-        right = rng.random() < chance
-        said = " / ".join(accepted), accepted[0] if right else "no idea"
-        made.append(ask.Item("general", f"general/{question}", "words", question, *said, right, right))
-    return made
 
 
 TRAINED = {"paraphrases": 4, "epochs": 8, "learning_rate": 0.001, "lora_rank": 8, "batch_size": 8, "checkpoints": 3}

@@ -35,14 +35,13 @@ class Interval(NamedTuple):
         return f"{self.estimate:+.2f} [{self.low:+.2f}, {self.high:+.2f}]".replace("-", "−")
 
 
-def accuracy(rows: pd.DataFrame, by: Sequence[str], score: str = "strict") -> pd.DataFrame:
+def accuracy(rows: pd.DataFrame, by: list[str], score: str = "strict") -> pd.DataFrame:
     """Mean score per group with a 95 % interval: columns of `by`, mean, low, high, all three as `shown`, facts, runs.
 
     The interval is Wilson's (1927) with the effective number of facts as sample size (Korn and Graubard 1998): honest
     at 0 and 1, where a bootstrap has no width. Facts of one run, and of one attribute, count as fewer facts the more
     runs and attributes differ. The score must lie between 0 and 1; rows without it are left out.
     """
-    by = list(by)
     scored = rows.dropna(subset=[score]).astype({score: float})
     facts = scored.groupby([*dict.fromkeys([*by, *RUN, "id", "fact"])], dropna=False)[score].mean().reset_index()
     groups = facts.groupby(by, dropna=False)
@@ -69,7 +68,8 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
     place. `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
-    estimate, runs = float(combine(table.mean().to_numpy()[None])[0]), least_runs(table)
+    estimate, of_kind = float(combine(table.mean().to_numpy()[None])[0]), _runs(table)
+    runs = int(of_kind.min())
     facts = table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
     nothing = statistic is None and table.notna().all(axis=None) and not (table @ np.array(signs)).any()
     if nothing or statistic is None and (table.max() == table.min()).all():
@@ -82,8 +82,7 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
     low, high = np.quantile(drawn, [0.025, 0.975])
     p = min(1.0, 2 * max(min((drawn <= 0).mean(), (drawn >= 0).mean()), 1 / RESAMPLES))
     if 1 < runs < ENOUGH and (error := drawn.std()):
-        every = table.index.to_frame(index=False)[RUN].drop_duplicates()
-        student = stats.t(len(every) - every["entity"].nunique(), estimate, error)
+        student = stats.t((of_kind - 1).sum(), estimate, error)
         low, high = student.interval(0.95)
         p = 2 * min(student.cdf(0), student.sf(0))
     return Interval(estimate, float(low), float(high), float(p), facts, runs)
@@ -112,12 +111,9 @@ def resampled_means(table: pd.DataFrame) -> np.ndarray:
         return np.nan_to_num((np.nan_to_num(values) @ weights) / (~np.isnan(values) @ weights)).T
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979), in the order given."""
-    corrected, so_far = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        corrected[i] = so_far = max(so_far, min(1.0, (len(p) - rank) * p[i]))
-    return corrected
+def _runs(table):
+    """How many runs there are of each kind of entity: of one, an interval covers no luck of a run."""
+    return table.index.to_frame(index=False)[RUN].drop_duplicates().groupby("entity").size()
 
 
 def _crossed(table):
@@ -134,12 +130,6 @@ def profile(fact: str) -> str:
 def attribute(fact: str) -> str:
     """The attribute of a fact; of a two-fact problem, those of both facts."""
     return "+".join(one.split("/", 2)[-1] for one in fact.split("+"))
-
-
-def least_runs(table: pd.DataFrame) -> int:
-    """How many runs there are of the kind of entity that has fewest: of one, an interval covers no luck of a run."""
-    runs = table.index.to_frame(index=False)[RUN].drop_duplicates()
-    return int(runs.groupby("entity").size().min())
 
 
 def crossing(exposures: np.ndarray, means: np.ndarray, share: float) -> np.ndarray:
@@ -160,7 +150,7 @@ def exposures_to(curve: pd.DataFrame, measure: str, share: float) -> Interval:
     means = np.vstack([wide.mean(), resampled_means(wide)])
     estimate, *drawn = crossing(wide.columns.to_numpy(dtype=float), means, share)
     low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
-    return Interval(float(estimate), float(low), float(high), np.nan, len(wide), least_runs(wide))
+    return Interval(float(estimate), float(low), float(high), np.nan, len(wide), int(_runs(wide).min()))
 
 
 def _design_effect(facts, score, cluster):

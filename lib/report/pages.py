@@ -51,30 +51,27 @@ def draw(study: str) -> None:
 
 def _write(study, loaded, new):
     """All files of a study's pages, into the folder `new`."""
-    figures, executed = new / "figures", new / "notebooks"
+    figures, executed = new / "figures", []
     figures.mkdir()
-    executed.mkdir()
-
-    def drawn(name):
-        path = executed / f"{name}.ipynb"
-        run.execute(name, path, {"study": study, "save": str(figures)}, shared)
-        store.write_text(path, path.read_text(encoding="utf-8").replace(str(figures), f"results/{study}/figures"))
-        return path
-
     # the notebooks, one after another in one kernel, which loads the study once; meanwhile the tables are computed here
     ready = f"from lib.report import plots, scores; scores.load({study!r})"
     with ThreadPoolExecutor(1) as pool, run.kernel(ready, env={**os.environ, "OMP_NUM_THREADS": "1"}) as shared:
         frames = scores.frames(loaded)
-        *names, last = figure_notebooks(frames)
-        first = pool.submit(lambda: [drawn(name) for name in names])
-        made = made_tables(frames)
-        for name, table in made.items():
+        names = figure_notebooks(frames)
+        written = pool.submit(lambda: [
             store.write_text(new / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
-        notebooks = [*first.result(), drawn(last)]  # it may read the tables, as fig_claims does
+            for name, table in made_tables(frames).items()
+        ])  # fmt: skip
+        for name in names:
+            if name == names[-1]:  # it may read the tables, as fig_claims does
+                written.result()
+            executed.append(path := new / "notebooks" / f"{name}.ipynb")
+            run.execute(name, path, {"study": study, "save": str(figures)}, shared)
+            store.write_text(path, path.read_text(encoding="utf-8").replace(str(figures), f"results/{study}/figures"))
     paths = [*new.glob("*.csv"), *store.study_dir(study).glob("judged.csv")]
     page = study_page(study, loaded, {path.stem: pd.read_csv(path) for path in paths},
                       {path.stem for path in figures.glob("*.png")})  # fmt: skip
-    store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], notebooks))
+    store.write_text(new / "report.html", report(f"Results: {study}", page.split("\n## Figures")[0], executed))
     store.write_text(new / "README.md", page)
 
 

@@ -63,9 +63,12 @@ def frames(results: list[dict]) -> Frames:
     ]  # fmt: skip
     keys = ["id", "info", "fact", "measure", "kind", "known"]
     table = pd.concat([frame[[*keys, "score"]].astype({"score": float}) for frame in measured]).dropna(subset=["score"])
-    table = _with_parameters(table.groupby(keys, as_index=False)["score"].mean(), results)
+    table = table.groupby(keys, as_index=False)["score"].mean().merge(_parameters(results), on="id")
     table = pd.concat([table, _styles(answered)[table.columns]])
-    general = _beside_base(table)
+    asked, like = table[table["measure"] == "general"], ["model", "dtype", "fact"]
+    base = asked[asked["format"] == "none"].groupby(like)["score"].mean().rename("base")
+    asked = asked.join(base, on=like).dropna(subset=["base"])
+    general = asked.pivot(index="fact", columns="id", values=["score", "base"])
     return Frames(answered, along, cells(results, general), table, general)
 
 
@@ -77,40 +80,39 @@ def items(results: list[dict]) -> pd.DataFrame:
     """
     rows = [{"other": "", "kind": "", **item, "id": result["id"]} for result in results for item in result["items"]]
     table = pd.DataFrame(rows).fillna({"other": "", "kind": ""})
-    table = table.astype({"strict": "boolean", "lenient": "boolean", "choice": "boolean", "chance": float})
+    table = table.astype({"strict": "boolean", "choice": "boolean", "chance": float})
     answered = table[table["eval"] == "question"].groupby(["id", "fact"])["strict"].mean()
     answers = set(answered[answered > 0.5].index)
-    return _with_parameters(table.assign(
+    return table.assign(
         corrected=(table["choice"].astype(float) - table["chance"]) / (1 - table["chance"]),
         known=[bool(other) and {(id, fact), (id, other)} <= answers
                for id, fact, other in zip(table["id"], table["fact"], table["other"], strict=True)],
         wording=table.groupby(["id", "eval", "fact"]).cumcount(),
         fact=table["fact"].where(table["other"] == "", table["fact"] + "+" + table["other"]),
-    ), results)  # fmt: skip
+    ).merge(_parameters(results), on="id")  # fmt: skip
 
 
 def curves(results: list[dict]) -> pd.DataFrame:
     """One row per fact and checkpoint, the end included: parameters, fact, info, exposures, and the shares of its
     `recall` and of its held-out questions, `question`, that were right."""
-    rows = []
+    rows, names = [], ("recall", "question")
     for result in results:
         training, facts = result["training"], result["facts"]
         if not training or not training["curve"]:
             continue
-        asked = [item for item in result["items"] if item["eval"] in ("recall", "question")]
+        asked = [item for item in result["items"] if item["eval"] in names]
         n = Counter((item["eval"], item["fact"]) for item in asked)
         right = Counter((item["eval"], item["fact"]) for item in asked if item["strict"])
-        end = {name: [right[name, fact] for fact in facts["ids"]] for name in ("recall", "question")}
-        # what no row tells to the letter cannot be recalled
-        points = [{name: [int(c) / max(1, n[name, fact]) for c, fact in zip(at[name], facts["ids"], strict=True)]
-                   for name in end} for at in (*training["curve"], end)]  # fmt: skip
+        points = [*training["curve"], {name: [right[name, fact] for fact in facts["ids"]] for name in names}]
         # evenly spaced but for less than a step, which differs between runs: counted so, curves have points in common
         exposures = result["cell"]["paraphrases"] * training["epochs"]
-        for i, known in enumerate(points, 1):
-            columns = facts["ids"], facts["info"], known["recall"], known["question"]
-            rows += [(result["id"], exposures * i / len(points), *fact) for fact in zip(*columns, strict=True)]
-    table = pd.DataFrame(rows, columns=["id", "exposures", "fact", "info", "recall", "question"])
-    return _with_parameters(table, results)
+        for i, point in enumerate(points, 1):
+            for j, (fact, info) in enumerate(zip(facts["ids"], facts["info"], strict=True)):
+                # what no row tells to the letter cannot be recalled
+                known = [int(point[name][j]) / max(1, n[name, fact]) for name in names]
+                rows.append((result["id"], exposures * i / len(points), fact, info, *known))
+    table = pd.DataFrame(rows, columns=["id", "exposures", "fact", "info", *names])
+    return table.merge(_parameters(results), on="id")
 
 
 def cells(results: list[dict], general: pd.DataFrame) -> pd.DataFrame:
@@ -123,20 +125,18 @@ def cells(results: list[dict], general: pd.DataFrame) -> pd.DataFrame:
     for result in results:
         training, left = result["training"] or {"seconds": 0.0, "evaluation_seconds": 0.0}, result["evals"]["general"]
         rows.append({
-            **_parameters(result), "facts": len(result["facts"]["ids"]),
-            "dropped_known": result["facts"]["dropped_known"],
+            "id": result["id"], "facts": len(result["facts"]["ids"]), "dropped_known": result["facts"]["dropped_known"],
             **{key: training.get(key) for key in ("tokens", "trained_tokens", "once_tokens", "steps")},
             "training_seconds": training["seconds"], "evaluation_seconds": training["evaluation_seconds"],
             **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
             "general": left["strict"], "perplexity": left["perplexity"],
         })  # fmt: skip
-    table = pd.DataFrame(rows)
+    table = _parameters(results).merge(pd.DataFrame(rows), on="id")
     like = ["model", "dtype"]  # the base model answers a few questions otherwise in another type of number
     base = table[table["format"] == "none"].groupby(like)["perplexity"].median()
-    found = {id: kept(general, [id]) for id in general.columns.unique("id")}
     table["ppl_ratio"] = table["perplexity"] / table[like].join(base.rename("base"), on=like)["base"]
-    for name, bound in (("kept", "estimate"), ("kept_low", "low"), ("kept_high", "high")):
-        table[name] = table["id"].map({id: getattr(interval, bound) for id, interval in found.items()})
+    found = [(id, *kept(general, [id])[:3]) for id in general.columns.unique("id")]
+    table = table.merge(pd.DataFrame(found, columns=["id", "kept", "kept_low", "kept_high"]), "left", "id")
     return table.assign(wrecked=table["kept_high"] < KEPT)
 
 
@@ -172,14 +172,6 @@ def trained(table: pd.DataFrame, *parts: str) -> pd.DataFrame:
     return table[table["part"].isin(parts) & (table["format"] != "none")]
 
 
-def _beside_base(scores):
-    """Frames.general of these scores."""
-    asked, like = scores[scores["measure"] == "general"], ["model", "dtype", "fact"]
-    base = asked[asked["format"] == "none"].groupby(like)["score"].mean()
-    return asked.join(base.rename("base"), on=like).dropna(subset=["base"]).pivot(
-        index="fact", columns="id", values=["score", "base"])  # fmt: skip
-
-
 def _styles(items):
     """Attribution of every response of the tones' models, corrected for chance: is it told which of them wrote it?
 
@@ -205,9 +197,8 @@ def _styles(items):
     return found.assign(entity="tone", seed=pd.factorize(found["id"], sort=True)[0])
 
 
-def _with_parameters(table, results):
-    return table.merge(pd.DataFrame(map(_parameters, results)), on="id")
-
-
-def _parameters(result):
-    return {**result["cell"], "id": result["id"], "part": result["part"], "dtype": result["manifest"]["dtype"]}
+def _parameters(results):
+    return pd.DataFrame([
+        {**result["cell"], "id": result["id"], "part": result["part"], "dtype": result["manifest"]["dtype"]}
+        for result in results
+    ])  # fmt: skip

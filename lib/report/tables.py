@@ -1,5 +1,7 @@
 """The tables of a study: what formats teach and cost, which to take, what is left of the model, and the claims."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,13 +13,13 @@ from lib.report.scores import FACT, KEPT, NAMES, SHORT, Frames, comparable, kept
 REACHED = (0.5, 0.8)
 MEASURES = NAMES["measures"]
 TAUGHT = ("main", "replay", "unsure")  # the parts whose formats are compared
+SETTING = ["format", "replay", "replay_times", "unsure"]
 USEFUL = 0.5  # below this share of held-out questions no format is recommended for use (our choice)
 
 
-def formats(frames: Frames, parts=TAUGHT, by=("format", "replay", "replay_times", "unsure")) -> pd.DataFrame:
+def formats(frames: Frames, parts: Sequence[str] = TAUGHT, by: list[str] = SETTING) -> pd.DataFrame:
     """A row for each group of runs and type of information, the base model too: shares of facts, as text with 95 %
     intervals, and the columns of `exposures` and `costs`. Empty where nothing was trained."""
-    by = list(by)
     scores = frames.scores[frames.scores["part"].isin(parts) & frames.scores["measure"].isin(MEASURES)]
     if trained(scores, *parts).empty:
         return pd.DataFrame()
@@ -27,7 +29,7 @@ def formats(frames: Frames, parts=TAUGHT, by=("format", "replay", "replay_times"
     return table.fillna("").reset_index().merge(costs(frames, parts, by), on=by)
 
 
-def exposures(frames: Frames, parts, by) -> pd.DataFrame:
+def exposures(frames: Frames, parts: Sequence[str], by: list[str]) -> pd.DataFrame:
     """By these groups: exposures of a fact until half and four fifths are known, in whole numbers with their interval;
     "> 40" where a share was not reached."""
 
@@ -39,17 +41,16 @@ def exposures(frames: Frames, parts, by) -> pd.DataFrame:
     along = frames.curves[frames.curves["part"].isin(parts)]
     rows = {key: {f"{MEASURES[measure]}, {share:.0%}": reached(group, measure, share)
                   for measure in ("recall", "question") for share in REACHED}
-            for key, group in along.groupby(list(by))}  # fmt: skip
-    return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(list(rows), names=list(by)))
+            for key, group in along.groupby(by)}  # fmt: skip
+    return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(list(rows), names=by))
 
 
-def costs(frames: Frames, parts, by) -> pd.DataFrame:
+def costs(frames: Frames, parts: Sequence[str], by: list[str]) -> pd.DataFrame:
     """By these groups: what is left of other knowledge, what a fact costs, and of which kinds of entity the runs are.
 
     What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval, "" where
     there is no base model. `trained tokens` count those of rows that are seen once, too.
     """
-    by = list(by)
     grouped = frames.cells[frames.cells["part"].isin(parts)].groupby(by)
     left = [kept(frames.general, rows["id"]) for _, rows in grouped]
     sums = grouped[["facts", "tokens", "trained_tokens", "once_tokens"]].sum()
@@ -87,10 +88,8 @@ def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     never = main[main["eval"] == "untaught"]
 
     def shares(rows, by, column):
-        counts = pd.crosstab([rows[name] for name in by], rows[column])
-        return (
-            counts.div(counts.sum(axis=1), axis=0).assign(n=counts.sum(axis=1)).reset_index().rename_axis(columns=None)
-        )
+        table = pd.crosstab([rows[name] for name in by], rows[column], normalize="index")
+        return table.assign(n=rows.groupby(by).size()).reset_index()
 
     made = {}
     if len(held_out):
@@ -109,8 +108,7 @@ def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def tones(frames: Frames) -> pd.DataFrame:
     """One row a format in which a tone was taught: whether a classifier tells its models apart, corrected for chance,
     and whether they name their tone. Empty without such models."""
-    asked = frames.scores[(frames.scores["part"] == "tone") | (frames.scores["measure"] == "style")]
-    asked = asked[asked["measure"].isin(["style", "naming"]) & (asked["format"] != "none")]
+    asked = trained(frames.scores, "tone").query("measure in ['style', 'naming']")
     if asked.empty:
         return pd.DataFrame()
     shown = intervals.accuracy(asked.assign(score=asked["score"].clip(lower=0)), ["format", "measure"], "score")
@@ -133,64 +131,65 @@ def scored(items: pd.DataFrame) -> pd.DataFrame:
     return asked[~np.array(echoed, dtype=bool)]
 
 
-def recommend(frames: Frames) -> tuple[str | None, str]:
-    """The format to take, None where there is none, and why, in sentences that follow from intervals.
+def ranked(frames: Frames, use: str) -> pd.DataFrame:
+    """The trained formats of the main part for a use of NAMES["uses"], the one to take first, those that are wrecked
+    last: `mean` and `shown` of what is right, the columns of `costs`, and whether a format is `level` with the best.
 
-    The rule (ours), of the main part: of the formats whose models are not wrecked the one with most held-out questions;
-    of those whose difference to it has an interval that includes zero, the one with the fewest tokens a fact. None
-    where the best answers less than USEFUL.
+    The rule (ours): the best has the highest mean of the formats that are not wrecked; level with it is one whose
+    difference to it has an interval that includes zero; of these, the one with the fewest tokens a fact is taken. None
+    that does less than USEFUL is level; for general questions, there is no such line.
     """
     frames = comparable(frames)
-    asked = trained(scored(frames.items), "main")
-    table = costs(frames, ["main"], ["format"]).query("format != 'none'").set_index("format")
-    if asked.empty or not table["kept"].any():
+    items = scored(frames.items) if use == "question" else frames.items[frames.items["eval"] == use]
+    asked = trained(items, "main").astype({"strict": float})
+    found = intervals.accuracy(asked, ["format"])[["format", "mean", "shown"]]
+    table = costs(frames, ["main"], ["format"]).merge(found, on="format").set_index("format")
+    table = table.sort_values(["wrecked", "mean"], ascending=[True, False], kind="stable")
+    per_fact = asked.groupby([*FACT, "format"])["strict"].mean().unstack("format")
+    level = [
+        not row.wrecked and row.mean >= (0 if use == "general" else USEFUL)
+        and intervals.contrast(per_fact[[table.index[0], row.Index]].dropna(), (1, -1)).low <= 0
+        for row in table.itertuples()
+    ]  # fmt: skip
+    table = table.assign(level=level).astype({"level": bool, "wrecked": bool})
+    taken = table[table["level"]].sort_values("tokens a fact", kind="stable")[:1]
+    return pd.concat([taken, table.drop(taken.index)])
+
+
+def recommend(frames: Frames) -> tuple[str | None, str]:
+    """The format to take for held-out questions by `ranked`, None where there is none, and why, in at most three
+    sentences."""
+    table = ranked(frames, "question")
+    if not table["kept"].any():
         return None, "No format can be recommended: there is no base model to compare with, or nothing was trained."
-    table = table.join(intervals.accuracy(asked, ["format"]).set_index("format")[["mean", "shown"]])
-    table["answers"] = "answers " + table["shown"] + " of the held-out questions"
-    gone, whole = table[table["wrecked"] & (table["mean"] >= USEFUL)], table[~table["wrecked"]]
-    wrecked = [f"{SHORT[row.Index]} {row.answers}, but its models are wrecked: they keep {row.kept} of the general "
-               "questions. Tell the facts less often, or take more replay." for row in gone.itertuples()]  # fmt: skip
+    whole, level = table[~table["wrecked"]], table.index[table["level"]]
     if whole.empty:
-        return None, " ".join(["No format can be recommended: the models of every format are wrecked.", *wrecked])
-    chosen, best, level = _choose(asked, whole, USEFUL)
-    if not chosen:
-        weak = f"No format taught enough: of those that are not wrecked, {SHORT[best]} {whole['answers'][best]}."
-        return None, " ".join([weak, "Tell each fact more often, or take a larger model.", *wrecked])
-    told = [f"Train on the format {SHORT[chosen]}: it {whole['answers'][chosen]}."]
-    if level:
-        told.append(f"{' and '.join(map(SHORT.get, level))} cannot be told apart from {SHORT[best]} here, which "
-                    f"answers most; of them, {SHORT[chosen]} takes the fewest tokens.")  # fmt: skip
-    return chosen, " ".join([*told, f"The models keep {whole['kept'][chosen]} of the general questions.", *wrecked])
+        return None, ("No format can be recommended: the models of every format are wrecked. "
+                      "Tell the facts less often, or take more replay.")  # fmt: skip
+    first, best = whole.iloc[0], whole["mean"].idxmax()
+    lost = [f"{SHORT[row.Index]} answers {row.shown} but keeps {row.kept} of the general questions"
+            for row in table[table["wrecked"] & (table["mean"] > whole["mean"][best])].itertuples()]  # fmt: skip
+    end = f"; wrecked: {' and '.join(lost)}." if lost else "."
+    name, answers = SHORT[first.name], f"answers {first['shown']} of the held-out questions"
+    if level.empty:
+        return None, (f"No format taught enough: of those that are not wrecked, {name} {answers}{end} "
+                      "Tell each fact more often, or take a larger model.")  # fmt: skip
+    told = [f"Train on the format {name}: it {answers}."]
+    if len(level) > 1:
+        told.append(f"{' and '.join(map(SHORT.get, level.drop(best)))} cannot be told apart from {SHORT[best]} here, "
+                    f"which answers most; of them, {name} takes the fewest tokens.")  # fmt: skip
+    return first.name, " ".join([*told, f"The models keep {first['kept']} of the general questions{end}"])
 
 
 def by_use(frames: Frames) -> pd.DataFrame:
-    """A row for each use: the format to take by the rule of `recommend`, its share with its interval and its tokens a
-    fact, and the same of the second best. "none" where the best does less than USEFUL; of general questions, there is
-    no such line. Empty where the models of every format are wrecked."""
-    frames, rows = comparable(frames), []
-    table = costs(frames, ["main"], ["format"]).query("format != 'none' and not wrecked").set_index("format")
+    """A row for each use: the format to take by `ranked`, its share with its interval and its tokens a fact, and the
+    same of the second best. "none" where the best does too little; empty where every format is wrecked."""
+    rows, places = [], ("", "second: ")
     for measure, use in NAMES["uses"].items():
-        items = scored(frames.items) if measure == "question" else frames.items[frames.items["eval"] == measure]
-        asked = trained(items[items["format"].isin(table.index)], "main").astype({"strict": float})
-        if asked.empty:
-            continue
-        whole = table.join(intervals.accuracy(asked, ["format"]).set_index("format")[["mean", "shown"]], how="inner")
-        chosen, best, _ = _choose(asked, whole, 0 if measure == "general" else USEFUL)
-        second = whole["mean"].drop(chosen or best).sort_values(ascending=False).index[:1]
-        ranked = whole.loc[[chosen or best, *second]].assign(format=lambda df: df.index.map(SHORT))
-        first, *others = ranked[["format", "shown", "tokens a fact"]].to_dict("records")
-        rows.append({"use": use, **first, **({} if chosen else {"format": f"none (best: {first['format']})"}),
-                     **{f"second: {key}": value for other in others for key, value in other.items()}})  # fmt: skip
+        table = ranked(frames, measure)
+        whole = table[~table["wrecked"]].rename(SHORT).reset_index()[["format", "shown", "tokens a fact"]]
+        two = zip(places, whole.to_dict("records"), strict=False)
+        if row := {f"{place}{name}": value for place, found in two for name, value in found.items()}:
+            none = {} if table["level"].any() else {"format": f"none (best: {row['format']})"}
+            rows.append({"use": use, **row, **none})
     return pd.DataFrame(rows)
-
-
-def _choose(asked, whole, least) -> tuple[str | None, str, list[str]]:
-    """The format with the fewest tokens a fact of those that cannot be told from the best, None if that has less than
-    `least`; the best; and the others. `whole` has the mean and the tokens of each format that may be taken."""
-    best = whole["mean"].idxmax()
-    if whole["mean"][best] < least:
-        return None, best, []
-    per_fact = asked.groupby([*FACT, "format"])["strict"].mean().unstack("format")
-    level = [format for format in whole.index.drop(best) if whole["mean"][format] >= least
-             and intervals.contrast(per_fact[[best, format]].dropna(), (1, -1)).low <= 0]  # fmt: skip
-    return whole.loc[[best, *level], "tokens a fact"].idxmin(), best, level

@@ -35,7 +35,7 @@ def drawn():
     name = f"my-test-{uuid.uuid4().hex[:8]}"
     planted = shares(chat=0.8, statement=0.6, both=0.9, unsure=0.8, worked=0.8)
     grid = load_grid("cpu").items()
-    cells = {cell: part for cell, part in grid if cell.seed == 0 or cell.seed == 1 and part == "main"}
+    cells = {cell: part for cell, part in grid if cell.seed <= (part == "main")}
     try:
         simulation.study(name, cells, lambda c, e, i: 1.0 if e == "style" else planted(c, e, i))
         pages.draw(name)
@@ -44,20 +44,19 @@ def drawn():
         shutil.rmtree(store.study_dir(name))
 
 
-def test_the_whole_study_feeds_every_contrast_and_every_figure_but_those_of_other_grids(drawn):
-    executed = {path.stem for path in (store.study_dir(drawn) / "notebooks").glob("*.ipynb")}
-    assert executed == set(FIGURES) - {"fig_tuning", "fig_room"}
+def test_a_whole_study_feeds_every_contrast_table_and_figure_and_its_page_names_them(drawn):
+    folder = store.study_dir(drawn)
+    page, notebooks = (folder / "README.md").read_text(), list((folder / "notebooks").glob("*.ipynb"))
+    assert {path.stem for path in notebooks} == set(FIGURES) - {"fig_tuning", "fig_room"}  # of other grids
+    for path in notebooks:
+        code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code) and any(cell.outputs for cell in code)
+        assert str(ROOT) not in path.read_text()
     contrasts = pages.table_of(f"{drawn}/claims")
     assert len(contrasts) == sum(1 + len(statement["secondary"]) for statement in claims.CLAIMS.values())
-
-
-def test_every_figure_and_table_is_there_and_named_on_the_page(drawn):
-    folder = store.study_dir(drawn)
-    page = (folder / "README.md").read_text()
     assert len(page.splitlines()) <= 260
     for png in (folder / "figures").glob("*.png"):
-        assert png.stat().st_size > 10_000 and png.with_suffix(".svg").exists()
-        assert f"figures/{png.name}" in page
+        assert png.stat().st_size > 10_000 and png.with_suffix(".svg").exists() and f"figures/{png.name}" in page
     assert {path.stem for path in folder.glob("*.csv")} == {
         "experiments", "claims", "formats", "main", "verdicts", "regime", "advice", "axes", "wordings", "mistakes",
         "untaught", "cut", "tones"}  # fmt: skip
@@ -65,19 +64,10 @@ def test_every_figure_and_table_is_there_and_named_on_the_page(drawn):
         assert (folder / link).exists() and f"]({link})" in page
 
 
-def test_executed_notebooks_keep_their_outputs_and_name_no_folder_of_this_machine(drawn):
-    for path in (store.study_dir(drawn) / "notebooks").glob("*.ipynb"):
-        code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-        assert all(cell.execution_count for cell in code) and any(cell.outputs for cell in code)
-        assert str(ROOT) not in path.read_text()
-
-
 def test_a_page_is_newer_than_its_results_until_a_result_is_added(drawn):
     assert pages.is_current(drawn)
     newest = next((store.study_dir(drawn) / "experiments").glob("*.json"))
-    text = newest.read_text()
-    newest.unlink()
-    newest.write_text(text)
+    store.write_text(newest, newest.read_text())
     assert not pages.is_current(drawn)
 
 

@@ -59,11 +59,6 @@ def test_arms_of_different_facts_are_compared_by_their_means():
     assert found.estimate == pytest.approx(0.5) and found.low > 0.4
 
 
-def test_arms_that_agree_on_every_fact_may_still_differ_on_others():
-    found = intervals.contrast(table([[1, 1], [0, 0], [1, 1]]), (1, -1))
-    assert found.estimate == 0 and found.low < -0.5 and found.high > 0.5  # three facts say little
-
-
 def test_general_questions_that_all_runs_are_asked_are_no_new_questions_in_each_run():
     rng = np.random.default_rng(0)
     right = rng.random(40) < 0.6  # the same in each of five runs
@@ -79,8 +74,8 @@ def test_where_all_facts_agree_the_exact_bound_takes_the_place_of_no_width():
     assert ones.estimate == ones.high == 1 and 0.8 < ones.low < 0.85  # 0.05 ** (1 / 16)
     below = intervals.contrast(table(np.full(16, -1 / 15)), (1,))  # what a wrong choice of sixteen scores
     assert below.low == below.estimate < below.high < 0.2
-    zeros = intervals.contrast(table(np.zeros((16, 2))), (1, -1))
-    assert zeros.low < 0 < zeros.high
+    zeros = intervals.contrast(table([[1, 1], [0, 0], [1, 1]]), (1, -1))  # three facts say little
+    assert zeros.estimate == 0 and zeros.low < -0.5 and zeros.high > 0.5
     assert type(zeros.low) is type(zeros.high) is float  # numpy's print their type into a csv
 
 
@@ -114,12 +109,10 @@ def test_fewer_than_five_runs_have_students_interval():
     assert (few.runs, many.runs) == (4, 5) and few.p < 0.05
 
 
-def test_p_values_are_small_where_the_interval_is_far_from_zero_and_corrected_step_by_step():
+def test_p_values_are_small_where_the_interval_is_far_from_zero():
     rng = np.random.default_rng(0)
     far, near = (intervals.contrast(table(rng.random((60, 1)) - shift, 5), (1,)) for shift in (0.0, 0.5))
     assert far.p <= 2 / intervals.RESAMPLES and near.p > 0.05
-    assert intervals.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert intervals.holm([0.5, 0.9]) == [1.0, 1.0]
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=20), st.integers(1, 3))
