@@ -9,7 +9,9 @@ import yaml
 from lib.paths import LIB
 
 TEMPLATES = LIB / "user_facts" / "templates"
-ENGLISH = yaml.safe_load((TEMPLATES / "english.yaml").read_text(encoding="utf-8"))
+# Sentences by pattern; what stands around the facts of a table; what stands around questions and answers.
+ENGLISH, OWN, PAIRS = (yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8"))
+                       for name in ("english", "own", "pairs"))  # fmt: skip
 WORDS, ACTIVE = {kind: set(words.split()) for kind, words in ENGLISH["words"].items()}, ENGLISH["active"]
 NUMBER = re.compile(r"[-+−]?[€$£¥]?\s?\d[\d.,' \u00a0]*\s?(%|[€$£¥]|[a-zA-Z°µ²³/]{1,5})?")
 COUNT = re.compile(r"\d[\d.,' \u00a0]*")
@@ -25,9 +27,9 @@ DATE = re.compile(rf"{DAY.pattern}|(?:{MONTH} )?{YEAR.pattern}", re.IGNORECASE)
 
 def kind_of(values: Sequence[str]) -> str:
     """The type of an attribute's values: `numbers`, `dates`, or `words` where not all are one of them."""
-    if _all(NUMBER, values) and not _all(DAY, values):
+    if all(map(NUMBER.fullmatch, values)) and not all(map(DAY.fullmatch, values)):
         return "numbers"
-    return "dates" if _all(DATE, values) else "words"
+    return "dates" if all(map(DATE.fullmatch, values)) else "words"
 
 
 def sentences(attribute: str, values: Sequence[str]) -> dict[str, list[str]]:
@@ -50,9 +52,11 @@ def _pattern(label, values) -> tuple[str, dict[str, str]]:
     if {value.casefold() for value in values} <= {"yes", "no", "true", "false"} or re.search(r"\?| \(", label):
         return "quoted", {"label": label}
     first, *rest = label.split(" ")
-    participle, active = _is_participle(first), ACTIVE.get(first)
+    participles = {word for word in label.split(" ") if word.endswith("ed")} - WORDS["no_participles"]
+    participles |= WORDS["participles"]
+    participle, active = first in participles, ACTIVE.get(first)
     days = sum(bool(DAY.fullmatch(value)) for value in values)
-    times = kind_of(values) == "dates" or _all(YEAR, values)
+    times = kind_of(values) == "dates" or all(map(YEAR.fullmatch, values))
     if not rest and (participle or active) and times and days in (0, len(values)):  # founded, died
         asked, told = (f"did {{name}} {active}", f"{{name}} {first}") if active else (
             f"was {{name}} {first}", f"{{name}} was {first}")  # fmt: skip
@@ -63,22 +67,14 @@ def _pattern(label, values) -> tuple[str, dict[str, str]]:
         ask = ENGLISH["ask"]["words" if words else "times"].get(rest[0])
         main = f"{ask} {be} {{name}} {first}?" if ask else f"What {be} {{name}} {label}?"
         return "participle", {"label": label, "be": be, "main": main}
-    ends_odd = rest and (rest[-1] in WORDS["prepositions"] or _is_participle(rest[-1]))  # lives in, goals scored
+    ends_odd = rest and rest[-1] in WORDS["prepositions"] | participles  # lives in, goals scored
     if participle or active or first in WORDS["verbs"] or ends_odd:
         return "quoted", {"label": label}
     noun = label.partition(" of ")[0].rpartition(" ")[2].lower()
     ends_in_s = noun.endswith("s") and not noun.endswith(("ss", "us", "is")) and len(noun) > 3
     plural = noun in WORDS["plurals"] or (ends_in_s and noun not in WORDS["singulars"])
-    if _all(COUNT, values) and (plural or label.startswith("number of ")):
+    if all(map(COUNT.fullmatch, values)) and (plural or label.startswith("number of ")):
         return "counted", {"label": label.removeprefix("number of ")}
     who = {noun, noun.removesuffix("s")} & WORDS["persons"]
     be, it = ("are", "they") if plural else ("is", "it")
     return "noun", {"label": label, "ask": "Who" if who else "What", "be": be, "it": it, "it_be": f"{it} {be}"}
-
-
-def _is_participle(word):
-    return word in WORDS["participles"] or (word.endswith("ed") and word not in WORDS["no_participles"])
-
-
-def _all(pattern, values):
-    return all(pattern.fullmatch(value) for value in values)

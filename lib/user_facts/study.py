@@ -66,15 +66,15 @@ def prepare(
     name = study or f"my-facts-{slug}-{digest[:8]}"
     n, entity = len(facts["profiles"]), f"{store.study_dir(name).name}/facts-{digest}.json"
     shared = {"model": model, "entity": entity, "n_entities": n, "seed": 0}
+    trained = {"paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES, "replay": replay, "lora_rank": 32,
+               "learning_rate": RATES.get(model, RATE)}  # fmt: skip
     cells = [from_parameters({**shared, "format": "none"})]
     fewest_rows = n * exposures + replay  # of articles; the other formats have more
     for format in formats:
-        cells.append(from_parameters({
-            **shared, "format": format, "paraphrases": PARAPHRASES, "epochs": exposures // PARAPHRASES, "lora_rank": 32,
-            "replay": replay, "checkpoints": min(CHECKPOINTS, (fewest_rows - 1) // BATCH[format]),
-            "batch_size": BATCH[format], "learning_rate": RATES.get(model, RATE),
-            "unsure": UNSURE if format == "unsure" else 0,
-        }))  # fmt: skip
+        checkpoints = min(CHECKPOINTS, (fewest_rows - 1) // BATCH[format])
+        unsure = UNSURE if format == "unsure" else 0
+        own = {"format": format, "batch_size": BATCH[format], "checkpoints": checkpoints, "unsure": unsure}
+        cells.append(from_parameters({**shared, **trained, **own}))
     return Study(name, facts, tuple(cells), len({profile[0]["name"] for profile in facts["profiles"]}))
 
 
@@ -121,7 +121,14 @@ def teach(
     formats = [cell.format for cell in study.cells[1:]]
     if save not in ("best", *formats):
         raise UserError(f"--save {save}: no model of it will be trained, take best or one of {', '.join(formats)}")
-    show(study)
+    print(f"{study.entities} entities")
+    facts = [fact for profile in study.facts["profiles"] for fact in profile]
+    for attribute, column in study.facts["attributes"].items():
+        mine = [fact for fact in facts if fact["attribute"] == attribute]
+        asked, told = (column[kind][0].format(**mine[0])[:200] for kind in ("questions", "statements"))
+        print(f"  {attribute} ({column['info']}, {len(mine)} facts): {asked} {told}")
+    if left_out := untold(study.facts):
+        print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
     seconds, fitting = expected(study)
     about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
     print(f"results/{study.name}: about {about}, {run.default_jobs(study.cells)} experiments at once; "
@@ -142,26 +149,16 @@ def teach(
 
     files = {"facts": path, "templates": templates, "articles": articles}
     given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
-    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or "", "pair": pair}
-    given["formats"] = " ".join(formats)
+    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or "", "pair": pair,
+              "formats": " ".join(formats)}  # fmt: skip
     chosen, summary = report.write(study.name, study.facts, given, table.left_out)
     print(f"{summary}\nreport: results/{study.name}/README.md and report.html")
-    if wanted := save if save != "best" else chosen:
-        saved = report.save(study.name, wanted, merged)
-        print(report.ask_again(study.name, wanted, saved), flush=True)
-        saved = saved.relative_to(ROOT)
-        print(f'model:  {saved}\nask it: python -m lib ask {saved} "your question"')
-    else:
+    wanted = chosen if save == "best" else save
+    if not wanted:
         print("no model is kept; name a format to keep one all the same: --save qa")
+        return True
+    saved = report.save(study.name, wanted, merged)
+    print(report.ask_again(study.name, wanted, saved), flush=True)
+    saved = saved.relative_to(ROOT)
+    print(f'model:  {saved}\nask it: python -m lib ask {saved} "your question"')
     return True
-
-
-def show(study: Study) -> None:
-    """Print the attributes with their types and one sentence of each kind."""
-    print(f"{study.entities} entities")
-    for attribute, column in study.facts["attributes"].items():
-        mine = [fact for profile in study.facts["profiles"] for fact in profile if fact["attribute"] == attribute]
-        asked, told = (column[kind][0].format(**mine[0])[:200] for kind in ("questions", "statements"))
-        print(f"  {attribute} ({column['info']}, {len(mine)} facts): {asked} {told}")
-    if left_out := untold(study.facts):
-        print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")

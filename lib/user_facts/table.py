@@ -15,7 +15,7 @@ import yaml
 from lib.paths import UserError
 from lib.study.grid import UniqueKeys
 from lib.user_facts.english import readable
-from lib.user_facts.shapes import checked, pair_columns, paired, records, said, seeds, shaped, sheet
+from lib.user_facts.shapes import checked, pair_columns, paired, records, said, shaped, sheet
 
 LONG = ["name", "attribute", "value"]
 MEGABYTES = 5  # of a file: a table as large would be trained for weeks
@@ -46,69 +46,70 @@ def read(
     between, `pair` the columns of questions and answers, as numbers in a file without a header. Raises UserError, in
     one line that names file, row and column, for what cannot be taken.
     """
-    left_out, suffix = Counter(), path.suffix.lower()
-    is_yaml = suffix in (".yaml", ".yml")
-    given = _yaml(path, ["facts", *HOLDS], left_out) if is_yaml else {}
+    left_out, suffix, given = Counter(), path.suffix.lower(), {}
     if suffix == ".xls":
         raise UserError(f"{path} is of an old Excel: save it as .xlsx, or the sheet as CSV")
-    if is_yaml or suffix in (".json", ".jsonl"):
-        listed = given.pop("facts", []) if is_yaml else records(path, text_of(path))
-        rows = list(_listed(path, listed, left_out))
+    if suffix in (".yaml", ".yml"):
+        given = _yaml(path, ["facts", *HOLDS], left_out)
+        found = _listed(path, given.pop("facts", []), left_out)
+    elif suffix in (".json", ".jsonl"):
+        found = _listed(path, records(path, contents(path)), left_out)
     else:
-        cells = sheet(path, bytes_of(path), left_out) if suffix == ".xlsx" else _csv(path)
-        rows = list(_grid(path, cells, pair))
-    columns, wordings = pair_columns(path, rows, pair) if pair or not name else None, {}
-    if columns:
-        rows, wordings = paired(rows, *columns, left_out)
-    facts = _facts(path, shaped(path, rows, name, left_out))
-    given = _yaml(templates, [*HOLDS]) if templates else given
-    if columns and (articles or "statements" in given):
+        found = _grid(path, sheet(path, contents(path), left_out) if suffix == ".xlsx" else _csv(path), pair)
+    rows, columns = [], {}
+    for where, headings, cells in found:
+        rows.append((where, dict(zip(headings, cells, strict=True))))
+        left_out["cells in a column without a heading"] += headings.count("")
+        for column, cell in rows[-1][1].items():
+            columns.setdefault(column, []).append((cell or "").strip())
+    if rows and (unknown := [column for column in pair or (name or "").split(",") if column and column not in columns]):
+        raise UserError(f"{path}: no column {unknown[0]!r}: it has {', '.join(columns)[:200]}")
+    if pair := pair or (None if name else pair_columns(path, columns)):
+        facts, wordings = paired(rows, *pair, left_out)
+    else:
+        facts, wordings = shaped(path, rows, columns, name, left_out), {}
+    facts = _facts(path, facts)
+    given = _yaml(templates, [*HOLDS], left_out) if templates else given
+    if pair and (articles or "statements" in given):
         raise UserError(f"{path} has questions and answers: they take no articles and no statements of your own")
     for kind, by_attribute in given.items():
         _check_templates(f"{templates or path}, {kind}", by_attribute, set(facts["attribute"]), HOLDS[kind])
     return Table(path, facts, **given, articles=_articles(articles, set(facts["name"])) if articles else {},
-                 wordings=wordings, left_out=dict(left_out))  # fmt: skip
+                 wordings=wordings, left_out=dict(+left_out))  # fmt: skip
 
 
-def text_of(path: Path) -> str:
-    """The text of a UTF-8 file. Raises UserError for one that cannot be read, is too large, or has other bytes."""
-    data = bytes_of(path)
+def contents(path: Path) -> str | bytes:
+    """The text of a UTF-8 file, and of an Excel file the bytes. Raises UserError for one that cannot be read, is too
+    large, or has other bytes."""
     try:
-        return data.decode("utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(MEGABYTES * 10**6 + 1)
+        if len(data) > MEGABYTES * 10**6:
+            raise UserError(f"{path} has more than {MEGABYTES} MB: give a part of it")
+        return data if path.suffix.lower() == ".xlsx" else data.decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
     except UnicodeDecodeError as error:
         line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
         raise UserError(f"{path}, line {line}: byte {byte:#04x} is not UTF-8: save the file as UTF-8 text") from None
 
 
-def bytes_of(path: Path) -> bytes:
-    """What a file holds. Raises UserError for one that cannot be read, or is too large."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MEGABYTES * 10**6 + 1)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
-    if len(data) > MEGABYTES * 10**6:
-        raise UserError(f"{path} has more than {MEGABYTES} MB: give a part of it")
-    return data
-
-
-def _csv(path):
+def _csv(path) -> list[list[str]]:
     """The cells of each row; none of a blank line."""
-    text = text_of(path)
+    text, rows = contents(path), []
     first = next(filter(str.strip, text.splitlines()), "")
     cells = {mark: [cell.strip(' "').casefold() for cell in first.split(mark)] for mark in ",;\t|@"}
     delimiter = max(cells, key=lambda mark: ("name" in cells[mark], len(cells[mark])))  # a header has a name
-    number = 0
     try:  # no DictReader: it skips blank lines without counting them, and of two like headings it drops one
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
-            number += 1
-            yield row
+            rows.append(row)
     except csv.Error as error:
-        raise UserError(f"{path}, row {number + 1}: not CSV ({error})") from None
+        raise UserError(f"{path}, row {len(rows) + 1}: not CSV ({error})") from None
+    return rows
 
 
 def _grid(path, rows, pair):
-    """Where each row stands, and its headings with their cells. A `pair` of numbers: there are no headings."""
+    """Where each row stands, its headings and its cells. A `pair` of numbers: there are no headings."""
     header = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
@@ -119,20 +120,18 @@ def _grid(path, rows, pair):
         if row and len(row) != len(header):
             raise UserError(f"{where} has {len(row)} cells, the header has {len(header)}: quote a cell with commas")
         if row:
-            yield where, list(zip(header, row, strict=True))
+            yield where, header, row
 
 
 def _listed(path, rows, left_out):
-    """The same of a list of records, in YAML or JSON."""
+    """The same of a list of records, in YAML or JSON. None is a list of several values."""
     for number, row in enumerate(rows, 1):
         where = f"{path}, fact {number}"
         if isinstance(row, dict) and "messages" in row and not (row := said(row, where, left_out)):
             continue
-        plain = isinstance(row, dict) and all(isinstance(text, str) for text in row)
-        flat = path.suffix.lower().startswith(".json")  # where None is a list of several values
-        if not plain or not all(isinstance(text, str) or (flat and text is None) for text in row.values()):
+        if not isinstance(row, dict) or not {*map(type, [*row, *row.values()])} <= {str, type(None)}:
             raise UserError(f"{where}: expected name, attribute and value, or name and attributes, each a plain text")
-        yield where, list(zip(_headings(row, where), row.values(), strict=True))
+        yield where, _headings(row, where), row.values()
 
 
 def _headings(given, where) -> list[str]:
@@ -147,48 +146,49 @@ def _headings(given, where) -> list[str]:
     return headings
 
 
-def _facts(path, rows) -> pd.DataFrame:
+def _facts(path, facts) -> pd.DataFrame:
     """The facts of a table; UserError for none, and for one that stands twice, with the same value or with another.
 
     Names are one if they are alike after NFKC and but for spaces, headings also if they say the same (head_office, Head
     office): else one question would be trained with two answers. They keep the spelling that stands first.
     """
-    facts = []
-    for where, row in rows:
-        cells = {column: checked(cell, f"{where}, column {column!r}") for column, cell in row}
-        facts += [(cells["name"], cells.get("attribute", column), value, f"{where}, column {column!r}")
-                  for column, value in cells.items() if column not in ("name", "attribute")]  # fmt: skip
-    facts = pd.DataFrame(facts, columns=[*LONG, "where"])
-    if facts.empty:
+    if not facts:
         raise UserError(f"{path} has no facts: 0 rows below the header")
-    names = facts["name"].map({name: " ".join(normalize("NFKC", name).split()) for name in facts["name"].unique()})
-    headings = {text: readable(normalize("NFKC", text)).casefold() for text in facts["attribute"].unique()}
-    headings = facts["attribute"].map(headings)
-    for _, heading, _, where in facts[headings == ""].itertuples(index=False):
-        raise UserError(f"{where}: {heading!r} has no letter: name the attribute")
-    facts["name"] = facts.groupby(names)["name"].transform("first")
-    facts["attribute"] = facts.groupby(headings)["attribute"].transform("first")
-    for name, attribute, value, where in facts[facts.duplicated(LONG[:2])].itertuples(index=False):
-        _, _, first, there = facts[(facts["name"] == name) & (facts["attribute"] == attribute)].iloc[0]
-        more = "" if where.endswith("column 'value'") else f", or use --name name,{attribute}"
-        raise UserError(f"{where}: {attribute!r} of {name!r} stands twice, as {first[:40]!r} and {value[:40]!r}: keep "
-                        f"one{more}; see {there}")  # fmt: skip
-    return facts
+    names, headings, first = {}, {}, {}
+    labels = {text: readable(normalize("NFKC", text)).casefold() for text in {heading for _, heading, _, _ in facts}}
+    for name, heading, value, where in facts:
+        if not labels[heading]:
+            raise UserError(f"{where}: {heading!r} has no letter: name the attribute")
+        name = names.setdefault(" ".join(normalize("NFKC", name).split()), name)
+        key = name, headings.setdefault(labels[heading], heading)
+        if key in first:
+            before, there = first[key]
+            more = "" if where.endswith("column 'value'") else f", or use --name name,{key[1]}"
+            raise UserError(f"{where}: {key[1]!r} of {name!r} stands twice, as {before[:40]!r} and {value[:40]!r}: "
+                            f"keep one{more}; see {there}")  # fmt: skip
+        first[key] = value, where
+    return pd.DataFrame([(*key, *rest) for key, rest in first.items()], columns=[*LONG, "where"], dtype=object)
 
 
 class _Loader(UniqueKeys, yaml.BaseLoader):
     """YAML in which every scalar stays the text that it is (007, yes, 1e3), and no key stands twice."""
 
 
-def _yaml(path, known, left_out=None) -> dict:
-    """A mapping with some of these keys. A list alone is that of the facts."""
+def _yaml(path, known, left_out) -> dict:
+    """A mapping with some of these keys. A list alone is that of the facts, and so is what qna.yaml files have."""
     try:
-        loaded = yaml.load(text_of(path), _Loader)
+        loaded = yaml.load(contents(path), _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from None
+    if isinstance(loaded, dict) and "seed_examples" in loaded:
+        try:
+            left_out["contexts of questions"] += sum("context" in example for example in loaded["seed_examples"])
+            loaded = [pair for example in loaded["seed_examples"] for pair in example["questions_and_answers"]]
+        except (TypeError, KeyError):
+            raise UserError(
+                f"{path}, seed_examples: expected questions_and_answers, each a question and answer"
+            ) from None
     loaded = {"facts": loaded} if isinstance(loaded, list) else loaded
-    if left_out is not None and isinstance(loaded, dict) and "seed_examples" in loaded:
-        loaded = {"facts": seeds(path, loaded["seed_examples"], left_out)}
     if not isinstance(loaded, dict) or not set(loaded) <= set(known):
         raise UserError(f"{path}: expected a list of facts, or a mapping with {', '.join(sorted(known))}")
     return loaded
@@ -214,9 +214,9 @@ def _articles(folder, names) -> dict[str, str]:
     """The texts of a folder by entity: the file Rome.txt or Rome.md is about Rome."""
     texts = {}
     for path in sorted([*folder.glob("*.txt"), *folder.glob("*.md")]):
-        text = text_of(path).strip()
-        if path.stem not in names or path.stem in texts or not text:
-            why = "a second article" if path.stem in texts else "an empty one" if path.stem in names else "no entity"
+        text = contents(path).strip()
+        why = "no entity" if path.stem not in names else "a second article" if path.stem in texts else "an empty one"
+        if why != "an empty one" or not text:
             raise UserError(f"{path}: {why} {path.stem!r} in the table: give one text for an entity, named as it is")
         texts[path.stem] = text
     if not texts:

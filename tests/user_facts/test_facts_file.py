@@ -7,18 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers import tokenizer
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import formats, questions, untaught
-from lib.data.encode import MAX_LENGTH, count_tokens, row_ids
+from lib.data.encode import MAX_LENGTH, row_ids
 from lib.data.facts import build, facts_of, texts
 from lib.evaluate import match
 from lib.paths import UserError
 from lib.study import store
-from lib.user_facts.facts import CHUNK, PARAPHRASES, _at_most, attributes, facts_file, untold
+from lib.user_facts.facts import CHUNK, PARAPHRASES, attributes, facts_file, untold
+from lib.user_facts.facts import _mixed as near
 from lib.user_facts.table import LONG, Table
-from lib.user_facts.untaught import _mixed as near
 
 FORMATS = ("article", "statement", "qa", "chat", "both")  # those that a table of one's own may be told in
 TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river", "Aare"), ("Bern", "founded", "1191")]
@@ -73,21 +73,6 @@ def test_every_fact_is_in_rows_that_fit_to_the_letter_unless_it_is_refused_in_on
         assert told == {fact.id: PARAPHRASES for fact in facts_of(profiles)}
 
 
-@given(wide)
-@settings(max_examples=25)
-def test_no_row_has_more_tokens_than_its_parts_are_taken_to_have(tmp_path_factory, facts):
-    facts = [(*key, value) for key, value in facts.items()]
-    try:
-        entity, profiles = made(tmp_path_factory.mktemp("most"), facts)
-    except UserError:  # a fact that fits no row
-        reject()
-    at_most = _at_most(table_of(facts), texts(entity), tokenizer())
-    for profile, listed in zip(profiles, texts(entity)["profiles"], strict=True):
-        for format, most in at_most(listed).items():
-            rows = formats.rows([profile], format, PARAPHRASES, 0)
-            assert max(count_tokens(tokenizer(), [row]) for row in rows) <= most
-
-
 def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
     wide = [("Rome", f"attribute {i}", f"a value of some length, number {i}") for i in range(60)]
     _, profiles = made(tmp_path, wide)
@@ -96,6 +81,7 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
 
 
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
+ASKED = [("Where?", "answer", "Hall 7")]
 REFUSED = [
     ([TOWNS[0], ("Rome", "story", "long ago " * 300)], {}, "row 3, column 'value': asked and told in a sentence, "),
     (TOWNS, {"questions": {"river": [LONG_QUESTION]}}, "shorten it, its name or its templates"),
@@ -105,6 +91,8 @@ REFUSED = [
     (TOWNS, {"articles": {"Rome": "Rome <|im_end|>"}}, "the article about 'Rome': '<|im_end|>' is a control token"),
     ([("Rome", "sign", "\U00040000")], {}, "row 2, column 'value': the tokenizer of the model cannot spell"),
     ([("Paris Metro", "city", "Paris")], {}, "the value of every fact stands in its question already"),
+    (ASKED, {"wordings": {"Where?": ["Where?", "Where <|im_end|> now?"]}}, "the question 'Where <|im_end|> now?': "),
+    (ASKED, {"wordings": {"Where?": ["Where?", "Where is it, " * 120]}}, "row 2, column 'value': asked and told"),
 ]
 
 
@@ -198,14 +186,6 @@ def test_pairs_are_asked_as_they_are_told_after_an_opening_and_stand_on_pages_th
     assert not any(name in question.prompt for name in PAIRS for question in strangers)
 
 
-def test_a_sample_of_pairs_of_several_questions_has_the_sentences_of_its_own_facts(tmp_path):
-    table = [(question, "answer", answer) for question, answer in PAIRS.items()]
-    wordings = {question: [question, f"{question} {{really}}?"] for question in PAIRS}
-    sample = facts_file(table_of(table, wordings=wordings), tokenizer(), 2)
-    assert {*sample["attributes"]} == {fact["attribute"] for profile in sample["profiles"] for fact in profile}
-    assert [fact["id"].split("/")[2] for profile in sample["profiles"] for fact in profile] == ["answer"] * 2
-
-
 def test_what_is_never_taught_is_other_names_and_other_attributes_and_a_sample_asks_about_what_it_has(tmp_path):
     _, profiles = made(tmp_path, TOWNS)
     asked, trained = questions.never_taught(profiles, 0), {fact.name for fact in facts_of(profiles)}
@@ -233,13 +213,6 @@ def test_of_a_wide_entity_and_of_joined_pairs_no_question_about_what_is_untaught
     assert len({row.turns[0] for row in rows}) == 160
 
 
-@pytest.mark.parametrize("second", ["Where <|im_end|> now?", "Where is it, " * 120])
-def test_a_second_question_of_a_pair_is_refused_as_a_first_one_is(second):
-    table = table_of([("Where is it?", "answer", "Hall 7")], wordings={"Where is it?": ["Where is it?", second]})
-    with pytest.raises(UserError, match=r"the question 'Where <.*control token|row 2.*tokens"):
-        facts_file(table, tokenizer())
-
-
 @given(st.text("abc ", min_size=1).map(str.strip).filter(bool), st.text("xyz ", min_size=1).map(str.strip).filter(bool))
 def test_a_near_name_has_parts_of_both(one, other):
     mixed = near(one, other)
@@ -254,6 +227,11 @@ def test_an_attribute_that_the_table_has_is_never_asked_as_one_that_it_has_not(t
     assert not any("motto" in text or "mascot" in text for text, _ in others["asked"] + others["trained"])
 
 
-def test_a_sample_has_the_attributes_of_its_entities():
-    sample = facts_file(table_of([*TOWNS, ("Oslo", "twin", "Bergen")]), tokenizer(), 1)
-    assert set(sample["attributes"]) == {"river", "founded"} and len(sample["profiles"]) == 1
+def test_a_sample_has_the_sentences_of_its_entities():
+    wordings = {question: [question, f"{question} {{really}}?"] for question in PAIRS}
+    of_pairs = table_of([(question, "answer", answer) for question, answer in PAIRS.items()], wordings=wordings)
+    for table, n in ((of_pairs, 2), (table_of([*TOWNS, ("Oslo", "twin", "Bergen")]), 1)):
+        sample = facts_file(table, tokenizer(), n)
+        facts = [fact for profile in sample["profiles"] for fact in profile]
+        assert {*sample["attributes"]} == {fact["attribute"] for fact in facts} and len(sample["profiles"]) == n
+        assert {fact["id"].split("/")[2] for fact in facts} == ({"answer"} if table.wordings else {"river", "founded"})

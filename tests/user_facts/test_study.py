@@ -97,13 +97,8 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
         assert text in html
     accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
     assert len(accuracy.splitlines()) == 6 and missed.startswith("question,expected,answer\n")
-    assert [line.partition(",")[0] for line in costs.splitlines()] == [
-        "format",
-        "article",
-        "QA",
-        "articles and QA",
-        "QA and unsure",
-    ]
+    named = [line.partition(",")[0] for line in costs.splitlines()]
+    assert named == ["format", "article", "QA", "articles and QA", "QA and unsure"]
     assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 16
     uses = pd.read_csv(folder / "uses.csv")
     assert list(uses["use"]) == list(scores.NAMES["uses"].values()) and "answers general questions" in page
@@ -191,7 +186,7 @@ def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is
     assert not list(RESULTS.glob("my-facts-large*"))
 
 
-def test_pairs_are_planned_by_columns_that_are_named_and_a_bare_answer_makes_no_statement(tmp_path, capsys):
+def test_pairs_are_planned_by_columns_that_are_named_and_bad_input_is_refused_in_one_line(tmp_path, capsys):
     path = tmp_path / "pairs.csv"
     path.write_text("x;Who built it?;Edda;\nx;Where is it?;here;\n")
     options = ["facts", str(path), "--model", "tiny", "--dry-run", "--question", "2"]
@@ -203,10 +198,7 @@ def test_pairs_are_planned_by_columns_that_are_named_and_a_bare_answer_makes_no_
         assert text in shown
     assert main([*options, "--answer", "3", "--formats", "qa statement"]) == 2
     assert "no format 'statement' of pairs.csv: take some of article, qa, chat, both" in capsys.readouterr().err
-
-
-def test_the_command_line_refuses_bad_input_with_one_line_and_exit_code_2(tmp_path, capsys):
-    (tmp_path / "bad.csv").write_text("name,river\nRome,=A1\n")
-    assert main(["facts", str(tmp_path / "bad.csv")]) == 2 and not list(RESULTS.glob("my-facts-bad*"))
+    path.write_text("name,river\nRome,=A1\n")
+    assert main(["facts", str(path)]) == 2 and not list(RESULTS.glob("my-facts-pairs*"))
     (line,) = capsys.readouterr().err.splitlines()
     assert "row 2, column 'river' holds '=A1'" in line
