@@ -49,7 +49,7 @@ help:
 	@echo "make facts      teach a model your own table, FACTS=my.csv, and say which format made it stick"
 	@echo "make test       check the style and test"
 	@echo "make figures    redraw the figures of results/$$GRID, or of STUDY, from the results"
-	@echo "make pages      write README.md and docs/findings.md anew from the published results"
+	@echo "make pages      fill README.md and the pages of docs/ from the published results"
 	@echo "make lessons    execute the first three lessons into results/lessons/ (the second trains: some ten minutes)"
 	@echo "make site       build the site of README, docs, lessons and studies into site/"
 	@echo "make reproduce  run N=3 random experiments of results/quick again and compare them with the published ones"

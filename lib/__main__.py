@@ -107,7 +107,7 @@ def figures(grid: Grid, study: Study = None) -> None:
 
 @app.command()
 def pages() -> None:
-    """Write README.md and docs/findings.md from the published results."""
+    """Fill README.md and the pages of docs/ that show published results."""
     say("writing the pages of the project from results/")
     from lib.report.pages import PAGES, filled
     from lib.study.store import write_text

@@ -26,7 +26,8 @@ FIGURES = yaml.safe_load((LIB / "report" / "figures.yaml").read_text(encoding="u
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
 HEADINGS = scores.NAMES["columns"]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "internals" / "performance.md")
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in
+         ("choosing-a-format", "findings", "internals/performance"))]  # fmt: skip
 BLOCK = re.compile(r"(<!-- fill (.*?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
@@ -82,7 +83,8 @@ def made_tables(frames: scores.Frames) -> dict[str, pd.DataFrame]:
     made = {
         "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
         "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),
-        "tones": tables.tones(frames), **tables.answers(frames.items),
+        "tones": tables.tones(frames), "uses": tables.by_use(frames) if advised else main,
+        **tables.answers(frames.items),
     }  # fmt: skip
     return {name: table for name, table in made.items() if len(table)}
 

@@ -96,12 +96,13 @@ def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
         made["wordings"] = held_out.astype({"strict": float}).pivot_table(
             index=["entity", "attribute", "wording"], columns="format", values="strict").reset_index()  # fmt: skip
     if len(wrong):
-        stated = wrong["outcome"].isin(match.TAUGHT)
-        made["mistakes"] = shares(wrong.assign(what=wrong["outcome"].where(~wrong["cut"] | stated, "cut")),
+        # of a completion the first sentence is judged, and that the text goes on costs nothing
+        lost = wrong["cut"] & (wrong["eval"] == "question") & ~wrong["outcome"].isin(match.TAUGHT)
+        made["mistakes"] = shares(wrong.assign(what=wrong["outcome"].mask(lost, "cut")),
                                   ["entity", "format", "unsure", "eval", "info"], "what")  # fmt: skip
     if len(never):
         made["untaught"] = shares(never, ["entity", "format", "unsure", "kind", "info"], "outcome")
-    made["cut"] = free.pivot_table(index="format", columns="eval", values="cut").reset_index()
+    made["cut"] = free.pivot_table(index="format", columns="eval", values="cut").rename(columns=MEASURES).reset_index()
     return {name: table.rename_axis(columns=None) for name, table in made.items()}
 
 

@@ -167,7 +167,8 @@ def execute(name: str, output: Path, parameters: dict, shared=None, **process) -
 
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, manager, **_):
-            client = PapermillNotebookClient(nb_man, manager, log=logger, startup_timeout=600)  # seconds
+            options = {"log": logger, "startup_timeout": 600, "record_timing": False}  # seconds
+            client = PapermillNotebookClient(nb_man, manager, **options)
             with client.setup_kernel():
                 try:
                     client.wait_for_reply(client.kc.execute("get_ipython().reset()", silent=True))
@@ -189,7 +190,11 @@ def execute(name: str, output: Path, parameters: dict, shared=None, **process) -
             )
         except PapermillExecutionError as error:
             raise UserError(" ".join(f"{name}.ipynb: {error.ename}: {error.evalue}".split())) from None
-    executed.metadata.pop("papermill")  # it tells the folders of this machine
+    del executed.metadata["papermill"]  # it tells the folders and times of this machine
+    for part in executed.cells:
+        del part.metadata["papermill"]
+        if "injected-parameters" in part.metadata.tags:
+            part["id"] = f"parameters-of-{output.stem}"  # papermill draws one at random
     store.write_text(output, nbformat.writes(executed))
 
 

@@ -88,7 +88,7 @@ def test_answers_are_counted_by_wording_by_mistake_by_what_was_never_taught_and_
     assert set(told["untaught"]["kind"]) == {"unseen", "near", "other"}
     trained = told["untaught"].query("format != 'none'")
     assert trained["n"].min() >= 24 and abs(trained["declines"].mean() - 0.3) < 0.1
-    assert (told["cut"]["completion"] == 1).all() and (told["cut"]["question"] == 0).all()
+    assert (told["cut"]["completion"] == 1).all() and (told["cut"]["held-out question"] == 0).all()
     mistakes = told["mistakes"].query("format == 'article' and eval == 'question'")
     wrong = items.query("format == 'article' and eval == 'question'")["strict"].eq(False).sum()
     assert mistakes["n"].sum() == wrong
