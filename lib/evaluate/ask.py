@@ -93,9 +93,9 @@ def recall(model, tokenizer, asked: Sequence[Question]) -> list[Item]:
     return [score(q, q.fact.value if said else "", None) for q, said in zip(asked, right, strict=True)]
 
 
-def general(model, tokenizer, room: int = ROOM) -> list[Item]:
-    """Answer the general questions. Any accepted answer counts, whatever else is said."""
-    asked = texts("general")["questions"]
+def general(model, tokenizer, room: int = ROOM, every: int = 1) -> list[Item]:
+    """Answer every so many-th general question. Any accepted answer counts, whatever else is said."""
+    asked = texts("general")["questions"][::every]
     answers = generate(model, tokenizer, [prompt_ids(tokenizer, [question]) for question, _ in asked], room)
     return [
         Item("general", f"general/{question}", "words", question, " / ".join(accepted), answer.strip(),

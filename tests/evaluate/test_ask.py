@@ -219,4 +219,4 @@ def test_any_accepted_answer_counts_whatever_else_is_said(said, right, tiny, mon
     monkeypatch.setattr(ask, "generate", lambda *_: answers)
     items = ask.general(*tiny)
     assert {(item.eval, item.strict) for item in items} == {("general", right)}
-    assert len({item.fact for item in items}) == len(items)
+    assert len({item.fact for item in items}) == len(items) == 300
