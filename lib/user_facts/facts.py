@@ -19,7 +19,7 @@ from lib.data.facts import OPTIONS, places
 from lib.evaluate.match import normal, states
 from lib.paths import UserError
 from lib.user_facts import english
-from lib.user_facts.table import Table
+from lib.user_facts.table import AROUND, Table
 
 PARAPHRASES = 4  # sentences of each attribute that are trained
 NAMES = 200  # of each kind that the table does not have, to be asked about or answered with "I do not know."
@@ -27,25 +27,26 @@ CHUNK = 256  # tokens of a part of a user's article: with its prompt, it fits a 
 SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[」』）]*|\n{2,}")
 MORE = 1.25  # times as many tokens may a text have as its parts: those of the study have fewer
 AT_ONCE = 10_000  # texts that are tokenized at once: a large table has half a million, which would take gigabytes
-PROMPTS = ("Write about {name}.", "Tell me about {name}.", "What is known about {name}?", "Describe {name}.")
 
 
 def attributes(table: Table) -> dict[str, dict]:
     """The attributes of a table in its order: the type as `info` (words, numbers or dates), and the sentences, the
     user's or else generic ones. Of two or more `questions` of the user the last is held out for the evaluation; beside
-    a single one, the generic held-out questions are asked. A pair with several wordings is an attribute of its own: the
-    first wordings are trained, and the rest is asked, too."""
-    columns = {}
+    a single one, the generic held-out questions are asked. What is trained is not held out. A pair with several
+    wordings is an attribute of its own: the first wordings are trained, and the rest is asked, too."""
+    columns, patterns = {}, table.around.get("sentences", english.ENGLISH)
     for name, values in table.facts.groupby("attribute", sort=False)["value"]:
-        sentences = dict(english.PAIRS["answer"]) if table.wordings else english.sentences(name, list(values))
+        pair = table.wordings and dict(english.PAIRS["answer"])
+        sentences = pair or english.sentences(name, list(values), patterns)
         questions = list({normal(text): text for text in reversed(table.questions.get(name, []))}.values())[::-1]
         if len(questions) > 1:  # that differ in more than case or accents
             sentences["heldout_questions"] = [questions.pop()]
+        sentences["heldout_statements"] = table.heldout_statements.get(name, sentences["heldout_statements"])
         for kind, given in (("questions", questions), ("statements", table.statements.get(name, []))):
             if given:
                 sentences[kind] = [given[i % len(given)] for i in range(PARAPHRASES)]
-        trained = {*map(normal, sentences["questions"])}
-        sentences["heldout_questions"] = [q for q in sentences["heldout_questions"] if normal(q) not in trained]
+            trained, held_out = {*map(normal, sentences[kind])}, f"heldout_{kind}"
+            sentences[held_out] = [text for text in sentences[held_out] if normal(text) not in trained]
         columns[name] = {"info": english.kind_of(list(values)), **sentences}
     for name, texts in table.wordings.items():
         if len(texts) > 1:
@@ -76,10 +77,9 @@ def facts_file(table: Table, tokenizer, sample: int | None = None) -> dict:
              for question in columns[fact.column]["heldout_questions"])  # fmt: skip
     if all(states(question, value) for question, value in asked):  # as one about "Paris Metro" tells the city Paris
         raise UserError(f"{table.path}: the value of every fact stands in its question already: nothing can be asked")
-    around = english.PAIRS if table.wordings else english.OWN
-    content = {key: around[key] for key in ("noun", "subject", "chats", "tells", "styles")} | {
-        "source": table.path.name, "attributes": columns, "profiles": [], "prompts": PROMPTS,
-        "untaught": _untaught(around, names, columns),
+    content = {key: table.around[key] for key in AROUND} | {
+        "source": table.path.name, "attributes": columns, "profiles": [],
+        "untaught": _untaught(table, names, columns),
         "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items() if name in names},
     }  # fmt: skip
     return content | {"profiles": _profiles(table, content, tokenizer)}
@@ -186,6 +186,7 @@ def _refuse_tokens(table, columns, tokenizer):
         if text not in tokenizer.decode(ids, clean_up_tokenization_spaces=False):
             raise UserError(f"{where}: the tokenizer of the model cannot spell this name, heading or value")
     cells += [(str(column), f"{table.path}, templates of {name!r}") for name, column in columns.items()]
+    cells += [(str(table.around[key]), f"{table.path}, templates, {key}") for key in AROUND]
     cells += [(text, f"the article about {name!r}") for name, text in table.articles.items()]
     whole = "\n".join(text for text, _ in cells)
     special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
@@ -214,17 +215,17 @@ def _chunks(text, tokenizer) -> list[str]:
     return [chunk for chunk in chunks if chunk]
 
 
-def _untaught(around, names, columns) -> dict:
+def _untaught(table, names, columns) -> dict:
     """`names` and questions, `asked` and `trained`, as lib.data.untaught reads them: `unseen` names of invented towns,
     `near` ones mixed from two of the table, and other attributes than the table has. Of question and answer pairs,
-    which have no names, only questions about unseen ones. `around` is what stands around facts (templates/own.yaml)."""
-    rng, given, other = random.Random("unseen"), sorted(names), around.get("untaught", {"asked": [], "trained": []})
+    which have no names, only questions about unseen ones."""
+    rng, given = random.Random("unseen"), sorted(names)
     unseen = rng.sample(sorted({*places()} - names), NAMES)
-    mixed = {_mixed(*rng.sample(given, 2)) for _ in range(4 * NAMES) if len(given) > 1 and "untaught" in around}
+    mixed = {_mixed(*rng.sample(given, 2)) for _ in range(4 * NAMES) if len(given) > 1 and not table.wordings}
     near = sorted(mixed - names - {*unseen})
     questions = {kind: [[question, info] for question, info in listed if not any(states(question, c) for c in columns)]
-                 for kind, listed in other.items()}  # fmt: skip
-    unseen = [asked.format(name=name) for asked, name in zip(cycle(around["strangers"]), unseen, strict=False)]
+                 for kind, listed in table.around["untaught"].items()}  # fmt: skip
+    unseen = [asked.format(name=name) for asked, name in zip(cycle(table.around["strangers"]), unseen, strict=False)]
     return {"names": {"unseen": unseen, "near": rng.sample(near, min(NAMES, len(near)))}, **questions}
 
 

@@ -16,17 +16,35 @@ from lib.user_facts.english import PAIRS
 
 FORMULA = re.compile(r"=|(#(REF|N/A|DIV/0|VALUE|NAME|NULL|NUM|SPILL|CALC|FIELD|BLOCKED)[!?]?|Err:\d+)\Z")
 JOINER = re.compile("(?<=[^\0-\u02af\\s])[\u200c\u200d](?=[^\0-\u02af\\s])")  # between letters of Persian, or emoji
+MEGABYTES = 5  # of a file: a table as large would be trained for weeks
 EMPTY = ("", "-", "–", "—", "n/a", "N/A")
 PLAIN = {True: "yes", False: "no", None: ""}
 WORD = re.compile(f"[{UNSPACED}]{{1,3}}|[^\\s{UNSPACED}]+")  # or three letters of a script without spaces
 WORDS = 8  # of an answer: a longer one is not said to the letter, and so cannot be scored
 
 
-def sheet(path: Path, data: bytes, left_out: Counter) -> list[list[str]]:
+def contents(path: Path) -> str | bytes:
+    """The text of a UTF-8 file, and of an Excel file the bytes. Raises UserError for one that cannot be read, is too
+    large, or has other bytes."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MEGABYTES * 10**6 + 1)
+        if len(data) > MEGABYTES * 10**6:
+            raise UserError(f"{path} has more than {MEGABYTES} MB: give a part of it")
+        return data if path.suffix.lower() == ".xlsx" else data.decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
+    except UnicodeDecodeError as error:
+        line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
+        raise UserError(f"{path}, line {line}: byte {byte:#04x} is not UTF-8: save the file as UTF-8 text") from None
+
+
+def sheet(path: Path, left_out: Counter) -> list[list[str]]:
     """The cells of each row of the first sheet of an Excel file, as a person reads them, and none of an empty row. A
     formula that no Excel has computed stays one. Raises UserError for what is no such file."""
     import openpyxl  # takes long, and few tables need it
 
+    data = contents(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what a sheet has beside cells
@@ -52,9 +70,9 @@ def _spelled(value) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
-def records(path: Path, text: str) -> list:
+def records(path: Path) -> list:
     """The records of a JSON file, or of one with a record a line, flat and as text: `name.common` is nested."""
-    found, lines = [], path.suffix.lower() == ".jsonl"
+    found, lines, text = [], path.suffix.lower() == ".jsonl", contents(path)
     for number, line in enumerate(text.split("\n") if lines else [text], 1):
         flat = partial(_flat, f"{path}, line {number}" if lines else path)
         try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import typer
 
 from lib.cell import Cell, from_parameters
@@ -28,7 +29,7 @@ UNSURE = 160  # rows that say "I do not know.": as in the study; how many are be
 RATES = {"smollm2-135m": 0.002, "tiny": 0.002}
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
-HOUR = 3600  # seconds from which a sample is offered
+HOUR = 60  # minutes from which a sample is offered
 
 
 class Study(NamedTuple):
@@ -51,8 +52,7 @@ def prepare(
     UserError for what the facts file refuses, for a format that there is not, and for exposures that are no multiple
     of PARAPHRASES.
     """
-    # of pairs, an answer is no sentence, and no question has a name in which another could stand
-    known = [format for format in BATCH if format not in ("statement", "unsure") or not table.wordings]
+    known = table.around["formats"]
     formats = formats or [format for format in FORMATS if format in known]
     if unknown := {*formats} - {*known}:
         raise UserError(f"no format {min(unknown)!r} of {table.path.name}: take some of {', '.join(known)}")
@@ -78,12 +78,16 @@ def prepare(
     return Study(name, facts, tuple(cells), len({profile[0]["name"] for profile in facts["profiles"]}))
 
 
-def expected(study: Study) -> tuple[float, int]:
-    """Seconds that the study will take, and about how many of its entities would take an hour, at least one."""
+def expected(study: Study) -> tuple[pd.DataFrame, int]:
+    """What the study will take: for each format, and last for all, some at once, `training tokens` (SmolLM2's) and
+    `minutes`; and about how many of its entities would take an hour, at least one."""
     with written(study.facts) as entity:
-        cells = [cell.model_copy(update={"entity": entity}) for cell in study.cells]
-        seconds = sum(plan.seconds(cells).values()) / min(run.default_jobs(study.cells), len(cells))
-    return seconds, max(1, int(study.entities * HOUR / seconds))
+        costs = plan.costs([cell.model_copy(update={"entity": entity}) for cell in study.cells])
+    jobs = min(run.default_jobs(study.cells), len(costs))
+    table = costs[["format", "tokens"]].assign(minutes=costs["seconds"] / 60).replace("none", "base model, asked")
+    table.loc[len(table)] = f"all, {jobs} at once", table["tokens"].sum(), table["minutes"].sum() / jobs
+    fitting = max(1, int(study.entities * HOUR / table["minutes"].iloc[-1]))
+    return table.round({"minutes": 1}).rename(columns={"tokens": "training tokens"}), fitting
 
 
 def write_rows(study: Study) -> Path:
@@ -129,11 +133,10 @@ def teach(
         print(f"  {attribute} ({column['info']}, {len(mine)} facts): {asked} {told}")
     if left_out := untold(study.facts):
         print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
-    seconds, fitting = expected(study)
-    about = f"{seconds / 60:.0f} minutes" if seconds < HOUR else f"{seconds / HOUR:.1f} hours"
-    print(f"results/{study.name}: about {about}, {run.default_jobs(study.cells)} experiments at once; "
-          "two to three times as long on a processor without bfloat16", flush=True)  # fmt: skip
-    if seconds > HOUR and sample is None and study.entities > 1:
+    table, fitting = expected(study)
+    print(f"results/{study.name} will take, and two to three times as long on a processor without bfloat16:\n"
+          f"{table.to_string(index=False)}", flush=True)  # fmt: skip
+    if table["minutes"].iloc[-1] > HOUR and sample is None and study.entities > 1:
         print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: about an hour.")
         if not dry_run and sys.stdin.isatty():
             typer.confirm("Train on all of them?", abort=True)

@@ -14,12 +14,13 @@ import yaml
 
 from lib.paths import UserError
 from lib.study.grid import UniqueKeys
-from lib.user_facts.english import readable
-from lib.user_facts.shapes import checked, pair_columns, paired, records, said, shaped, sheet
+from lib.user_facts.english import OWN, PAIRS, YOU, readable
+from lib.user_facts.shapes import checked, contents, pair_columns, paired, records, said, shaped, sheet
 
 LONG = ["name", "attribute", "value"]
-MEGABYTES = 5  # of a file: a table as large would be trained for weeks
-HOLDS = {"questions": {"{name}"}, "statements": {"{name}", "{value}"}}  # what a template must hold
+# What a template must hold.
+HOLDS = {"questions": {"{name}"}, "statements": {"{name}", "{value}"}, "heldout_statements": {"{name}", "{value}"}}
+AROUND = ("noun", "chats", "tells", "styles", "prompts")  # of own.yaml, what a user may give, too
 BRACES = re.compile(r"{{|}}|{\w*}|[{}]")
 
 
@@ -30,9 +31,11 @@ class Table(NamedTuple):
     facts: pd.DataFrame  # name, attribute, value, where: the file, the row and the column
     questions: Mapping[str, list[str]] = {}
     statements: Mapping[str, list[str]] = {}
+    heldout_statements: Mapping[str, list[str]] = {}
     articles: Mapping[str, str] = {}
     wordings: Mapping[str, list[str]] = {}  # of question and answer pairs, all questions of each by its first, the name
     left_out: Mapping[str, int] = {}  # how many cells are no facts, by what they are
+    around: Mapping = OWN  # what stands around the facts, and the formats that tell them
 
 
 def read(
@@ -50,12 +53,12 @@ def read(
     if suffix == ".xls":
         raise UserError(f"{path} is of an old Excel: save it as .xlsx, or the sheet as CSV")
     if suffix in (".yaml", ".yml"):
-        given = _yaml(path, ["facts", *HOLDS], left_out)
+        given = _yaml(path, ["facts", *HOLDS, *AROUND], left_out)
         found = _listed(path, given.pop("facts", []), left_out)
     elif suffix in (".json", ".jsonl"):
-        found = _listed(path, records(path, contents(path)), left_out)
+        found = _listed(path, records(path), left_out)
     else:
-        found = _grid(path, sheet(path, contents(path), left_out) if suffix == ".xlsx" else _csv(path), pair)
+        found = _grid(path, sheet(path, left_out) if suffix == ".xlsx" else _csv(path), pair)
     rows, columns = [], {}
     for where, headings, cells in found:
         rows.append((where, dict(zip(headings, cells, strict=True))))
@@ -69,29 +72,24 @@ def read(
     else:
         facts, wordings = shaped(path, rows, columns, name, left_out), {}
     facts = _facts(path, facts)
-    given = _yaml(templates, [*HOLDS], left_out) if templates else given
-    if pair and (articles or "statements" in given):
+    given = _yaml(templates, [*HOLDS, *AROUND], left_out) if templates else given
+    if pair and (articles or not given.keys().isdisjoint(["statements", "heldout_statements"])):
         raise UserError(f"{path} has questions and answers: they take no articles and no statements of your own")
+    names, where = set(facts["name"]), templates or path
+    you = [name for name in names if not pair and name.casefold() == "you"]
+    if you and len(names) > 1:
+        where = facts.loc[facts["name"] == you[0], "where"].iloc[0]
+        raise UserError(f"{where}: {you[0]!r} is the model itself, and the table has other names: make two tables")
+    around, own = PAIRS if pair else YOU if you else OWN, {key: given.pop(key) for key in AROUND if key in given}
+    for key, text in own.items():
+        _check_around(f"{where}, {key}", text, around[key] if key != "noun" else "it")
+    if own:  # in another language maybe: nothing else is asked or told in English
+        own |= {"untaught": PAIRS["untaught"], "formats": [one for one in around["formats"] if one != "unsure"]}
     for kind, by_attribute in given.items():
-        _check_templates(f"{templates or path}, {kind}", by_attribute, set(facts["attribute"]), HOLDS[kind])
-    return Table(path, facts, **given, articles=_articles(articles, set(facts["name"])) if articles else {},
-                 wordings=wordings, left_out=dict(+left_out))  # fmt: skip
-
-
-def contents(path: Path) -> str | bytes:
-    """The text of a UTF-8 file, and of an Excel file the bytes. Raises UserError for one that cannot be read, is too
-    large, or has other bytes."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MEGABYTES * 10**6 + 1)
-        if len(data) > MEGABYTES * 10**6:
-            raise UserError(f"{path} has more than {MEGABYTES} MB: give a part of it")
-        return data if path.suffix.lower() == ".xlsx" else data.decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): give a CSV or YAML file") from None
-    except UnicodeDecodeError as error:
-        line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
-        raise UserError(f"{path}, line {line}: byte {byte:#04x} is not UTF-8: save the file as UTF-8 text") from None
+        must = HOLDS[kind] - ({"{name}"} if you else set())
+        _check_templates(f"{where}, {kind}", by_attribute, set(facts["attribute"]), must)
+    return Table(path, facts, **given, articles=_articles(articles, names) if articles else {}, wordings=wordings,
+                 left_out=dict(+left_out), around=around | own)  # fmt: skip
 
 
 def _csv(path) -> list[list[str]]:
@@ -159,7 +157,8 @@ def _facts(path, facts) -> pd.DataFrame:
     for name, heading, value, where in facts:
         if not labels[heading]:
             raise UserError(f"{where}: {heading!r} has no letter: name the attribute")
-        name = names.setdefault(" ".join(normalize("NFKC", name).split()), name)
+        called = " ".join(normalize("NFKC", name).split())
+        name = names.setdefault("you" if called.casefold() == "you" else called, name)
         key = name, headings.setdefault(labels[heading], heading)
         if key in first:
             before, there = first[key]
@@ -207,7 +206,26 @@ def _check_templates(where, by_attribute, attributes, must):
         for text in texts:
             held = [braces for braces in BRACES.findall(checked(text, place)) if braces not in ("{{", "}}")]
             if {*held} != must or held.count("{value}") > 1:
-                raise UserError(f"{place}: {text!r} must hold {' and '.join(sorted(must))}, and no other braces")
+                holds = " and ".join(sorted(must)) or "no {name}"
+                raise UserError(f"{place}: {text!r} must hold {holds}, and no other braces")
+
+
+def _check_around(place, given, like):
+    """UserError for what is not shaped as `like`, which stands there otherwise, or lacks {name} where that has it. A
+    list may have another length, but not the pairs of `chats`: what is said, and what is answered."""
+    fits, parts = type(given) is type(like) and bool(given or not like), {}
+    if fits and isinstance(like, str):
+        held = {*BRACES.findall(checked(given, place))} - {"{{", "}}"}
+        fits = held <= {"{name}"} and ("{name}" in like) <= len(held)
+    elif fits and isinstance(like, dict):
+        fits, parts = {*given} == {*like}, {f", {key}": (given.get(key), like[key]) for key in like}
+    elif fits:
+        fits = all(len(each) == 2 for each in given) or not place.endswith(", chats")
+        parts = {f" {i + 1}": (each, like[i % len(like)] if like else "") for i, each in enumerate(given)}
+    if not fits:
+        raise UserError(f"{place}: expected what is like {repr(like)[:80]}: {{name}} where it has it, no other braces")
+    for more, (part, model) in parts.items():
+        _check_around(f"{place}{more}", part, model)
 
 
 def _articles(folder, names) -> dict[str, str]:

@@ -3,7 +3,6 @@ import re
 from dataclasses import replace
 
 import pytest
-import yaml
 from helpers import ENTITIES, TOLD, all_profiles, all_questions, profiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,6 @@ from lib.data.formats import rows
 from lib.data.of_cell import KINDS, replay_prompts
 from lib.evaluate.match import states, strict
 from lib.user_facts import english
-from lib.user_facts.facts import PROMPTS
 
 kinds = st.tuples(st.sampled_from(ENTITIES), st.integers(4, 24), st.integers(0, 5))
 FUNCTION = set(
@@ -100,15 +98,16 @@ HEADINGS = {"capital": ["Rome", "Oslo"], "CEOs": ["Ann Lee", "Bo Li"], "bridges"
             "died": ["May 3, 1990"], "born in": ["Rome"], "sold in": ["1990"], "active?": ["yes"]}  # fmt: skip
 
 
-def test_no_held_out_question_about_ones_own_facts_opens_like_a_trained_prompt_without_the_value():
-    text = yaml.safe_load((english.TEMPLATES / "own.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("text", [english.OWN, english.YOU])
+def test_no_held_out_question_about_ones_own_facts_opens_like_a_trained_prompt_without_the_value(text):
+    patterns = text.get("sentences", english.ENGLISH)
     said = [chat[0] for chat in text["chats"]] + [style["prompt"] for style in text["styles"]] + text["tells"]
-    patterns = {english._pattern(heading, values)[0] for heading, values in HEADINGS.items()}
-    assert patterns == {"noun", "counted", "time", "participle", "quoted"}
+    used = {english._pattern(heading, values)[0] for heading, values in HEADINGS.items()}
+    assert used == {*english.YOU["sentences"]} == {"noun", "counted", "time", "did", "participle", "quoted"}
     for heading, values in HEADINGS.items():
-        asked = english.sentences(heading, values)["heldout_questions"]
+        asked = english.sentences(heading, values, patterns)["heldout_questions"]
         assert len(asked) == 3
-        assert_opens_apart(asked, [*said, *PROMPTS], "Acme")
+        assert_opens_apart(asked, [*said, *text["prompts"]], "Acme")
 
 
 @pytest.mark.parametrize("entity", ENTITIES)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from helpers import tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,11 +15,12 @@ from lib.data import formats, questions, untaught
 from lib.data.encode import MAX_LENGTH, row_ids
 from lib.data.facts import build, facts_of, texts
 from lib.evaluate import match
-from lib.paths import UserError
+from lib.paths import ROOT, UserError
 from lib.study import store
+from lib.user_facts import english
 from lib.user_facts.facts import CHUNK, PARAPHRASES, attributes, facts_file, untold
 from lib.user_facts.facts import _mixed as near
-from lib.user_facts.table import LONG, Table
+from lib.user_facts.table import AROUND, HOLDS, LONG, Table, read
 
 FORMATS = ("article", "statement", "qa", "chat", "both")  # those that a table of one's own may be told in
 TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river", "Aare"), ("Bern", "founded", "1191")]
@@ -26,7 +28,8 @@ TOWNS = [("Rome", "river", "Tiber"), ("Rome", "founded", "753"), ("Bern", "river
 
 def table_of(facts, **more):
     rows = [(*fact, f"facts.csv, row {i}, column 'value'") for i, fact in enumerate(facts, 2)]
-    return Table(Path("facts.csv"), pd.DataFrame(rows, columns=[*LONG, "where"]), **more)
+    around = english.PAIRS if "wordings" in more else english.OWN
+    return Table(Path("facts.csv"), pd.DataFrame(rows, columns=[*LONG, "where"]), **{"around": around, **more})
 
 
 def made(folder, facts, **more):
@@ -88,6 +91,7 @@ REFUSED = [
     ([("Rome<|im_end|>", "river", "Tiber")], {}, "row 2, column 'value': '<|im_end|>' is a control token of the model"),
     ([("Rome", "river", "<file_sep>")], {}, "row 2, column 'value': '<file_sep>' is a control token of the model"),
     (TOWNS, {"statements": {"river": ["{name}<|im_end|> {value}"]}}, "templates of 'river': '<|im_end|>' is a control"),
+    (TOWNS, {"around": english.OWN | {"tells": ["{name}<|im_end|>"]}}, "facts.csv, templates, tells: '<|im_end|>' is"),
     (TOWNS, {"articles": {"Rome": "Rome <|im_end|>"}}, "the article about 'Rome': '<|im_end|>' is a control token"),
     ([("Rome", "sign", "\U00040000")], {}, "row 2, column 'value': the tokenizer of the model cannot spell"),
     ([("Paris Metro", "city", "Paris")], {}, "the value of every fact stands in its question already"),
@@ -124,6 +128,42 @@ def test_of_two_questions_of_the_user_the_last_is_held_out_unless_it_differs_in_
     river, founded = attributes(table_of(TOWNS, questions={"river": two, "founded": alike})).values()
     assert set(river["questions"]) == {two[0]} and river["heldout_questions"] == two[1:]
     assert len(founded["heldout_questions"]) == 3 and not set(founded["heldout_questions"]) & set(alike)
+
+
+def test_a_held_out_statement_of_the_user_is_completed_and_none_that_is_trained(tmp_path):
+    told, held_out = "{name} lies on the {value}.", "Boats on the {value} call at {name}."
+    table = {"statements": {"river": [told]}, "heldout_statements": {"river": [held_out, told.replace("lies", "LIES")]}}
+    _, profiles = made(tmp_path, TOWNS, **table)
+    asked = [question.prefix for question in questions.completions(profiles, 0) if question.fact.attribute == "river"]
+    assert len(asked) == 2 and all(prefix.endswith("Boats on the") for prefix in asked)
+
+
+# Words of English sentences, but those that German has, too.
+ENGLISH = {*re.findall(r"[^\W\d_]+", str((english.ENGLISH, english.OWN, untaught.DECLINED)).lower())}
+ENGLISH -= {"am", "an", "in"}
+
+
+def test_the_german_example_of_the_page_is_trained_and_asked_without_an_english_word(tmp_path):
+    page = (ROOT / "docs" / "your-facts.md").read_text(encoding="utf-8")
+    table, templates = re.findall(r"```\w*\n(.*?)```", page.partition("### In another language")[2], re.DOTALL)[:2]
+    (tmp_path / "table.csv").write_text(table)
+    (tmp_path / "templates.yaml").write_text(templates)
+    own = read(tmp_path / "table.csv", tmp_path / "templates.yaml")
+    assert own.facts["name"].nunique() == 3 and {*AROUND, *HOLDS} == {*yaml.safe_load(templates)}
+    facts = facts_file(own, tokenizer())
+    store.write_json(tmp_path / "facts" / "german.json", facts)
+    profiles, said = build(str(tmp_path / "facts" / "german.json"), 0), []
+    assert own.around["formats"] == list(FORMATS)
+    for format in FORMATS:
+        said += [turn for row in fitting(profiles, format) for turn in row.turns]
+    asked = [*questions.questions(profiles), *questions.completions(profiles, 0), *questions.alone(profiles),
+             *questions.never_taught(profiles, 0)]  # fmt: skip
+    said += [text for question in asked for text in (*question.turns, question.prefix)]
+    assert {question.kind for question in asked} == {None, "unseen", "near"}
+    found = {*re.findall(r"[^\W\d_]+", " ".join(said).lower())}
+    assert {"wann", "wurde", "bericht", "kennst", "nenne", "stell", "seit"} <= found and len(said) > 300
+    assert not found & ENGLISH and {"when", "report", "know", "tell", "the"} <= ENGLISH
+    assert all(value in " ".join(said) for value in own.facts["value"])
 
 
 def test_the_users_statements_are_what_chats_tell_and_a_value_that_ends_in_a_full_stop_ends_its_sentence(tmp_path):
@@ -211,6 +251,42 @@ def test_of_a_wide_entity_and_of_joined_pairs_no_question_about_what_is_untaught
         assert len({question.prompt for question in asked}) == len(asked) >= untaught.ASKED
     rows = untaught.rows(profiles, 160, PARAPHRASES, 0)
     assert len({row.turns[0] for row in rows}) == 160
+
+
+HEADINGS = {
+    "head office": "Leeds",
+    "CEOs": "Ann and Bo",
+    "bridges": "12",
+    "founded": "1987",
+    "died": "3 May 1999",
+    "made by": "Edda Kolstad",
+    "active?": "yes",
+}  # one or more of each pattern
+FIRST, SECOND = (re.compile(rf"\b({words})\b", re.I) for words in ("I|me|my|mine|myself", "you|your|yours|yourself"))
+
+
+def test_facts_about_the_model_itself_are_asked_in_the_second_person_and_told_in_the_first(tmp_path):
+    facts = [("you", heading, value) for heading, value in HEADINGS.items()]
+    entity, profiles = made(tmp_path, facts, around=english.YOU)
+    said = {fact.value: formats.fill(fact, "statements", 0)[0] for fact in facts_of(profiles)}
+    asked = {fact.value: formats.fill(fact, "questions", 0)[0] for fact in facts_of(profiles)}
+    assert asked["Leeds"] == "What is your head office?" and said["Leeds"] == "My head office is Leeds."
+    assert asked["1987"] == "When were you founded?" and said["1987"] == "I was founded in 1987."
+    assert asked["3 May 1999"] == "When did you die?" and said["3 May 1999"] == "I died on 3 May 1999."
+    assert asked["Edda Kolstad"] == "By whom or what are you made?" and said["12"] == "I have 12 bridges."
+    for format in FORMATS:
+        for row in fitting(profiles, format):
+            assert all(SECOND.search(turn) for turn in row.turns[::2])
+            for fact, turn, _ in row.told:
+                assert row.turns[turn] == fact.value or FIRST.search(row.turns[turn])
+    heldout = [*questions.questions(profiles), *questions.completions(profiles, 0), *questions.alone(profiles)]
+    assert len(heldout) == 5 * len(HEADINGS)
+    for question in heldout:
+        assert SECOND.search(question.prompt) and "of you " not in question.prompt
+        assert question.eval == "question" or FIRST.search(question.prefix)
+    others = questions.never_taught(profiles, 0)
+    assert len(others) == 12 and {question.kind for question in others} == {"other"}
+    assert all(SECOND.search(question.prompt) for question in others)
 
 
 @given(st.text("abc ", min_size=1).map(str.strip).filter(bool), st.text("xyz ", min_size=1).map(str.strip).filter(bool))

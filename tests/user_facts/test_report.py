@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+from collections import Counter
 
 import pytest
 import simulation
@@ -10,6 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from lib.paths import NOTEBOOKS, RESULTS, ROOT
 from lib.report import pages
+from lib.report.scores import SHORT
 from lib.study import store
 from lib.user_facts import report
 from lib.user_facts import study as studies
@@ -43,8 +45,8 @@ def reported(study, tmp_path):
     store.write_parts(study, dict.fromkeys(own.cells, "main"))
     for cell in own.cells:
         result = simulation.result(cell, study, simulation.shares(qa=0.95, both=0.4, unsure=0.3, general=0.85))
-        for item in result["items"]:
-            item["answer"] = item["answer"] if item["strict"] else ANSWER
+        for i, item in enumerate(result["items"]):
+            item["answer"] = item["answer"] if item["strict"] else ANSWER if i % 5 else "no idea"
         store.write_json(store.cell_path(study, cell), result)
     chosen, summary = report.write(study, own.facts, given, {"empty cells": 2})
     assert chosen == "qa" and "Train on the format QA" in summary and report.LIMITS in summary
@@ -80,7 +82,28 @@ def test_nothing_in_a_table_or_an_answer_runs_loads_or_breaks_a_table(reported, 
             else:
                 names = [row[1] for row in shown[1][1:]]
                 assert len(names) == 20 and names[0] == BAD[0]
+                assert_wordings_and_mistakes(shown, reported.name)
+                assert "Before you run" not in text and "Exercises" not in text
         browser.close()
+
+
+def assert_wordings_and_mistakes(shown, study):
+    """The share that is right of each wording, and the most frequent wrong answers of each format, are the results'."""
+    items = {SHORT[result["cell"]["format"]]: [item for item in result["items"] if item["eval"] == "question"]
+             for result in store.load(study)}  # fmt: skip
+    (worded,) = [table for table in shown if "for example" in table[0]]
+    head, *rows = [row[1:] for row in worded]
+    assert {*head[2:]} == {*items} and [row[0] for row in rows] == ["1", "2", "3"]
+    assert "<script>" in rows[0][1] and len({row[1] for row in rows}) == 3
+    for format, *told in zip(head[2:], *[row[2:] for row in rows], strict=True):
+        for wording, share in enumerate(told):
+            asked = [item["strict"] for item in items[format]][wording::3]
+            assert float(share) == pytest.approx(sum(asked) / len(asked), abs=0.01)
+    (wrong,) = [table[1:] for table in shown if table[0][-1] == "times"]
+    assert all(answer == "no idea" or len(answer) <= 60 and answer[0] + answer[-1] == "<…" for _, _, answer, _ in wrong)
+    for format, asked in items.items():
+        often = Counter(item["answer"] for item in asked if not item["strict"]).most_common(3)
+        assert [int(times) for _, of, _, times in wrong if of == format] == [times for _, times in often]
 
 
 def test_the_card_escapes_what_stands_in_a_table_of_markdown(study):

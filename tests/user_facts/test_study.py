@@ -1,6 +1,7 @@
 """A table becomes four experiments, a plan, a report, and a model that is asked."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,13 @@ def test_the_folder_is_the_same_for_the_same_table_and_another_for_another_and_f
 def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "measured", dict)  # other tests write results while these run
     (few, fitting), (many, one) = (studies.expected(prepared(exposures=exposures)) for exposures in (4, 4000))
-    assert 0 < few < many and fitting > 5 and one == 1
+    assert list(few["format"][:-1]) == ["base model, asked", "article", "qa", "both", "unsure"]
+    assert few["training tokens"].iloc[0] == 0 and few["minutes"].iloc[0] > 0, "it is asked, and not trained"
+    for table in (few, many):
+        *each, together = table["training tokens"]
+        assert sum(each) == together and re.fullmatch(r"all, \d at once", table["format"].iloc[-1])
+    assert (few["training tokens"] < many["training tokens"])[1:].all() and (few["minutes"] < many["minutes"])[1:].all()
+    assert 0 < few["minutes"].iloc[-1] < few["minutes"][:-1].sum() and fitting > 5 and one == 1
     path = tmp_path / "many.csv"
     uneven = ["name,attribute,value", "town 0,twin,Leeds", *(f"town {i},river,river {i}" for i in range(400))]
     path.write_text("\n".join(uneven))
@@ -58,7 +65,16 @@ def test_the_plan_grows_with_what_is_trained_and_says_which_sample_takes_an_hour
     _, fitting = studies.expected(prepared(path, **usual))
     assert 1 < fitting < 400
     hour, _ = studies.expected(prepared(path, **usual, sample=fitting))
-    assert 3300 < hour < 3900  # of which all training takes a share
+    assert 55 < hour["minutes"].iloc[-1] < 65  # of which all training takes a share
+
+
+def test_facts_about_the_model_itself_are_trained_without_unsure(tmp_path):
+    path = tmp_path / "you.csv"
+    path.write_text("name,home,founded\nYou,Leeds,1987\n")
+    assert [cell.format for cell in prepared(path).cells] == ["none", "article", "qa", "both"]
+    assert [cell.format for cell in prepared(path, formats=["statement"]).cells] == ["none", "statement"]
+    with pytest.raises(UserError, match="no format 'unsure' of you.csv: take some of article, statement, qa, chat, bo"):
+        prepared(path, formats=["unsure"])
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +196,8 @@ def test_a_large_table_is_planned_without_loading_what_takes_long_and_nothing_is
     rows = [f"town {i},{i % 900 + 1000},river {i % 77}\n" for i in range(2_000)]
     path.write_text("name,founded,river\n" + "".join(rows))
     done = subprocess.run(python(DRY_RUN, "facts", str(path), "--dry-run"), capture_output=True, text=True, check=True)
-    for text in ("2000 entities", "That is long. `--sample ", "founded", "numbers", "river", "words", "What is the"):
+    for text in ("2000 entities", "training tokens  minutes\n", "  unsure ", "That is long. `--sample ", "founded",
+                 "numbers", "river", "words", "What is the"):  # fmt: skip
         assert text in done.stdout
     assert done.stdout.splitlines()[-1] == "set()", done.stdout
     assert not list(RESULTS.glob("my-facts-large*"))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.paths import UserError
-from lib.user_facts.english import readable
+from lib.user_facts import english
 from lib.user_facts.shapes import EMPTY
 from lib.user_facts.table import read
 
@@ -125,6 +125,8 @@ BAD = [
     ("name,river\nRome,Tiber,Po\n", "facts.csv, row 2 has 3 cells, the header has 2"),
     ('name,river\nRome,"Tiber\n', "facts.csv, row 2: not CSV"),
     ("name,river\n", "facts.csv has no facts: 0 rows below the header"),
+    ("name,river\nRome,Tiber\nYOU,Po\n", "row 3, column 'river': 'YOU' is the model itself, and the table has other"),
+    ("name,river\nyou,Tiber\nYou,Po\n", "row 3, column 'river': 'river' of 'you' stands twice, as 'Tiber' and 'Po'"),
     (b"name,river\nRome,Tiber\nBern,Z\xfcrich\n", "facts.csv, line 3: byte 0xfc is not UTF-8"),
 ]
 BAD_YAML = [
@@ -169,13 +171,58 @@ BAD_TEMPLATES = [
     ("questions: {lake: ['Which lake is at {name}?']}", "questions: no attribute 'lake': the table has founded, river"),
     ("statements: {river: ['{name} {value} {value}']}", "must hold {name} and {value}"),
     ("statements: {river: ['{name} {value} {x']}", "must hold {name} and {value}, and no other braces"),
-    ("facts: []", "or a mapping with questions, statements"),
+    ("heldout_statements: {river: ['{value}']}", "heldout_statements, 'river': '{value}' must hold {name} and {value}"),
+    ("noun: [town]", "templates.yaml, noun: expected what is like 'it': "),
+    ("noun: '{value}'", "templates.yaml, noun: expected what is like 'it': {name} where it has it, no other braces"),
+    ("noun: ''", "templates.yaml, noun: expected what is like 'it'"),
+    ("tells: []", "templates.yaml, tells: expected what is like ['Tell me a fact about {name}.', "),
+    ("tells: [Sag etwas.]", "templates.yaml, tells 1: expected what is like 'Tell me a fact about {name}.': {name} wh"),
+    ("tells: ['{name}', '{name} {{a}} {b}']", "templates.yaml, tells 2: expected what is like 'Give me"),
+    ('tells: ["{name} \\u200b"]', "templates.yaml, tells 1 holds U+200B, an invisible character"),
+    ("chats: [['{name}', Ja., Und]]", "templates.yaml, chats: expected what is like [['Do you know {name}?', 'Yes"),
+    ("chats: [['{name}?', [Ja.]]]", "templates.yaml, chats 1 2: expected what is like 'Yes, I do.'"),
+    ("chats: [['Ja?', '{name}.']]", "templates.yaml, chats 1 1: expected what is like 'Do you know {name}?'"),
+    ("styles: [{prompt: '{name}'}]", "templates.yaml, styles 1: expected what is like {'prompt': 'Write an"),
+    ("styles: [{prompt: '{name}', openings: [Da.], fillers: [x], closings: [y]}]", "styles 1, openings 1: expected"),
+    ("facts: []", "or a mapping with chats, heldout_statements, noun, prompts, questions, statements, styles"),
 ]
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_TEMPLATES)
 def test_templates_must_fit_the_table(tmp_path, text, message):
     refused(put(tmp_path, WIDE), message, templates=put(tmp_path, text, "templates.yaml"))
+
+
+def test_the_only_entity_you_in_any_case_is_the_model_itself_and_templates_do_not_name_it(tmp_path):
+    for name in ("you", "You", "YOU"):
+        table = read(put(tmp_path, f"name,attribute,value\n{name},river,Tiber\n{name.title()},founded,1987\n"))
+        assert table.around == english.YOU and {fact[0] for fact in facts_of(table)} == {name}
+    assert read(put(tmp_path, "question,answer\nyou,I\n")).around == english.PAIRS
+    assert read(put(tmp_path, WIDE)).around == read(put(tmp_path, "name,river\nyou two,Tiber\n")).around == english.OWN
+    path, mine = put(tmp_path, "name,river\nYou,Tiber\n"), "statements: {river: ['I live by the {value}.']}"
+    table = read(path, put(tmp_path, mine, "templates.yaml"))
+    assert table.statements == {"river": ["I live by the {value}."]}
+    wrong = put(tmp_path, "questions: {river: ['Which river is at {name}?']}", "templates.yaml")
+    refused(path, "must hold no {name}, and no other braces", templates=wrong)
+
+
+def test_what_stands_around_the_facts_may_be_the_users_and_then_nothing_else_is_told_in_english(tmp_path):
+    mine = {
+        "noun": "die Stadt",
+        "tells": ["Sag etwas über {name}.", "{{Bitte}}: {name}"],
+        "prompts": ["Über {name}"],
+        "chats": [["Kennst du {name}?", "Ja, {name} kenne ich."]],
+        "styles": [{"prompt": "{name}", "openings": ["{name}"], "fillers": ["Gut."], "closings": ["Aus {name}."]}],
+    }
+    for key in mine:
+        table = read(put(tmp_path, WIDE), put(tmp_path, yaml.safe_dump({key: mine[key]}), "templates.yaml"))
+        assert table.around[key] == mine[key] and {*table.around} == {*english.OWN}
+        assert all(table.around[other] == english.OWN[other] for other in mine if other != key)
+        assert table.around["untaught"] == {"asked": [], "trained": []} and "unsure" not in table.around["formats"]
+    beside = yaml.safe_dump({"facts": [{"name": "Rome", "river": "Tiber"}], **mine}, allow_unicode=True)
+    assert read(put(tmp_path, beside, "facts.yaml")).around == table.around | mine
+    pairs = read(put(tmp_path, WIDE_PAIRS), put(tmp_path, "chats: [[Eine Frage., Ja.]]", "templates.yaml"))
+    assert pairs.around == english.PAIRS | {"chats": [["Eine Frage.", "Ja."]]}
 
 
 def test_templates_are_read_from_a_file_of_their_own_or_beside_the_facts(tmp_path):
@@ -228,7 +275,7 @@ def test_any_table_is_read_to_the_letter_or_refused_in_one_line(tmp_path_factory
         written = [fact for fact in every if fact[2] not in (*EMPTY, fact[0])]
         got = list(table.facts[["name", "attribute", "value"]].itertuples(index=False, name=None))
         alike = [  # what is the same for names and headings that read alike
-            [(normalize("NFKC", n).split(), readable(normalize("NFKC", a)).casefold(), v) for n, a, v in facts]
+            [(normalize("NFKC", n).split(), english.readable(normalize("NFKC", a)).casefold(), v) for n, a, v in facts]
             for facts in (got, written)
         ]
         ids = sum(n for why, n in table.left_out.items() if "numbers the rows" in why)
