@@ -105,7 +105,7 @@ def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame],
     """README.md of a results folder."""
     manifests, cells = [result["manifest"] for result in loaded], made["experiments"]
     return environment().get_template("results.md.j2").render(
-        study=study, tables=made, captions=FIGURES, figures=figures, finished=len(loaded),
+        study=study, tables=made, names=scores.NAMES, captions=FIGURES, figures=figures, finished=len(loaded),
         planned=len(store.parts(study)), models=sorted(set(cells["model"])), hours=cells["seconds"].sum() / 3600,
         machines=sorted({f"{m['device_name']} ({m['dtype']}, {m['threads']} thread each)" for m in manifests}),
         claims_commit=store.git("log", "-1", "--format=%h of %cs", "--", "lib/report/claims.yaml") or "unknown",

@@ -117,9 +117,11 @@ def tones(frames: Frames) -> pd.DataFrame:
 
 
 def claims(rows: list[dict]) -> pd.DataFrame:
-    """One row a claim: statement, question, the primary contrast `here`, its verdict, and why it cannot be tested."""
+    """One row a claim: statement, question, the primary contrast `here`, its verdict, which is exploratory where there
+    are few runs, and why it cannot be tested."""
     columns = ["claim", "plain", "says", "here", "runs", "detects", "verdict", "because"]
     made = [{**CLAIMS[row["claim"]], **row, "here": f"{row['name']}: {row['shown']}",
+             "verdict": row["verdict"] + ", exploratory" * (row["exploratory"] and not row["because"]),
              "detects": CLAIMS[row["claim"]]["primary"]["detects"]} for row in rows if row["primary"]]  # fmt: skip
     return pd.DataFrame(made, columns=columns)
 
@@ -138,18 +140,21 @@ def ranked(frames: Frames, use: str) -> pd.DataFrame:
 
     The rule (ours): the best has the highest mean of the formats that are not wrecked; level with it is one whose
     difference to it has an interval that includes zero; of these, the one with the fewest tokens a fact is taken. None
-    that does less than USEFUL is level; for general questions, there is no such line.
+    that does less than USEFUL is level. Of general questions there is no such line, and level is one whose interval
+    reaches the best's: all runs are asked alike, and a paired difference would take the luck of a training for more.
     """
     frames = comparable(frames)
     items = scored(frames.items) if use == "question" else frames.items[frames.items["eval"] == use]
     asked = trained(items, "main").astype({"strict": float})
-    found = intervals.accuracy(asked, ["format"])[["format", "mean", "shown"]]
+    found = intervals.accuracy(asked, ["format"])[["format", "mean", "low", "high", "shown"]]
     table = costs(frames, ["main"], ["format"]).merge(found, on="format").set_index("format")
     table = table.sort_values(["wrecked", "mean"], ascending=[True, False], kind="stable")
     per_fact = asked.groupby([*FACT, "format"])["strict"].mean().unstack("format")
     level = [
-        not row.wrecked and row.mean >= (0 if use == "general" else USEFUL)
-        and intervals.contrast(per_fact[[table.index[0], row.Index]].dropna(), (1, -1)).low <= 0
+        not row.wrecked and (
+            row.high >= table["low"].iloc[0] if use == "general" else row.mean >= USEFUL
+            and intervals.contrast(per_fact[[table.index[0], row.Index]].dropna(), (1, -1)).low <= 0
+        )
         for row in table.itertuples()
     ]  # fmt: skip
     table = table.assign(level=level).astype({"level": bool, "wrecked": bool})
@@ -184,13 +189,17 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
 
 def by_use(frames: Frames) -> pd.DataFrame:
     """A row for each use: the format to take by `ranked`, its share with its interval and its tokens a fact, and the
-    same of the second best. "none" where the best does too little; empty where every format is wrecked."""
+    same of the second best. "none" where the best does too little, "any" where none can be told from the best; empty
+    where every format is wrecked."""
     rows, places = [], ("", "second: ")
     for measure, use in NAMES["uses"].items():
         table = ranked(frames, measure)
         whole = table[~table["wrecked"]].rename(SHORT).reset_index()[["format", "shown", "tokens a fact"]]
         two = zip(places, whole.to_dict("records"), strict=False)
         if row := {f"{place}{name}": value for place, found in two for name, value in found.items()}:
-            none = {} if table["level"].any() else {"format": f"none (best: {row['format']})"}
-            rows.append({"use": use, **row, **none})
+            if not table["level"].any():
+                row["format"] = f"none (best: {row['format']})"
+            elif len(whole) > 1 and table["level"].all():
+                row["format"] = f"any (fewest tokens: {row['format']})"
+            rows.append({"use": use, **row})
     return pd.DataFrame(rows)

@@ -182,6 +182,7 @@ def test_each_use_has_its_format_and_the_second_best_but_none_that_does_too_litt
     assert list(uses.index) == ["answers questions", "goes on with a text", "answers general questions"]
     assert list(uses.loc["answers questions", ["format", "second: format"]]) == ["QA", "article"]
     assert uses.loc["goes on with a text", "format"].startswith("none (best: ")
+    assert uses.loc["answers general questions", "format"].startswith("any (fewest tokens: ")
 
 
 def test_of_formats_that_cannot_be_told_apart_the_one_with_fewest_tokens_is_taken():
