@@ -81,7 +81,7 @@ def made_tables(frames: scores.Frames) -> dict[str, pd.DataFrame]:
     rows, main = claims.decide(frames), tables.formats(frames, ["main"], ["format"])
     advised = [tables.recommend(frames)[1]] if len(main) else []
     made = {
-        "experiments": frames.cells, "formats": tables.formats(frames), "main": main, "regime": tables.regime(frames),
+        "experiments": frames.cells, "formats": tables.formats(frames), "main": main,
         "claims": pd.DataFrame(rows), "verdicts": tables.claims(rows), "advice": pd.DataFrame({"advice": advised}),
         "tones": tables.tones(frames), "uses": tables.by_use(frames) if advised else main,
         **tables.answers(frames.items),

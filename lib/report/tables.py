@@ -64,20 +64,6 @@ def costs(frames: Frames, parts: Sequence[str], by: list[str]) -> pd.DataFrame:
     }).reset_index()  # fmt: skip
 
 
-def regime(frames: Frames) -> pd.DataFrame:
-    """One row: what the main part leaves of the model, in the median over its trained runs, and how many are wrecked;
-    `still` is of the base model's right answers. Empty without such runs, and without a base model."""
-    main = trained(frames.cells, "main")
-    if (compared := main.dropna(subset=["kept"])).empty:
-        return pd.DataFrame()
-    said, base = (frames.general[name][compared["id"]] for name in ("score", "base"))
-    return main[["kept", "ppl_ratio"]].median().to_frame().T.assign(
-        still=said[base > 0.5].mean().median(),
-        base=frames.cells[frames.cells["format"] == "none"]["general"].median(),
-        wrecked=main["wrecked"].sum(), runs=len(main),
-    )  # fmt: skip
-
-
 def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tables of the answers themselves, from `scores.items`: `wordings` (right by wording of each attribute's held-out
     questions), `mistakes` (what wrong answers state instead), `untaught` (what is said of what was never taught) and

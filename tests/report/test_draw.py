@@ -58,7 +58,7 @@ def test_a_whole_study_feeds_every_contrast_table_and_figure_and_its_page_names_
     for png in (folder / "figures").glob("*.png"):
         assert png.stat().st_size > 10_000 and png.with_suffix(".svg").exists() and f"figures/{png.name}" in page
     assert {path.stem for path in folder.glob("*.csv")} == {
-        "experiments", "claims", "formats", "main", "verdicts", "regime", "advice", "axes", "wordings", "mistakes",
+        "experiments", "claims", "formats", "main", "verdicts", "advice", "axes", "wordings", "mistakes",
         "untaught", "cut", "tones", "uses"}  # fmt: skip
     for link in ("report.html", "claims.csv", "experiments.csv", "notebooks/"):
         assert (folder / link).exists() and f"]({link})" in page

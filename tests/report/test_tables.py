@@ -63,7 +63,7 @@ def test_what_a_format_leaves_of_general_knowledge_has_an_interval():
     estimate, low, high = kept(general=0.3)
     assert low < estimate < high < 0.7
     alone = frames(main_part(("qa",)), shares())  # nothing to compare with
-    assert set(tables.costs(alone, ["main"], ["format"])["kept"]) == {""} and tables.regime(alone).empty
+    assert set(tables.costs(alone, ["main"], ["format"])["kept"]) == {""}
     assert alone.cells["kept"].isna().all() and not alone.cells["wrecked"].any()
 
 
@@ -100,15 +100,6 @@ def test_the_yardstick_is_asked_of_the_base_model_alone():
     assert table["none"].all() and not table[["qa", "article"]].any()
 
 
-def test_the_regime_is_the_median_of_the_trained_runs_and_counts_nothing_that_is_newly_right():
-    def other_questions(cell, evaluation, info):
-        return 0.5 if evaluation == "general" else 0.6
-
-    (regime,) = tables.regime(frames(main_part(("none", "qa")), other_questions)).itertuples()
-    assert regime.still < 0.8 < regime.kept <= 1.2  # as many as before, and others
-    assert (regime.runs, regime.wrecked) == (6, 0)
-
-
 def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_have():
     part = {cell: "main" for cell in main_part(("none", "article"), seeds=(0, 1))} | main_part(("qa",), seeds=(1,))
     replay = {cell(replay=0): "replay"}
@@ -122,7 +113,7 @@ def test_formats_that_are_not_run_on_all_draws_are_compared_on_those_that_all_ha
 
 def test_a_study_without_a_main_part_has_empty_tables_and_no_recommendation():
     tuned = frames({cell("qa"): "tune", cell("none"): "tune"}, shares())
-    assert tables.formats(tuned).empty and tables.regime(tuned).empty and tables.by_use(tuned).empty
+    assert tables.formats(tuned).empty and tables.by_use(tuned).empty
     assert tables.recommend(tuned)[0] is None
 
 
