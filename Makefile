@@ -112,12 +112,22 @@ figures: $(READY)
 pages: $(READY)
 	@$(BIN)/python -m lib pages
 
-# The lessons as they were executed, with outputs. The second trains.
+# The lessons as they were executed, with outputs. The second trains. Their links lead to the sources.
+define EXECUTE
+import re, sys
+from pathlib import Path
+from lib.study.run import execute
+for name in sys.argv[1].split():
+    print("executing", name, flush=True)
+    path = Path("results/lessons", f"{name}.ipynb")
+    execute(name, path, {})
+    text = re.sub(r"\]\(([a-z0-9_/]+\.ipynb)", r"](../../notebooks/\1", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+endef
+export EXECUTE
+LESSON ?= 01_one_fact_many_formats 02_teach_it 03_read_the_answers
 lessons: $(READY)
-	@for name in $${LESSON:-01_one_fact_many_formats 02_teach_it 03_read_the_answers}; do echo "executing $$name"; \
-	$(BIN)/python -c 'import sys; from pathlib import Path; from lib.study.run import execute; \
-	execute(sys.argv[1], Path("results/lessons", sys.argv[1] + ".ipynb"), {})' $$name || exit; done
-	@sed -i -E 's#\]\(([a-z0-9_/]+\.ipynb)#](../../notebooks/\1#g' results/lessons/*.ipynb
+	@$(BIN)/python -c "$$EXECUTE" "$(LESSON)"
 
 # Links that lead nowhere end it.
 site: .venv-site/.ready

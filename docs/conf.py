@@ -19,7 +19,8 @@ CONTENTS = {
     "More": ["docs/models", "docs/gpu", "docs/data-card", "docs/internals/*", "CONTRIBUTING", "CHANGELOG"],
     "Studies": ["results/*/README"],
     **{f"Figures of {folder.parent.name}": [f"results/{folder.parent.name}/notebooks/*"]
-       for folder in sorted(Path(__file__).parent.parent.glob("results/[!m]*/notebooks"))},
+       for folder in sorted(Path(__file__).parent.parent.glob("results/*/notebooks"))
+       if not folder.parent.name.startswith("my-")},
     "Other notebooks": ["notebooks/0[1-3]*", "notebooks/[a-z]*", "notebooks/solutions/*"],
 }  # fmt: skip
 

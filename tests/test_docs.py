@@ -13,6 +13,8 @@ from lib.cell import from_parameters
 from lib.data import formats, of_cell
 from lib.data.facts import build, matches, texts, topics
 from lib.paths import ROOT, TEMPLATES
+from lib.report import scores
+from lib.report.scores import SHORT
 from lib.study import plan, store
 from lib.study.grid import load_grid
 
@@ -99,14 +101,28 @@ def test_every_page_is_linked_and_every_module_has_its_line():
 
 
 def test_what_readme_quotes_was_trained_and_answered_so():
+    """Each row of its table in the format that it names, and the sentence below of articles."""
     told = README.read_text().partition("## One fact")[2].partition("## Words")[0].replace("**", "")
-    quoted = [part.strip() for said in re.findall(r'"([^"]+)"', told) for part in said.split("…") if part.strip()]
     results = [result for result in store.load("quick") if result["cell"]["entity"] == "fictional"]
-    known = {item["answer"] for result in results for item in result["items"]}
-    for cell in (from_parameters(result["cell"]) for result in results if result["training"]):
-        rows = of_cell.training_rows(cell, of_cell.candidates(cell)[: cell.n_entities])
-        known |= {turn for row in rows for turn in row.turns}
-    assert len(quoted) > 8 and [part for part in quoted if not any(part in text for text in known)] == []
+    for result in results:
+        cell = from_parameters(result["cell"])
+        (line,) = re.findall(rf"^\| {'nothing' if cell.format == 'none' else SHORT[cell.format]} \|.*", told, re.M)
+        rows = of_cell.training_rows(cell, of_cell.candidates(cell)[:4]) if result["training"] else []
+        known = [turn for row in rows for turn in row.turns] + [item["answer"] for item in result["items"]]
+        quoted = [part.strip() for said in re.findall(r'"([^"]+)"', line) for part in said.split("…") if part.strip()]
+        assert quoted and [part for part in quoted if not any(part in text for text in known)] == []
+        if cell.format == "article":
+            (begun,) = re.findall(r'after "([^"]+)"', told)
+            (item,) = [item for item in result["items"] if item["question"].endswith(begun + " ")]
+            assert (item["eval"], item["answer"]) == ("recall", "dormouse") and item["strict"]
+
+
+def test_the_first_answer_of_readme_is_that_of_the_quick_study():
+    found = scores.load("quick").scores.query("part == 'main' and measure == 'question'")
+    shares = found.groupby("format")["score"].mean()
+    first = README.read_text().partition("![")[0]
+    assert f"it answers {shares['qa'] + 1e-9:.2f} of the" in " ".join(first.split())
+    assert f"as often, it answers {shares['article']:.2f}." in " ".join(first.split())
 
 
 def test_no_import_points_back():

@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import shutil
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from unicodedata import category
 
 import jinja2
 import pandas as pd
+import psutil
 import yaml
 from markupsafe import Markup
 from tabulate import tabulate
@@ -38,9 +40,12 @@ def draw(study: str) -> None:
     then the study counts as stale, so that one that was interrupted is drawn again.
     """
     loaded, folder = store.load(study), store.study_dir(study)
+    for left in folder.glob(".drawing-*"):  # of a process that was killed
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
     if (folder / "README.md").exists():
         os.utime(folder / "README.md", ns=(0, 0))
-    with store.writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as scratch:
+    with store.writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=f".drawing-{os.getpid()}-") as scratch:
         _write(study, loaded, Path(scratch))
         for path in {*folder.glob("*.csv")} - {folder / "read.csv", folder / "judged.csv"}:
             path.unlink()  # a table may have no rows any more

@@ -160,8 +160,8 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
                       "Tell the facts less often, or take more replay.")  # fmt: skip
     first, best = whole.iloc[0], whole["mean"].idxmax()
     lost = [f"{SHORT[row.Index]} answers {row.shown} but keeps {row.kept} of the general questions"
-            for row in table[table["wrecked"] & (table["mean"] > whole["mean"][best])].itertuples()]  # fmt: skip
-    end = f"; wrecked: {' and '.join(lost)}." if lost else "."
+            for row in table[table["wrecked"] & (table["mean"] >= USEFUL)].itertuples()]  # fmt: skip
+    end = f"; wrecked: {' and '.join(lost)}, so tell facts less often or take more replay." if lost else "."
     name, answers = SHORT[first.name], f"answers {first['shown']} of the held-out questions"
     if level.empty:
         return None, (f"No format taught enough: of those that are not wrecked, {name} {answers}{end} "
@@ -176,16 +176,17 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
 def by_use(frames: Frames) -> pd.DataFrame:
     """A row for each use: the format to take by `ranked`, its share with its interval and its tokens a fact, and the
     same of the second best. "none" where the best does too little, "any" where none can be told from the best; empty
-    where every format is wrecked."""
+    where every format is wrecked, or there is no base model."""
     rows, places = [], ("", "second: ")
     for measure, use in NAMES["uses"].items():
         table = ranked(frames, measure)
-        whole = table[~table["wrecked"]].rename(SHORT).reset_index()[["format", "shown", "tokens a fact"]]
+        whole = table[~table["wrecked"] & (table["kept"] != "")].rename(SHORT).reset_index()
+        whole = whole[["format", "shown", "tokens a fact"]]
         two = zip(places, whole.to_dict("records"), strict=False)
         if row := {f"{place}{name}": value for place, found in two for name, value in found.items()}:
             if not table["level"].any():
                 row["format"] = f"none (best: {row['format']})"
-            elif len(whole) > 1 and table["level"].all():
+            elif len(whole) > 1 and table.loc[~table["wrecked"], "level"].all():
                 row["format"] = f"any (fewest tokens: {row['format']})"
             rows.append({"use": use, **row})
     return pd.DataFrame(rows)

@@ -25,7 +25,7 @@ PARAPHRASES = 4  # sentences of each attribute that are trained
 NAMES = 200  # of each kind that the table does not have, to be asked about or answered with "I do not know."
 CHUNK = 256  # tokens of a part of a user's article: with its prompt, it fits a row
 SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[」』）]*|\n{2,}")
-MORE = 1.25  # times as many tokens may a text have as its parts: those of the study have fewer
+MORE = 64  # tokens, at most, that a text may have more than its parts: two at each of some thirty joints
 AT_ONCE = 10_000  # texts that are tokenized at once: a large table has half a million, which would take gigabytes
 
 
@@ -71,7 +71,10 @@ def facts_file(table: Table, tokenizer, sample: int | None = None) -> dict:
     joined = [len(table.wordings.get(name, ())) > 1 for name in facts["name"]]
     facts = facts.assign(column=facts["name"].where(joined, facts["attribute"]))
     columns, used = attributes(table), {*facts["column"]}  # a sample may have fewer
-    columns, table = {name: columns[name] for name in columns if name in used}, table._replace(facts=facts)
+    articles, wordings = ({name: given[name] for name in given if name in names}
+                          for given in (table.articles, table.wordings))  # fmt: skip
+    columns = {name: columns[name] for name in columns if name in used}
+    table = table._replace(facts=facts, articles=articles, wordings=wordings)
     _refuse_tokens(table, columns, tokenizer)
     asked = ((question.format(name=fact.name), fact.value) for fact in facts.itertuples()
              for question in columns[fact.column]["heldout_questions"])  # fmt: skip
@@ -80,7 +83,7 @@ def facts_file(table: Table, tokenizer, sample: int | None = None) -> dict:
     content = {key: table.around[key] for key in AROUND} | {
         "source": table.path.name, "attributes": columns, "profiles": [],
         "untaught": _untaught(table, names, columns),
-        "articles": {name: _chunks(text, tokenizer) for name, text in table.articles.items() if name in names},
+        "articles": {name: _chunks(text, tokenizer) for name, text in articles.items()},
     }  # fmt: skip
     return content | {"profiles": _profiles(table, content, tokenizer)}
 
@@ -107,8 +110,9 @@ def untold(facts: dict) -> int:
 def _profiles(table, content, tokenizer) -> list[list[dict]]:
     """The facts of each entity in profiles, halved until no article and no conversation can have MAX_LENGTH tokens.
 
-    The tokens of a row are taken to be those of its parts, and a quarter more, because parts that are joined may have
-    others: to build and tokenize all rows takes long. A part of the user's own article fits where a conversation does.
+    The tokens of a row are taken to be those of its parts, and up to a quarter and up to MORE, because parts that are
+    joined may have others: to build and tokenize all rows takes long. A part of the user's own article fits where a
+    conversation does.
     """
     texts, styles, parts = list({*table.facts["name"], *table.facts["value"]}), content["styles"], {}
     tokens = dict(zip(texts, map(len, _tokenized(tokenizer, texts)), strict=True))
@@ -134,7 +138,8 @@ def _profiles(table, content, tokenizer) -> list[list[dict]]:
         asked = [longest((fact["attribute"], "questions"), n) for fact in profile]
         both = sorted(map(sum, zip(asked, told, strict=True)))[-formats.FACTS_A_CHAT :]
         article = 0 if name in table.articles else longest("frame", n) + fillers * longest("filler", n) + sum(told)
-        most = turns + MORE * max(article, longest("chat", n) + sum(both))
+        most = max(article, longest("chat", n) + sum(both))
+        most += turns + min(most / 4, MORE)
         if most < MAX_LENGTH:
             return [profile]
         if middle and name not in table.articles:

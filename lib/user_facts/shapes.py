@@ -88,16 +88,17 @@ def records(path: Path) -> list:
 def _flat(where, items) -> dict:
     """An object of JSON without nesting: a list of one is its value, of several None; yes and no for booleans. The
     messages of a conversation stay as they are. Raises UserError for a key that stands twice."""
-    flat = []
+    flat, turn = [], {"role", "content"}
+    as_it_is = {"messages"} | (turn if turn <= {key for key, _ in items} else set())
     for key, value in items:
-        while isinstance(value, list) and len(value) == 1 and key != "messages":
+        while isinstance(value, list) and len(value) == 1 and key not in as_it_is:
             value = value[0]
-        if isinstance(value, dict):
+        if key in as_it_is:
+            flat.append((key, value))
+        elif isinstance(value, dict):
             flat += [(f"{key}.{inner}", cell) for inner, cell in value.items()]
-        elif isinstance(value, list):
-            flat.append((key, value if key == "messages" else None if value else ""))
         else:
-            flat.append((key, PLAIN.get(value, value)))
+            flat.append((key, (None if value else "") if isinstance(value, list) else PLAIN.get(value, value)))
     if twice := [key for key, times in Counter(key for key, _ in flat).items() if times > 1]:
         raise UserError(f"{where}: {twice[0]!r} stands twice in a record: keep one")
     return dict(flat)

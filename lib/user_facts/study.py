@@ -117,6 +117,8 @@ def teach(
     """`make facts`: read, plan, train, report and save; whether every experiment came through."""
     if bool(question) != bool(answer):
         raise UserError("--question and --answer go together: name a column for each")
+    if name and question:
+        raise UserError("--name is of a table of names, --question and --answer of pairs: give one of them")
     pair = [question, answer] if question else []
     table = read(path, templates, articles, name, pair)
     for what, number in table.left_out.items():

@@ -147,9 +147,9 @@ def wrecked(*formats, **planted):
 def test_the_format_that_answers_most_and_is_not_wrecked_is_recommended_in_at_most_three_sentences():
     chosen, why = recommended(shares())
     assert chosen == "qa" and why.startswith("Train on the format QA: it answers 0.") and "models keep 0.9" in why
-    for article, lost in ((0.6, True), (0.95, False)):  # a wrecked format is named where it would have been taken
-        chosen, why = recommended(wrecked("qa", article=article))
-        assert chosen == "article" and ("wrecked: QA answers" in why) == lost
+    for qa, named in ((0.9, True), (0.3, False)):  # a wrecked format is named where it answers enough
+        chosen, why = recommended(wrecked("qa", article=0.7, qa=qa))
+        assert chosen == "article" and ("wrecked: QA answers" in why) == named == ("take more replay" in why)
     chosen, why = recommended(wrecked("qa", article=0.6, chat=0.6), main_part(("none", "qa", "article", "chat")))
     assert chosen and "cannot be told apart" in why and "wrecked" in why and len(re.findall(r"\.(?: |$)", why)) == 3
 

@@ -83,6 +83,12 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
     assert all(fitting(profiles, format) for format in FORMATS)
 
 
+def test_a_fact_is_not_refused_that_fits_with_some_of_the_row_to_spare(tmp_path):
+    (profile,) = made(tmp_path, [("Rome", "story", " ".join(["long"] * 250))])[1]
+    rows = [row for format in FORMATS for row in fitting([profile], format)]
+    assert 0.65 < max(len(row_ids(tokenizer(), row)["input_ids"]) for row in rows) / MAX_LENGTH < 0.8
+
+
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
 ASKED = [("Where?", "answer", "Hall 7")]
 REFUSED = [

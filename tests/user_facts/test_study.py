@@ -208,6 +208,7 @@ def test_pairs_are_planned_by_columns_that_are_named_and_bad_input_is_refused_in
     path.write_text("x;Who built it?;Edda;\nx;Where is it?;here;\n")
     options = ["facts", str(path), "--model", "tiny", "--dry-run", "--question", "2"]
     assert main(options) == 2 and "--question and --answer go together" in capsys.readouterr().err
+    assert main([*options, "--answer", "3", "--name", "1"]) == 2 and "give one of them" in capsys.readouterr().err
     assert main([*options, "--answer", "3", "--formats", "article qa chat both"]) == 0
     shown = capsys.readouterr().out
     for text in ("2 pairs from '2' and '3'", "left out: 2 cells of '1', beside the pairs", "2 entities",

@@ -146,6 +146,9 @@ BAD_YAML = [
     ("x" * 6_000_000, "has more than 5 MB: give a part of it"),
 ]
 BAD_LINES = [
+    *((f'{{"name": "Rome", "messages": {given}}}', "messages: expected a list, each with a role and with a text")
+      for given in ("null", '{"x": "y"}', '[{"role": "user", "content": null}]',
+                    '[{"role": "user", "content": ["Who?"]}, {"role": "assistant", "content": "I"}]')),  # fmt: skip
     ("{'name': 'Rome'}", "f.jsonl, line 1: not JSON (single quotes are Python's"),
     ('{"name": "Rome", "a": {"b": 1}, "a.b": 2}', "f.jsonl, line 1: 'a.b' stands twice in a record: keep one"),
     ('{"name": "Rome", "attribute": ["a", "b"], "value": "c"}', "f.jsonl, fact 1, column 'attribute' is empty"),
