@@ -135,10 +135,10 @@ def teach(
         print(f"  {attribute} ({column['info']}, {len(mine)} facts): {asked} {told}")
     if left_out := untold(study.facts):
         print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
-    table, fitting = expected(study)
+    costs, fitting = expected(study)
     print(f"results/{study.name} will take, and two to three times as long on a processor without bfloat16:\n"
-          f"{table.to_string(index=False)}", flush=True)  # fmt: skip
-    if table["minutes"].iloc[-1] > HOUR and sample is None and study.entities > 1:
+          f"{costs.to_string(index=False)}", flush=True)  # fmt: skip
+    if costs["minutes"].iloc[-1] > HOUR and sample is None and study.entities > 1:
         print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: about an hour.")
         if not dry_run and sys.stdin.isatty():
             typer.confirm("Train on all of them?", abort=True)
