@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -155,6 +156,19 @@ def test_the_rows_of_each_format_are_written_as_messages_that_tell_every_fact(tr
     for wrong, message in (("qa poem", "no format 'poem'"), ("article", "--save qa: no model of it")):
         assert main(["facts", str(EXAMPLE), *options[:-1], wrong, "--save", "qa"]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_command_ends_with_a_report_and_a_model_that_was_asked_again(trained, monkeypatch, capsys):
+    monkeypatch.setattr(studies, "prepare", lambda *_, **__: trained)  # what is run already
+    write = mock.Mock(return_value=("qa", "all attributes"))  # its notebook would prepare another study
+    monkeypatch.setattr(report, "write", write)
+    assert main(["facts", str(EXAMPLE), "--model", "tiny"]) == 0
+    name, facts, given, left_out = write.call_args.args
+    assert (name, facts, left_out) == (trained.name, trained.facts, {}) and given["formats"] == "article qa both unsure"
+    said = capsys.readouterr().out
+    for text in ("5 experiments, 5 done, 0 to run", "all attributes", "held-out questions as before", "ask it: "):
+        assert text in said
+    assert said.index("training tokens") < said.index("5 experiments")
 
 
 def test_a_saved_model_is_asked_again_and_one_that_answers_otherwise_is_refused(trained, monkeypatch):
