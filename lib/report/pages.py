@@ -134,7 +134,7 @@ def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
     columns = {
         "formats": ["format", "replay", "replay_times", "unsure", "info", *tables.MEASURES.values()],
-        "tuned": ["format", "n_entities", "unsure", "replay", "learning_rate", "shown", "kept", "chosen", "edge"],
+        "tuned": ["format", "n_entities", "replay", "learning_rate", "shown", "kept", "chosen", "edge"],
         "verdicts": ["claim", "verdict", "says"],
     }
     found = [table_of(f"{study}/{name}")[columns[name]].rename(columns=HEADINGS).fillna("")

@@ -39,7 +39,7 @@ def test_every_claim_has_a_primary_contrast_at_most_five_others_and_says_why_and
         assert len({each["label"] for each in contrasts}) == len(contrasts)
 
 
-@pytest.mark.parametrize(("grid", "beside"), [("cpu", 2), ("gpu", 0)])
+@pytest.mark.parametrize(("grid", "beside"), [("cpu", 1), ("gpu", 0)])
 def test_a_planned_study_has_runs_for_every_contrast_and_five_of_each_model_for_what_decides(grid, beside):
     measures = ["recall", "question", "completion", "area of recall", "choice", "general", "style"]
     kinds = {"untaught": ["near"], **dict.fromkeys(["reasoning", "reasoning_in_context"], ["which", "hop", "sum"])}
@@ -149,7 +149,7 @@ def test_formats_that_lie_apart_are_compared_with_what_truth_does(real, verdict)
         return real if cell.entity == "real" else 0.1
 
     cells = main_part(entities=("real",), seeds=range(5))
-    cells |= dict.fromkeys(main_part(("article", "qa"), ("shuffled",), range(5)), "shuffled")
+    cells |= dict.fromkeys(main_part(("article", "qa"), ("shuffled",), range(5)), "kinds")
     assert primary(decide(simulation.results(cells, planted)), "C5")["verdict"] == verdict
 
 

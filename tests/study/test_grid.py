@@ -43,7 +43,7 @@ def seeds(values):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, replay, wordings"),
+        (f"- {{part: mian, {CELL}}}", "block 1: part is 'mian': expected one of main, kinds, replay"),
         (f"- {{{CELL}}}", "block 1: part is None: expected one of main"),
         (f"- {{part: main, {CELL}}}\n- {{part: [main], {CELL}}}", "block 2: part is ['main']"),
         (f"- {{part: main, {CELL}}}\n- {{part: main, {CELL}, sead: 1}}", "block 2: unknown parameter 'sead': known"),
