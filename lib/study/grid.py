@@ -11,7 +11,8 @@ from lib.paths import GRIDS, UserError
 
 # What a block is for, as docs/internals/scaling.md says. Contrasts and figures select experiments by it.
 PARTS = (
-    "main", "kinds", "replay", "wordings", "entities", "capacity", "reasoning", "unsure", "coding", "tone", "tune", "room",
+    "main", "kinds", "replay", "wordings", "entities", "capacity", "reasoning", "unsure", "coding", "tone", "tune",
+    "room",
 )  # fmt: skip
 EXPERIMENTS = 5000  # more is a mistake; the largest grid of the project has 700
 DEPTH = 3  # a list of blocks of lists: what is nested deeper is no grid
