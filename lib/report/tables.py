@@ -104,8 +104,8 @@ def tones(frames: Frames) -> pd.DataFrame:
 
 def claims(rows: list[dict]) -> pd.DataFrame:
     """One row a claim: statement, question, the primary contrast `here`, its verdict, which is exploratory where there
-    are few runs, and why it cannot be tested."""
-    columns = ["claim", "plain", "says", "here", "runs", "detects", "verdict", "because"]
+    are few runs, why it cannot be tested, and what would `change` our mind."""
+    columns = ["claim", "plain", "says", "here", "runs", "detects", "verdict", "because", "change"]
     made = [{**CLAIMS[row["claim"]], **row, "here": f"{row['name']}: {row['shown']}",
              "verdict": row["verdict"] + ", exploratory" * (row["exploratory"] and not row["because"]),
              "detects": CLAIMS[row["claim"]]["primary"]["detects"]} for row in rows if row["primary"]]  # fmt: skip
