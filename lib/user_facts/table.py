@@ -49,17 +49,8 @@ def read(
     between, `pair` the columns of questions and answers, as numbers in a file without a header. Raises UserError, in
     one line that names file, row and column, for what cannot be taken.
     """
-    left_out, suffix, given = Counter(), path.suffix.lower(), {}
-    if suffix == ".xls":
-        raise UserError(f"{path} is of an old Excel: save it as .xlsx, or the sheet as CSV")
-    if suffix in (".yaml", ".yml"):
-        given = _yaml(path, ["facts", *HOLDS, *AROUND], left_out)
-        found = _listed(path, given.pop("facts", []), left_out)
-    elif suffix in (".json", ".jsonl"):
-        found = _listed(path, records(path), left_out)
-    else:
-        found = _grid(path, sheet(path, left_out) if suffix == ".xlsx" else _csv(path), pair)
-    rows, columns = [], {}
+    left_out, rows, columns = Counter(), [], {}
+    found, given = _contents(path, pair, left_out)
     for where, headings, cells in found:
         rows.append((where, dict(zip(headings, cells, strict=True))))
         left_out["cells in a column without a heading"] += headings.count("")
@@ -80,16 +71,25 @@ def read(
     if you and len(names) > 1:
         where = facts.loc[facts["name"] == you[0], "where"].iloc[0]
         raise UserError(f"{where}: {you[0]!r} is the model itself, and the table has other names: make two tables")
-    around, own = PAIRS if pair else YOU if you else OWN, {key: given.pop(key) for key in AROUND if key in given}
-    for key, text in own.items():
-        _check_around(f"{where}, {key}", text, around[key] if key != "noun" else "it")
-    if own:  # in another language maybe: nothing else is asked or told in English
-        own |= {"untaught": PAIRS["untaught"], "formats": [one for one in around["formats"] if one != "unsure"]}
+    around = _around(where, given, PAIRS if pair else YOU if you else OWN)
     for kind, by_attribute in given.items():
         must = HOLDS[kind] - ({"{name}"} if you else set())
         _check_templates(f"{where}, {kind}", by_attribute, set(facts["attribute"]), must)
     return Table(path, facts, **given, articles=_articles(articles, names) if articles else {}, wordings=wordings,
-                 left_out=dict(+left_out), around=around | own)  # fmt: skip
+                 left_out=dict(+left_out), around=around)  # fmt: skip
+
+
+def _contents(path, pair, left_out):
+    """Where each row of a file stands, its headings and its cells; and what a YAML file gives beside the facts."""
+    suffix = path.suffix.lower()
+    if suffix == ".xls":
+        raise UserError(f"{path} is of an old Excel: save it as .xlsx, or the sheet as CSV")
+    if suffix in (".yaml", ".yml"):
+        given = _yaml(path, ["facts", *HOLDS, *AROUND], left_out)
+        return _listed(path, given.pop("facts", []), left_out), given
+    if suffix in (".json", ".jsonl"):
+        return _listed(path, records(path), left_out), {}
+    return _grid(path, sheet(path, left_out) if suffix == ".xlsx" else _csv(path), pair), {}
 
 
 def _csv(path) -> list[list[str]]:
@@ -184,9 +184,7 @@ def _yaml(path, known, left_out) -> dict:
             left_out["contexts of questions"] += sum("context" in example for example in loaded["seed_examples"])
             loaded = [pair for example in loaded["seed_examples"] for pair in example["questions_and_answers"]]
         except (TypeError, KeyError):
-            raise UserError(
-                f"{path}, seed_examples: expected questions_and_answers, each a question and answer"
-            ) from None
+            raise UserError(f"{path}, seed_examples: expected questions_and_answers in each") from None
     loaded = {"facts": loaded} if isinstance(loaded, list) else loaded
     if not isinstance(loaded, dict) or not set(loaded) <= set(known):
         raise UserError(f"{path}: expected a list of facts, or a mapping with {', '.join(sorted(known))}")
@@ -208,6 +206,16 @@ def _check_templates(where, by_attribute, attributes, must):
             if {*held} != must or held.count("{value}") > 1:
                 holds = " and ".join(sorted(must)) or "no {name}"
                 raise UserError(f"{place}: {text!r} must hold {holds}, and no other braces")
+
+
+def _around(where, given, around) -> dict:
+    """What stands around the facts, with what is taken out of `given` in the place of ours. Raises UserError."""
+    own = {key: given.pop(key) for key in AROUND if key in given}
+    for key, text in own.items():
+        _check_around(f"{where}, {key}", text, around[key] if key != "noun" else "it")
+    if own:  # in another language maybe: nothing else is asked or told in English
+        own |= {"untaught": PAIRS["untaught"], "formats": [one for one in around["formats"] if one != "unsure"]}
+    return around | own
 
 
 def _check_around(place, given, like):
