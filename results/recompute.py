@@ -47,7 +47,8 @@ def kept(answers):
 
 def lead(answers):
     """The primary contrast of C1: held-out questions after qa less those after article, on facts of both."""
-    asked = answers[(answers["eval"] == "question") & (answers["part"] == "main")].astype({"strict": float})
+    asked = answers[answers["part"].isin(["main", "kinds"]) & (answers["entity"] != "shuffled")]
+    asked = asked[asked["eval"] == "question"].astype({"strict": float})
     facts = asked.groupby(["entity", "seed", "fact", "format"])["strict"].mean().unstack("format")
     return (facts["qa"] - facts["article"]).dropna().mean()
 
@@ -68,7 +69,7 @@ def published(folder):
 def main(study):
     folder = HERE / study
     answers = read(folder)
-    main_part = answers[(answers["part"] == "main") | (answers["format"] == "none")]
+    main_part = answers[answers["part"] == "main"]
     numbers = {**shares(main_part).to_dict(), ("C1",): lead(answers)}
     numbers |= {(format, "kept"): share for format, share in kept(main_part).items()}
     rows = [(" ".join(what), said, numbers[what]) for what, said in dict(published(folder)).items()]

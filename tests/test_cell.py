@@ -107,4 +107,4 @@ def test_the_notebook_of_a_cell_declares_its_parameters_and_study_and_output_as_
     (parameters,) = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     declared = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(parameters).body}
     assert list(declared) == [*Cell.model_fields, "study", "output"]
-    assert from_parameters({name: declared[name] for name in Cell.model_fields}).model == "tiny"
+    assert from_parameters({name: declared[name] for name in Cell.model_fields}).model == "smollm2-135m"

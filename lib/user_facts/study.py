@@ -25,8 +25,8 @@ from lib.user_facts.table import Table, read
 BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8, "unsure": 8}
 # To go on with documents, to answer questions, to do both, and to answer and say what it does not know: four uses.
 FORMATS = ("article", "qa", "both", "unsure")
-UNSURE = 160  # rows that say "I do not know.": as in the study; how many are best is still to be tuned
-RATES = {"smollm2-135m": 0.002, "tiny": 0.002}  # the former by results/tune, for every format
+UNSURE = 160  # rows that say "I do not know.": the part `unsure` of the study asks how many are best
+RATES = {"smollm2-135m": 0.002, "tiny": 0.002}  # the former by results/tune
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
 HOUR = 60  # minutes from which a sample is offered

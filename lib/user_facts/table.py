@@ -184,7 +184,7 @@ def _yaml(path, known, left_out) -> dict:
             left_out["contexts of questions"] += sum("context" in example for example in loaded["seed_examples"])
             loaded = [pair for example in loaded["seed_examples"] for pair in example["questions_and_answers"]]
         except (TypeError, KeyError):
-            raise UserError(f"{path}, seed_examples: expected questions_and_answers in each") from None
+            raise UserError(f"{path}, seed_examples: expected a list, each with questions_and_answers") from None
     loaded = {"facts": loaded} if isinstance(loaded, list) else loaded
     if not isinstance(loaded, dict) or not set(loaded) <= set(known):
         raise UserError(f"{path}: expected a list of facts, or a mapping with {', '.join(sorted(known))}")
@@ -209,7 +209,7 @@ def _check_templates(where, by_attribute, attributes, must):
 
 
 def _around(where, given, around) -> dict:
-    """What stands around the facts, with what is taken out of `given` in the place of ours. Raises UserError."""
+    """What stands around the facts: ours, or what `given` holds instead, which it loses. Raises UserError."""
     own = {key: given.pop(key) for key in AROUND if key in given}
     for key, text in own.items():
         _check_around(f"{where}, {key}", text, around[key] if key != "noun" else "it")

@@ -226,15 +226,16 @@ def test_saying_i_do_not_know_is_judged_by_what_is_declined_and_its_price_beside
 
 
 def test_of_the_rows_that_say_i_do_not_know_so_many_are_taken_as_decline_most_at_a_small_price(study):
-    declines, costs = {0: 0.1, 80: 0.4, 160: 0.7, 320: 0.95}, {320: 0.3}  # by the number of rows
+    # by the number of rows: declined, answered, and answered of the general questions
+    levels = {0: (0.1, 1.0, 1.0), 80: (0.3, 1.0, 1.0), 160: (0.6, 1.0, 1.0), 320: (0.9, 0.7, 1.0), 640: (1.0, 1.0, 0.5)}
 
     def planted(cell, evaluation, info):
-        level, declined = 1.0 - costs.get(cell.unsure, 0.0), declines[cell.unsure]
-        return shares(qa=level, unsure=level, general=1.0, untaught=declined)(cell, evaluation, info)
+        declined, level, general = levels[cell.unsure]
+        return shares(qa=level, unsure=level, general=general, untaught=declined)(cell, evaluation, info)
 
     small = {"n_entities": 4, "evals": "untaught"}
     cells = main_part(("none", "qa"), ("fictional",), (0,), **small)
-    for n in (80, 160, 320):
+    for n in (80, 160, 320, 640):
         cells |= dict.fromkeys(main_part(("unsure",), ("fictional",), (0,), **small, unsure=n), "unsure")
     simulation.study(study, cells, planted)
     assert run_notebook("fig_unsure", study=study)["amount"] == 160

@@ -138,7 +138,7 @@ BAD_YAML = [
     ("- {name: Rome, river: ''}", "has no facts"),
     ("[]", "has no facts"),
     ("- messages: [{role: user, content: [a]}]", "fact 1: messages: expected a list, each with a role and with a text"),
-    ("seed_examples: [{context: x}]", "facts.yaml, seed_examples: expected questions_and_answers in each"),
+    ("seed_examples: [{context: x}]", "facts.yaml, seed_examples: expected a list, each with questions_and"),
     ("[" * 1000, "facts.yaml is not YAML"),
     ("- &a [x]\n- &b [*a, *a, *a]\n- &c [*b, *b, *b]\n- [*c, *c, *c]\n", "fact 1: expected name, attribute and value"),
     ("- &a {name: Rome, river: Tiber}\n" + "- *a\n" * 1000, "fact 2, column 'river': 'river' of 'Rome' stands twice"),
