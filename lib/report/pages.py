@@ -188,10 +188,11 @@ def escape(text: str) -> Markup:
 
 
 def markdown(frame: pd.DataFrame, columns: dict[str, str] | list[str] | None = None, digits: str = ".2f") -> Markup:
-    """A table in Markdown: those of these columns that it has, under these headings (default: all, under HEADINGS),
-    shares in two digits, true as yes, and formats by their short names."""
+    """A table in Markdown: those of these columns that have something, under these headings (default: all, under
+    HEADINGS), shares in two digits, true as yes, and formats by their short names."""
     headings = columns if isinstance(columns, dict) else HEADINGS
-    frame = frame[[name for name in columns or frame if name in frame]]
+    some = frame.columns[frame.notna().any()] if len(frame) else frame.columns
+    frame = frame[[name for name in columns or frame if name in some]]
 
     def text(value):
         if isinstance(value, bool):

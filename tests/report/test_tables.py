@@ -170,9 +170,9 @@ def test_each_use_has_its_format_and_the_second_best_but_none_that_does_too_litt
         return 0.3 if evaluation == "completion" and cell.format != "none" else shares()(cell, evaluation, info)
 
     uses = tables.by_use(frames(main_part(seeds=(0, 1)), planted)).set_index("use")
-    assert list(uses.index) == ["answers questions", "goes on with a text", "answers general questions"]
+    assert list(uses.index) == ["answers questions", "completes a new sentence", "answers general questions"]
     assert list(uses.loc["answers questions", ["format", "second: format"]]) == ["QA", "article"]
-    assert uses.loc["goes on with a text", "format"].startswith("none (best: ")
+    assert uses.loc["completes a new sentence", "format"].startswith("none (best: ")
     assert uses.loc["answers general questions", "format"].startswith("any (fewest tokens: ")
 
 
