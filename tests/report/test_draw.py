@@ -20,7 +20,9 @@ FIGURES = sorted(path.stem for path in NOTEBOOKS.glob("fig_*.ipynb"))
 
 
 def test_the_published_experiments_of_this_code_give_their_claims_and_tables_to_the_letter():
-    for study in OF_THIS_CODE:  # none of them before the first is run again with it
+    for study in OF_THIS_CODE:
+        if not (RESULTS / study / "experiments.csv").exists():
+            continue  # of a user's own facts, which have other tables
         made = pages.made_tables(scores.frames(store.load(study)))
         by_notebooks = {"axes", "tuned", "read", "judged"}
         assert {path.stem for path in (RESULTS / study).glob("*.csv")} - by_notebooks == set(made)
