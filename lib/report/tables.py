@@ -168,8 +168,9 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
                       "Tell each fact more often, or take a larger model.")  # fmt: skip
     told = [f"Train on the format {name}: it {answers}."]
     if len(level) > 1:
-        told.append(f"{' and '.join(map(SHORT.get, level.drop(best)))} cannot be told apart from {SHORT[best]} here, "
-                    f"which answers most; of them, {name} takes the fewest tokens.")  # fmt: skip
+        others = ", ".join(map(SHORT.get, level.drop(best)))
+        told.append(f"The format {SHORT[best]} answers most, but cannot be told apart from {others}; "
+                    f"of these, {name} takes the fewest tokens.")  # fmt: skip
     return first.name, " ".join([*told, f"The models keep {first['kept']} of the general questions{end}"])
 
 
