@@ -3,6 +3,8 @@
     LABEL=my-machine python benchmarks/speed.py   all parts, half an hour, into results/bench/my-machine.json
     python benchmarks/speed.py PART               one part in this process; its numbers as one line of JSON
 
+MODEL=qwen2.5-coder-0.5b before either measures that model in place of SmolLM2.
+
 Each part has a process of its own, because Unsloth changes TRL when it is imported. Parts are measured in turns, round
 by round, because no machine is equally fast at all times: believe the ratios, not the rates.
 """
@@ -45,7 +47,8 @@ PROFILED_STEPS = 16
 LOSS_BATCHES = 16  # of each format; the first is not counted
 REPLAY = CACHE / "bench-replay.json"  # rows that plain TRL trains, too, and could not make without Unsloth
 # The first experiment of each format in the quick grid, and the first profiles, whether the model knows them or not.
-CELLS = {cell.format: cell.model_copy(update={"checkpoints": 0}) for cell in reversed(load_grid("quick"))}
+MEASURED = {"model": os.environ.get("MODEL") or "smollm2-135m", "checkpoints": 0}
+CELLS = {cell.format: cell.model_copy(update=MEASURED) for cell in reversed(load_grid("quick"))}
 ARTICLE, PROFILES = CELLS["article"], take(of_cell.candidates(CELLS["article"]), CELLS["article"].n_entities)
 # Where the time of a training goes: torch's operators by the start of their names.
 OPERATORS = {
