@@ -105,7 +105,8 @@ def test_what_readme_quotes_was_trained_and_answered_so():
     told = README.read_text().partition("## One fact")[2].partition("## Words")[0].replace("**", "")
     for result in store.load("quick"):
         cell = from_parameters(result["cell"])
-        (line,) = re.findall(rf"^\| {'nothing' if cell.format == 'none' else SHORT[cell.format]} \|.*", told, re.M)
+        name = "nothing" if cell.format == "none" else re.escape(SHORT[cell.format])
+        (line,) = re.findall(rf"^\| {name} \|.*", told, re.M)
         rows = of_cell.training_rows(cell, of_cell.candidates(cell)[:4]) if result["training"] else []
         known = [turn for row in rows for turn in row.turns] + [item["answer"] for item in result["items"]]
         quoted = [part.strip() for said in re.findall(r'"([^"]+)"', line) for part in said.split("…") if part.strip()]

@@ -63,18 +63,19 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
 
     A row is a fact, indexed by entity, seed, info and fact; a column is an arm, missing where the arm has not that
     fact. All arms are resampled alike, so that what is paired stays paired. With fewer than ENOUGH runs the interval is
-    Student's with the bootstrap's standard error; of one run it is the bootstrap's, and covers no luck of a run. Where
-    all facts agree, or none differs, the exact bound on the share that could disagree (the rule of three) takes its
-    place. `statistic` replaces the signed sum: it gets the means, of shape (resamples, columns).
+    Student's with the bootstrap's standard error, cut where scores from 0 to 1 end; of one run it is the bootstrap's,
+    and covers no luck of a run. Where all facts agree, or none differs, the exact bound on the share that could
+    disagree (the rule of three) takes its place. `statistic` replaces the signed sum: it gets the means, of shape
+    (resamples, columns).
     """
     combine = statistic or (lambda means: means @ np.array(signs))
     estimate, of_kind = float(combine(table.mean().to_numpy()[None])[0]), _runs(table)
     runs = int(of_kind.min())
     facts = table.index.get_level_values("fact").nunique() if _crossed(table) else len(table)
+    least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
     nothing = statistic is None and table.notna().all(axis=None) and not (table @ np.array(signs)).any()
     if nothing or statistic is None and (table.max() == table.min()).all():
         disagree = 1 - 0.05 ** (1 / int(table.count().min()))
-        least, most = (sum(sign for sign in signs if sign * way > 0) for way in (-1, 1))  # of scores from 0 to 1
         low, high = estimate - disagree * (estimate - least), estimate + disagree * (most - estimate)
         low = min(low, estimate)  # corrected for chance, a score may be below 0
         return Interval(estimate, low, high, 0.0 if low > 0 or high < 0 else 1.0, facts, runs)
@@ -84,6 +85,8 @@ def contrast(table: pd.DataFrame, signs: Sequence[float] = (), statistic: Callab
     if 1 < runs < ENOUGH and (error := drawn.std()):
         student = stats.t((of_kind - 1).sum(), estimate, error)
         low, high = student.interval(0.95)
+        if statistic is None:
+            low, high = max(low, min(least, estimate)), min(high, max(most, estimate))
         p = 2 * min(student.cdf(0), student.sf(0))
     return Interval(estimate, float(low), float(high), float(p), facts, runs)
 

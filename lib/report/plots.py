@@ -40,6 +40,15 @@ def points(ax, at, rows: pd.DataFrame, marker: str, fill, label: str) -> None:
     ax.errorbar(at, rows["mean"], yerr=bars, fmt=marker, label=label, **look)
 
 
+def curve(ax, rows: pd.DataFrame, style: str, colour: str, label: str, dodge: float = 0.0) -> None:
+    """A learning curve from 0 exposures, where nothing is known, and `dodge` beside its end the 95 % interval."""
+    rows = rows.sort_values("exposures")
+    ax.plot([0, *rows["exposures"]], [0, *rows["mean"]], style, color=colour, ms=5, label=label)
+    end = rows.iloc[-1]
+    bar = [[end["mean"] - end["low"]], [end["high"] - end["mean"]]]
+    ax.errorbar(end["exposures"] + dodge, end["mean"], yerr=bar, color=colour, capsize=2, lw=1.2)
+
+
 def legend(figure, ax, columns: int = 4) -> None:
     """The marks of this panel, below the whole figure."""
     handles, labels = ax.get_legend_handles_labels()

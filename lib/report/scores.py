@@ -126,7 +126,7 @@ def cells(results: list[dict], general: pd.DataFrame) -> pd.DataFrame:
         training, left = result["training"] or {"seconds": 0.0, "evaluation_seconds": 0.0}, result["evals"]["general"]
         rows.append({
             "id": result["id"], "facts": len(result["facts"]["ids"]), "dropped_known": result["facts"]["dropped_known"],
-            **{key: training.get(key) for key in ("tokens", "trained_tokens", "once_tokens", "steps")},
+            **{key: training.get(key) for key in ("tokens", "trained_tokens", "steps")},
             "training_seconds": training["seconds"], "evaluation_seconds": training["evaluation_seconds"],
             **{key: result["manifest"][key] for key in ("seconds", "peak_memory_mb")},
             "general": left["strict"], "perplexity": left["perplexity"],

@@ -49,15 +49,16 @@ def costs(frames: Frames, parts: Sequence[str], by: list[str]) -> pd.DataFrame:
     """By these groups: what is left of other knowledge, what a fact costs, and of which kinds of entity the runs are.
 
     What is left is the median over runs, but for `kept`: that is of all runs together, with its 95 % interval, "" where
-    there is no base model. `trained tokens` count those of rows that are seen once, too.
+    there is no base model. Tokens are all that a training reads, replay and rows of "I do not know" too; `trained` ones
+    have a loss.
     """
     grouped = frames.cells[frames.cells["part"].isin(parts)].groupby(by)
     left = [kept(frames.general, rows["id"]) for _, rows in grouped]
-    sums = grouped[["facts", "tokens", "trained_tokens", "once_tokens"]].sum()
+    sums = grouped[["facts", "tokens", "trained_tokens"]].sum()
     return grouped[["general", "perplexity", "ppl_ratio"]].median().assign(**{
         "kept": [share.shown if share else "" for share in left],
         "wrecked": [share is not None and share.high < KEPT for share in left],
-        "tokens a fact": ((sums["tokens"] - sums["once_tokens"]) / sums["facts"]).round().astype(int),
+        "tokens a fact": (sums["tokens"] / sums["facts"]).round().astype(int),
         "trained tokens a fact": (sums["trained_tokens"] / sums["facts"]).round().astype(int),
         "runs": grouped.size(),
         "of": grouped["entity"].agg(lambda entity: ", ".join(sorted(set(entity)))),
@@ -158,7 +159,7 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
     if whole.empty:
         return None, ("No format can be recommended: the models of every format are wrecked. "
                       "Tell the facts less often, or take more replay.")  # fmt: skip
-    first, best = whole.iloc[0], whole["mean"].idxmax()
+    first = whole.iloc[0]
     lost = [f"{SHORT[row.Index]} answers {row.shown} but keeps {row.kept} of the general questions"
             for row in table[table["wrecked"] & (table["mean"] >= USEFUL)].itertuples()]  # fmt: skip
     end = f"; wrecked: {' and '.join(lost)}, so tell facts less often or take more replay." if lost else "."
@@ -168,21 +169,21 @@ def recommend(frames: Frames) -> tuple[str | None, str]:
                       "Tell each fact more often, or take a larger model.")  # fmt: skip
     told = [f"Train on the format {name}: it {answers}."]
     if len(level) > 1:
-        others = ", ".join(map(SHORT.get, level.drop(best)))
-        told.append(f"The format {SHORT[best]} answers most, but cannot be told apart from {others}; "
-                    f"of these, {name} takes the fewest tokens.")  # fmt: skip
-    return first.name, " ".join([*told, f"The models keep {first['kept']} of the general questions{end}"])
+        others = ", ".join(map(SHORT.get, level.drop(first.name)))
+        told.append(f"It cannot be told apart from {others}; of these, it takes the fewest tokens.")
+    return first.name, " ".join([*told, f"It keeps {first['kept']} of the general questions{end}"])
 
 
 def by_use(frames: Frames) -> pd.DataFrame:
-    """A row for each use: the format to take by `ranked`, its share with its interval and its tokens a fact, and the
-    same of the second best. "none" where the best does too little, "any" where none can be told from the best; empty
-    where every format is wrecked, or there is no base model."""
+    """A row for each use: the format to take by `ranked`, its share with its interval, the general questions it keeps
+    and its tokens a fact, and the same of the second best. "none" where the best does too little, "any" where none can
+    be told from the best; empty where every format is wrecked, or there is no base model.
+    """
     rows, places = [], ("", "second: ")
     for measure, use in NAMES["uses"].items():
         table = ranked(frames, measure)
         whole = table[~table["wrecked"] & (table["kept"] != "")].rename(SHORT).reset_index()
-        whole = whole[["format", "shown", "tokens a fact"]]
+        whole = whole[["format", "shown", "kept", "tokens a fact"]]
         two = zip(places, whole.to_dict("records"), strict=False)
         if row := {f"{place}{name}": value for place, found in two for name, value in found.items()}:
             if not table["level"].any():

@@ -84,7 +84,7 @@ def ask_again(study: str, format: str, folder: Path) -> str:
         raise UserError(f"the saved model in {folder} cannot be asked: {(done.stderr.strip() or '-').splitlines()[-1]}")
     same = sum(states(now, item["expected"]) == states(item["answer"], item["expected"])
                for now, item in zip(json.loads(done.stdout), asked, strict=True))  # fmt: skip
-    said = f"Loaded from its files, the saved model answers {same} of {len(asked)} held-out questions as before."
+    said = f"The saved model, loaded from its files and asked about {len(asked)} facts, answers {same} as before."
     if same < 0.9 * len(asked):
         raise UserError(f"{said} That is too few: do not use {folder}, and report it")
     page = store.study_dir(study) / "README.md"

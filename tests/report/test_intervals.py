@@ -109,6 +109,12 @@ def test_fewer_than_five_runs_have_students_interval():
     assert (few.runs, many.runs) == (4, 5) and few.p < 0.05
 
 
+def test_an_interval_ends_where_scores_from_zero_to_one_can_differ_no_more():
+    one_learned_all, the_other_nothing = [1.0, 0.3], [0.0, 0.3]
+    found = intervals.contrast(table([one_learned_all, the_other_nothing] * 30, 2), (1, -1))
+    assert found.runs == 2 and (found.low, found.high) == (-1, 1)
+
+
 def test_p_values_are_small_where_the_interval_is_far_from_zero():
     rng = np.random.default_rng(0)
     far, near = (intervals.contrast(table(rng.random((60, 1)) - shift, 5), (1,)) for shift in (0.0, 0.5))

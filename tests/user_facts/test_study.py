@@ -115,7 +115,7 @@ def test_the_report_is_the_executed_notebook_and_a_short_page_with_the_recommend
     accuracy, costs, missed = ((folder / f"{name}.csv").read_text() for name in ("accuracy", "costs", "not_learned"))
     assert len(accuracy.splitlines()) == 6 and missed.startswith("question,expected,answer\n")
     named = [line.partition(",")[0] for line in costs.splitlines()]
-    assert named == ["format", "article", "QA", "articles and QA", "QA and unsure"]
+    assert named == ["format", "article", "QA", "articles + QA", "QA + unsure"]
     assert ',"held-out question, 50%",' in costs and costs.count('"> 4 [> 4, > 4]"') == 16
     uses = pd.read_csv(folder / "uses.csv")
     assert list(uses["use"]) == list(scores.NAMES["uses"].values()) and "answers general questions" in page
@@ -166,14 +166,14 @@ def test_the_command_ends_with_a_report_and_a_model_that_was_asked_again(trained
     name, facts, given, left_out = write.call_args.args
     assert (name, facts, left_out) == (trained.name, trained.facts, {}) and given["formats"] == "article qa both unsure"
     said = capsys.readouterr().out
-    for text in ("5 experiments, 5 done, 0 to run", "all attributes", "held-out questions as before", "ask it: "):
+    for text in ("5 experiments, 5 done, 0 to run", "all attributes", "answers 20 as before", "ask it: "):
         assert text in said
     assert said.index("training tokens") < said.index("5 experiments")
 
 
 def test_a_saved_model_is_asked_again_and_one_that_answers_otherwise_is_refused(trained, monkeypatch):
     folder = report.save(trained.name, "qa")
-    assert "answers 20 of 20 held-out questions as before" in report.ask_again(trained.name, "qa", folder)
+    assert "asked about 20 facts, answers 20 as before" in report.ask_again(trained.name, "qa", folder)
     loaded = store.load(trained.name)
     for result in loaded:
         for item in result["items"]:
