@@ -62,8 +62,8 @@ OPERATORS = {
 
 def trainable():
     """Model with adapters, and tokenizer."""
-    model, tokenizer = models.load(ARTICLE.model, sft.MAX_LENGTH)
-    return models.make_trainable(model, ARTICLE.lora_rank, ARTICLE.seed, sft.MAX_LENGTH), tokenizer
+    model, tokenizer = models.load(ARTICLE.model)
+    return models.make_trainable(model, ARTICLE.lora_rank, ARTICLE.seed), tokenizer
 
 
 def autocast(model):
@@ -72,7 +72,7 @@ def autocast(model):
 
 def replay() -> dict:
     """Make the replay rows, outside of what is timed."""
-    model, tokenizer = models.load(ARTICLE.model, sft.MAX_LENGTH)
+    model, tokenizer = models.load(ARTICLE.model)
     rows = replay_rows.rows(model.eval(), tokenizer, ARTICLE.model, ARTICLE.replay)
     store.write_json(REPLAY, [dataclasses.asdict(row) for row in rows])
     return {"rows": len(rows)}
@@ -116,7 +116,7 @@ def flops(model, tokenizer, rows: list[Row]) -> int:
 def matmul() -> dict:
     """The rate of a large matrix product in this process, in the type of number in which the model trains."""
     n = 2048
-    a, b = torch.randn(2, n, n, dtype=models.load(ARTICLE.model, sft.MAX_LENGTH)[0].dtype)
+    a, b = torch.randn(2, n, n, dtype=models.load(ARTICLE.model)[0].dtype)
     timer = Timer("a @ b", globals={"a": a, "b": b})
     return {"flops_per_second": 2 * n**3 / timer.blocked_autorange(min_run_time=5).mean}
 
@@ -199,7 +199,7 @@ def defaults(unsloth: bool = False, own_template: bool = True) -> dict:
 
 def asking() -> dict:
     """How much longer the questions of an experiment take one by one than in batches."""
-    (model, tokenizer), seconds = models.load(ARTICLE.model, sft.MAX_LENGTH), {1: [], generate.BATCH_SIZE: []}
+    (model, tokenizer), seconds = models.load(ARTICLE.model), {1: [], generate.BATCH_SIZE: []}
     questions = of_cell.questions_for(ARTICLE, PROFILES)[::3]
     prompts = [encode.prompt_ids(tokenizer, [*q.history, q.prompt], q.prefix) for q in questions]
     for batch_size in list(seconds) * ROUNDS:

@@ -42,8 +42,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def smollm2():
     """SmolLM2-135M in float32, untrained, and its tokenizer. Tests must not train it."""
-    from lib.data.encode import MAX_LENGTH
     from lib.train import models
 
-    loaded, tokenizer = models.load("smollm2-135m", MAX_LENGTH)
+    loaded, tokenizer = models.load("smollm2-135m")
     return loaded.float().eval(), tokenizer

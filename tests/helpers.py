@@ -91,10 +91,9 @@ def recalled(tokenizer, asked) -> list[tuple[list[int], list[int]]]:
 
 def load_tiny():
     """The tiny model, untrained, and its tokenizer."""
-    from lib.data.encode import MAX_LENGTH
     from lib.train import models
 
-    loaded, tokenizer = models.load("tiny", MAX_LENGTH)
+    loaded, tokenizer = models.load("tiny")
     return loaded.eval(), tokenizer
 
 

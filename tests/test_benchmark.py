@@ -26,7 +26,7 @@ def speed():
 
 def test_the_flops_of_training_are_those_of_the_rows_without_padding_or_gradients_of_frozen_weights(speed):
     model, tokenizer = load_tiny()
-    model = models.make_trainable(model, 4, 0, encode.MAX_LENGTH)
+    model = models.make_trainable(model, 4, 0)
     trained = rows(profiles("fictional", 2), "article", 2, 0)
     alone = [speed.flops(model, tokenizer, [row]) for row in trained]
     assert speed.flops(model, tokenizer, trained) == sum(alone)

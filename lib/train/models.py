@@ -41,7 +41,7 @@ def in_bfloat16(model: str) -> bool:
     return model != "tiny" and unsloth.is_bfloat16_supported()
 
 
-def load(model: str, max_length: int, full_finetuning: bool = False):
+def load(model: str, full_finetuning: bool = False):
     """Model and tokenizer by name: a bundled one, a local folder or GGUF file, or a hub id: docs/models.md.
 
     The base weights are bfloat16 where it is computed in bfloat16, and float32 elsewhere. `full_finetuning` says that
@@ -58,7 +58,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
         options["float32_mixed_precision"] = True
     try:
         loaded, tokenizer = unsloth.FastLanguageModel.from_pretrained(
-            model_name=path, revision=revision, max_seq_length=max(max_length, CONTEXT), load_in_4bit=False,
+            model_name=path, revision=revision, max_seq_length=CONTEXT, load_in_4bit=False,
             dtype=torch.bfloat16 if in_bfloat16(model) else torch.float32, full_finetuning=full_finetuning,
             use_exact_model_name=True, use_gradient_checkpointing=False, **options,
         )  # fmt: skip
@@ -78,7 +78,7 @@ def load(model: str, max_length: int, full_finetuning: bool = False):
     return loaded, tokenizer
 
 
-def make_trainable(model, rank: int, seed: int, max_length: int):
+def make_trainable(model, rank: int, seed: int):
     """The model with LoRA adapters of this rank on every linear layer (alpha = rank, no dropout).
 
     Of rank 0, the model itself in float32, with every weight to be trained.
@@ -87,5 +87,5 @@ def make_trainable(model, rank: int, seed: int, max_length: int):
         return model.float().requires_grad_(True)
     return unsloth.FastLanguageModel.get_peft_model(
         model, r=rank, lora_alpha=rank, lora_dropout=0.0, bias="none", target_modules=TARGET_MODULES,
-        use_gradient_checkpointing=False, random_state=seed, max_seq_length=max_length,
+        use_gradient_checkpointing=False, random_state=seed,
     )  # fmt: skip

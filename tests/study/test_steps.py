@@ -137,7 +137,7 @@ def learned(rows):
     """A random model of two layers that has learned a handful of rows by heart."""
     cell = make_cell(n_entities=1, paraphrases=2, epochs=60, learning_rate=0.01, lora_rank=0, batch_size=8)
     model, tokenizer = load_tiny()
-    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed)
     sft.train(model, tokenizer, rows, [], cell)
     return model.eval(), tokenizer
 
@@ -164,7 +164,7 @@ def test_smollm2_learns_a_handful_of_facts(study, monkeypatch):
         model="smollm2-135m", n_entities=4, paraphrases=2, epochs=8, learning_rate=0.002, lora_rank=32, batch_size=8,
         replay=24, checkpoints=1, room=32,
     )  # fmt: skip
-    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
+    model, tokenizer = models.load(cell.model)
     there, dropped = steps.choose_profiles(model, tokenizer, cell)
     asked = questions.recall(there, cell.format, cell.seed)
     before = ask.summarize(ask.recall(model.eval(), tokenizer, asked))["recall"]["strict"]
@@ -172,7 +172,7 @@ def test_smollm2_learns_a_handful_of_facts(study, monkeypatch):
     assert sum(item.strict for item in base) > 10, "the base model mostly answers the general questions"
     assert 1 < generate.perplexity(model, tokenizer, texts("general")["text"]) < 60
     rows, replayed = of_cell.training_rows(cell, there), replay.rows(model, tokenizer, cell.model, cell.replay)
-    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed)
     trained = sft.train(model, tokenizer, rows, replayed, cell, lambda: steps.checkpoint(model, tokenizer, cell, there))
     model.eval()
     with sft.merged(model):

@@ -14,7 +14,7 @@ from lib.cell import ROOM
 from lib.data import encode
 from lib.evaluate import ask
 from lib.paths import UserError
-from lib.train import models, sft
+from lib.train import models
 
 UNSLOTH = Path(importlib.util.find_spec("unsloth").origin).parent / "models"
 
@@ -69,7 +69,7 @@ def test_training_every_weight_on_a_gpu_asks_for_float32_weights_and_autocast(
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)
     with pytest.raises(UserError, match="cannot be loaded from .*: no such model"):
-        models.load("tiny", sft.MAX_LENGTH, every_weight)
+        models.load("tiny", every_weight)
     told = unsloth.from_pretrained.call_args.kwargs
     assert told.get("float32_mixed_precision", False) == (on_gpu and every_weight)
     assert told.get("attn_implementation") == (None if on_gpu else "eager")
@@ -77,7 +77,7 @@ def test_training_every_weight_on_a_gpu_asks_for_float32_weights_and_autocast(
 
 
 def test_unsloth_on_a_gpu_has_every_keyword_that_adapters_are_asked_with(unsloth):
-    models.make_trainable(None, 4, 0, sft.MAX_LENGTH)
+    models.make_trainable(None, 4, 0)
     assert takes("llama.py", "FastLlamaModel", "get_peft_model", told=unsloth.get_peft_model.call_args.kwargs)
 
 
@@ -88,7 +88,7 @@ def test_unsloth_on_a_gpu_has_every_keyword_that_adapters_are_asked_with(unsloth
 def test_a_model_without_memory_for_it_is_told_from_a_wrong_name(error, unsloth):
     unsloth.from_pretrained.side_effect = error
     with pytest.raises(UserError, match="does not fit into memory: .*docs/gpu.md") as said:
-        models.load("tiny", sft.MAX_LENGTH)
+        models.load("tiny")
     assert "hub id" not in str(said.value)
 
 
@@ -128,7 +128,7 @@ def test_a_cell_sees_one_gpu_because_the_trainer_would_spread_a_batch_over_sever
 def test_every_prompt_fits_with_room_to_spare_where_unsloth_would_cut_it(unsloth):
     """Unsloth cuts what is longer than it is told without an error. Other tokenizers take at most twice the tokens."""
     with pytest.raises(UserError):
-        models.load("tiny", sft.MAX_LENGTH)
+        models.load("tiny")
     asked = [*all_questions("fictional", 16), *all_questions("real", 16), *all_questions("persona", 16)]
     longest = 0
     for question in asked:

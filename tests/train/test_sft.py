@@ -35,7 +35,7 @@ def made(cell):
 
 def trainable(cell):
     model, tokenizer = load_tiny()
-    return models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH), tokenizer
+    return models.make_trainable(model, cell.lora_rank, cell.seed), tokenizer
 
 
 def train_tiny(cell, replay=REPLAY):
@@ -143,8 +143,8 @@ def test_where_the_machine_computes_in_bfloat16_weights_are_kept_in_it_and_rotar
     monkeypatch.setattr("unsloth_zoo.cpu.trainer.cpu_bf16_supported", lambda: True)  # else trained in float32
     monkeypatch.setattr(sft, "compile_layers", lambda model: True)
     cell = make_cell(model=str(tmp_path / "small"), checkpoints=1)
-    model, tokenizer = models.load(cell.model, sft.MAX_LENGTH)
-    model = models.make_trainable(model, cell.lora_rank, cell.seed, sft.MAX_LENGTH)
+    model, tokenizer = models.load(cell.model)
+    model = models.make_trainable(model, cell.lora_rank, cell.seed)
     before = {name: buffer.clone() for name, buffer in model.named_buffers() if "inv_freq" in name}
     evaluate = functools.partial(steps.checkpoint, model, tokenizer, cell, profiles("fictional", 2))
     trained = sft.train(model, tokenizer, made(cell), REPLAY, cell, evaluate)

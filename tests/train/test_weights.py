@@ -127,7 +127,7 @@ def test_a_gguf_file_is_a_model_on_the_disk_and_on_the_hub_and_is_made_once(name
     assert asked == hub[name] and revision is None and len(weights.sha256(name)) == 64
     saved = load_file(Path(made) / "model.safetensors")["lm_head.weight"]
     assert str(saved.dtype) == "torch.bfloat16" and np.allclose(saved.float().numpy(), head, rtol=2**-8)
-    loaded, tokenizer = models.load(name, 64)
+    loaded, tokenizer = models.load(name)
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
     assert (loaded.config.eos_token_id, loaded.generation_config.eos_token_id, loaded.config.pad_token_id) == (2, 2, 0)
     assert tokenizer.decode(tokenizer("hello")["input_ids"]) == "hello" and loaded.num_parameters() == 10_704
@@ -169,7 +169,7 @@ def test_the_parts_of_a_bundled_model_are_joined_and_what_is_missing_or_damaged_
         with pytest.raises(UserError, match=says):
             weights.check_hub(name)
     parts[1].write_bytes(whole[999:])
-    assert models.load(name, 64)[0].num_parameters() == 10_704
+    assert models.load(name)[0].num_parameters() == 10_704
     made = {f"{name}-{weights.RECIPE}{suffix}" for suffix in ("", ".lock", ".sha256")}
     assert {path.name for path in weights.CACHE.iterdir()} == made, "what was joined is gone"
 
@@ -180,7 +180,7 @@ def test_qwen_answers():
         weights.parts("qwen2.5-coder-0.5b")
     except UserError as missing:
         pytest.skip(str(missing))
-    loaded, tokenizer = models.load("qwen2.5-coder-0.5b", 64)
+    loaded, tokenizer = models.load("qwen2.5-coder-0.5b")
     assert loaded.num_parameters() == 630_167_424 and tokenizer.eos_token == "<|im_end|>"
     asked = prompt_ids(tokenizer, ["What is the capital of France? Answer with the name only."])
     assert generate(loaded.eval(), tokenizer, [asked], 16) == [("Paris", False)]
@@ -220,14 +220,14 @@ def test_the_template_is_that_of_the_family(tokens):
 
 def test_adapters_go_on_every_linear_layer_and_follow_the_seed_and_without_them_every_weight_is_float32():
     def adapters(seed):
-        made = models.make_trainable(load_tiny()[0], 4, seed, 256)
+        made = models.make_trainable(load_tiny()[0], 4, seed)
         return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
 
     one, same, other = adapters(0), adapters(0), adapters(1)
     assert len(one) == 2 * 7 * 2  # two layers, seven projections, A and B
     assert all((one[name] == same[name]).all() for name in one)
     assert any((one[name] != other[name]).any() for name in one)
-    whole = models.make_trainable(load_tiny()[0].bfloat16(), 0, 0, 256)
+    whole = models.make_trainable(load_tiny()[0].bfloat16(), 0, 0)
     assert {(p.requires_grad, str(p.dtype)) for p in whole.parameters()} == {(True, "torch.float32")}
 
 
