@@ -54,8 +54,8 @@ def run_grid(grid: Grid, study: Study = None, jobs: Jobs = None, engine: Engine 
     from lib.study import run, store
 
     cells_of = studies(grid, study)
-    new = [cell for name, cells in cells_of.items() for cell in cells if not store.cell_path(name, cell).exists()]
-    if new:  # what was run before can be had
+    new = [cell for name, cells in cells_of.items() for cell in cells if not run.finished(name, cell)]
+    if new:  # what has a result can be had
         from lib.study import plan
         from lib.train.weights import check_hub
 

@@ -10,7 +10,7 @@ import simulation
 from lib import __main__ as commands
 from lib.__main__ import main
 from lib.paths import RESULTS, ROOT, UserError
-from lib.study import ray, run, store
+from lib.study import plan, ray, run, store
 from lib.study.grid import load_grid
 
 BASE = "part: main, model: tiny, entity: fictional, format: none, n_entities: 2, seed: 0"
@@ -110,6 +110,19 @@ def test_experiments_are_run_with_the_jobs_and_the_engine_that_were_asked_for(st
         assert main(["run", grid, "--study", study, "--jobs", "3", "--engine", *engine]) == 0
     cells = load_grid(grid)
     assert seen == [(cells, 3, run.local), (cells, 13, (0.25, run.MEMORY))]
+
+
+def test_an_experiment_whose_result_is_damaged_is_checked_and_given_memory_as_a_new_one(
+    study, tmp_path, monkeypatch, drawn, capsys
+):
+    grid, seen = simulated(study, tmp_path), []
+    damaged = list(load_grid(grid))[1]
+    store.cell_path(study, damaged).write_text('{"schema": 4')
+    monkeypatch.setattr(plan, "check", seen.append)
+    monkeypatch.setattr(run, "default_jobs", lambda cells: seen.append(cells) or 1)
+    monkeypatch.setattr(run, "run", lambda *_: [])
+    assert main(["run", grid, "--study", study]) == 0
+    assert seen == [[damaged]] * 2 and "is damaged" in capsys.readouterr().err
 
 
 def test_a_grid_of_several_models_is_a_study_of_each(tmp_path):
