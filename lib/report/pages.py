@@ -74,6 +74,7 @@ def _write(study, loaded, new):
             executed.append(path := new / "notebooks" / f"{name}.ipynb")
             run.execute(name, path, {"study": study, "save": str(figures)}, shared)
             store.write_text(path, path.read_text(encoding="utf-8").replace(str(figures), f"results/{study}/figures"))
+        written.result()  # raises what went wrong with the tables, also where there is no figure
     paths = [*new.glob("*.csv"), *store.study_dir(study).glob("judged.csv")]
     page = study_page(study, loaded, {path.stem: pd.read_csv(path) for path in paths},
                       {path.stem for path in figures.glob("*.png")})  # fmt: skip

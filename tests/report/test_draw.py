@@ -81,9 +81,10 @@ def test_the_summary_is_read_from_what_was_drawn(drawn, monkeypatch):
 
 @pytest.mark.parametrize(
     ("cells", "failing", "failure"),
-    [(TUNED, "study_page", RuntimeError), (simulation.main_part(seeds=(0,)), "made_tables", KeyboardInterrupt)],
-    ids=["after the figures", "while they are drawn"],
-)
+    [(TUNED, "study_page", RuntimeError), (simulation.main_part(seeds=(0,)), "made_tables", KeyboardInterrupt),
+     ({simulation.cell("none"): "tune"}, "made_tables", RuntimeError)],
+    ids=["after the figures", "while they are drawn", "without a figure"],
+)  # fmt: skip
 def test_a_redraw_that_fails_leaves_the_old_figures_and_the_study_stale(cells, failing, failure, study, monkeypatch):
     simulation.study(study, cells, shares())
     folder = store.study_dir(study)
