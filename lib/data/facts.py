@@ -25,7 +25,7 @@ class Fact:
     entity: str  # whose sentences tell it: fictional, real, persona, coded, tones, or a user's facts file
     name: str
     attribute: str
-    info: str  # words, numbers, tone
+    info: str  # words, numbers, tone; of a user's own facts dates, too
     value: str
     options: tuple[str, ...]
 

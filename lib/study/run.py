@@ -32,7 +32,7 @@ ALLOCATOR = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000:glib
 # Of a GPU that this process may use: NVIDIA's driver and devices (a container may have only these), WSL, AMD.
 GPU_PATHS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 SCRATCH = "style-to-facts"  # what temporary folders are called: <SCRATCH>-<process>-<random>
-SOCKETS = "/tmp" if os.path.isdir("/tmp") else None  # a socket's path may have 107 bytes
+SOCKETS = "/tmp"  # not what TMPDIR says, which may be long: a socket's path may have 107 bytes
 
 
 class Outcome(NamedTuple):
@@ -237,7 +237,7 @@ def cores() -> int:
 
 def sweep() -> None:
     """Remove the scratch folders of runs and kernels that were killed: their names tell the process, and it is gone."""
-    for folder in (*Path(tempfile.gettempdir()).iterdir(), *Path("/tmp").glob(f"{SCRATCH}-*")):
+    for folder in (*Path(tempfile.gettempdir()).iterdir(), *Path(SOCKETS).glob(f"{SCRATCH}-*")):
         owner = re.fullmatch(rf"(?:{SCRATCH}|unsloth)-(\d+)(?:-\w+)?", folder.name)
         if owner and not psutil.pid_exists(int(owner[1])):
             shutil.rmtree(folder, ignore_errors=True)

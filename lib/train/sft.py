@@ -107,8 +107,8 @@ class Curve(TrainerCallback):
 
 def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str) -> SFTTrainer:
     """An SFTTrainer over these rows of token ids, in their order. Raises ValueError for a row that would be cut."""
-    if (longest := max(len(row["input_ids"]) for row in rows)) >= MAX_LENGTH:
-        raise ValueError(f"a row has {longest} tokens or more, the limit is {MAX_LENGTH}")
+    if (longest := max(len(row["input_ids"]) for row in rows)) > MAX_LENGTH:
+        raise ValueError(f"a row has {longest} tokens, the limit is {MAX_LENGTH}")
     kind = CompletionTrainer if model.device.type == "cpu" else SFTTrainer
     args = config(cell, in_bfloat16(cell.model), output_dir)
     made = kind(model=model, args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)

@@ -67,9 +67,10 @@ def test_labels_reach_the_trainer_unchanged_and_in_order(format, tmp_path):
 
 def test_a_row_that_would_be_cut_is_refused(tmp_path):
     model, tokenizer = trainable(make_cell())
-    row = Row(("Why?", "far too long " * sft.MAX_LENGTH))
-    with pytest.raises(ValueError, match="the limit is 512"):
-        sft.trainer(model, tokenizer, [encode.row_ids(tokenizer, row)], make_cell(), str(tmp_path))
+    fits, cut = ([{"input_ids": [5] * n, "labels": [5] * n}] for n in (sft.MAX_LENGTH, sft.MAX_LENGTH + 1))
+    assert sft.trainer(model, tokenizer, fits, make_cell(), str(tmp_path)).train_dataset[0] == fits[0]
+    with pytest.raises(ValueError, match="a row has 513 tokens, the limit is 512"):
+        sft.trainer(model, tokenizer, cut, make_cell(), str(tmp_path))
 
 
 def test_steps_and_tokens_follow_from_the_cell(trained):
