@@ -113,7 +113,7 @@ def test_no_held_out_question_about_ones_own_facts_opens_like_a_trained_prompt_w
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_no_sentence_names_a_value_of_any_attribute(entity):
     options = {fact.value for seed in (0, 1) for fact in facts_of(all_profiles(entity, seed))}
-    for sentence in [*trained(entity), *held_out(entity), texts(entity)["noun"], texts(entity)["subject"]]:
+    for sentence in [*trained(entity), *held_out(entity), texts(entity)["noun"]]:
         year = sentence.replace("2026", "")
         assert not any(states(year, option) for option in options), sentence
 
