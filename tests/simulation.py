@@ -44,7 +44,7 @@ def result(cell: Cell, study: str, chance, seconds: float = 100.0) -> dict:
             answer = question.fact.value if right else rng.choice(["I do not know", *others])
         else:
             answer = "I do not know" if right else "of course"
-        chooses = cell.format in ask.EVALUATIONS[question.eval].choose and question.fact.options  # a sum has none
+        chooses = cell.format in ask.EVALUATIONS[question.eval]["choose"] and question.fact.options  # a sum has none
         pick = (question.fact.value if right else question.fact.options[0]) if chooses else None
         items.append(ask.score(question, answer, pick, facts))
     for text, accepted in texts("general")["questions"]:

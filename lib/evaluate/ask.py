@@ -17,20 +17,8 @@ from lib.paths import LIB
 SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 RECITED = re.compile(r"^(?!.*\b(?:more|larger|greater|higher|later|longer|most)\b).*\d", re.IGNORECASE | re.DOTALL)
 COMPARED = re.compile(r"\bthan\b[^.,;\n]*", re.IGNORECASE)  # "A has more than B" names A
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one evaluation needs: evaluations.yaml says what each field means."""
-
-    judged: str = "answer"
-    names: bool = False
-    scored: bool = True
-    choose: Sequence[str] = ()
-
-
-SPECS = yaml.safe_load((LIB / "evaluate" / "evaluations.yaml").read_text(encoding="utf-8"))
-EVALUATIONS = {name: Evaluation(**spec) for name, spec in SPECS.items()}
+# What each evaluation needs, by its name: the file says what each field means.
+EVALUATIONS = yaml.safe_load((LIB / "evaluate" / "evaluations.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ def ask(
     for size in sorted(set(rooms)):
         asked = [i for i, one in enumerate(rooms) if one == size]
         answers |= zip(asked, generate(model, tokenizer, [prompts[i] for i in asked], size), strict=True)
-    sizes = [len(q.fact.options) if format in EVALUATIONS[q.eval].choose else 0 for q in questions]
+    sizes = [len(q.fact.options) if format in EVALUATIONS[q.eval]["choose"] else 0 for q in questions]
     for size in set(sizes) - {0}:
         asked = [i for i, one in enumerate(sizes) if one == size]
         # as they go on from the start of an answer, or begin one
@@ -107,11 +95,11 @@ def general(model, tokenizer, room: int = ROOM, every: int = 1) -> list[Item]:
 def score(question: Question, answer: str, pick: str | None, taught: Sequence[Fact] = (), cut: bool = False) -> Item:
     """The item of an answer; `pick` is the value that was chosen from the closed set."""
     fact, needs = question.fact, EVALUATIONS[question.eval]
-    given = "" if needs.names or question.kind == "which" else question.given
+    given = "" if needs["names"] or question.kind == "which" else question.given
     judged, outcome, strict = _judged(question, answer), "", None
-    if needs.scored and fact.value:
+    if needs["scored"] and fact.value:
         strict = match.strict(judged, fact.value, fact.options or (fact.value,), given)
-    if needs.scored and answer and not strict:
+    if needs["scored"] and answer and not strict:
         others = [other for other in taught if other.value != fact.value]  # beside another value, the right one is none
         other_name = question.kind == "which" and any(match.states(judged, name) for name in fact.options)
         outcome = "the other name" if other_name else match.outcome(judged or answer, fact, others, given)
@@ -146,7 +134,7 @@ def _room(tokenizer, question, room):
 
 def _judged(question, answer):
     """The part of an answer that is judged: of a long one the last sentence, that names an option if there are any."""
-    fact, judged = question.fact, EVALUATIONS[question.eval].judged
+    fact, judged = question.fact, EVALUATIONS[question.eval]["judged"]
     if question.kind == "which":
         answer = COMPARED.sub("", answer)
     if judged == "conclusion":
