@@ -79,12 +79,7 @@ def completions(profiles: Sequence[Profile], seed: int) -> list[Question]:
 def alone(profiles: Sequence[Profile]) -> list[Question]:
     """The first trained statement of each fact without its article, up to the value: is it the wording that a
     completion lacks, or the context?"""
-    made = []
-    for fact in facts_of(profiles):
-        statement, at = formats.fill(fact, "statements", 0)
-        prompt = texts(fact.entity)["tells"][0].format(name=fact.name)
-        made.append(Question("alone", fact, prompt, statement[:at].rstrip()))
-    return made
+    return [replace(q, eval="alone", prefix=q.prefix.rstrip()) for q in recall(profiles, "statement", 0)]
 
 
 def in_context(profiles: Sequence[Profile], seed: int) -> list[Question]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.cell import Cell
-from lib.data import formats, of_cell, questions
+from lib.data import of_cell, questions
 from lib.data.facts import Profile, facts_of, take, texts
 from lib.evaluate import ask, generate
 from lib.study import store
@@ -25,8 +25,7 @@ def choose_profiles(model, tokenizer, cell: Cell) -> tuple[Sequence[Profile], in
     unknown, seen = [], 0
     while len(unknown) < cell.n_entities and seen < len(drawn):
         batch = drawn[seen : seen + cell.n_entities - len(unknown)]  # no more than it takes
-        rows = formats.rows(batch, "qa", 1, cell.seed)
-        asked = [questions.Question("known", fact, row.turns[0]) for row in rows for fact, _, _ in row.told]
+        asked = questions.recall(batch, "qa", cell.seed)
         known = {item.fact for item in ask.ask(model, tokenizer, asked) if item.strict}
         unknown += [profile for profile in batch if not known & {fact.id for fact in profile}]
         seen += len(batch)
