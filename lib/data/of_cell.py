@@ -60,9 +60,9 @@ def questions_for(cell: Cell, profiles: Sequence[Profile]) -> list[questions.Que
     if base and not is_own(cell.entity):
         asked += questions.in_context(profiles, cell.seed)
     if is_own(cell.entity):
-        asked += questions.never_taught(profiles, cell.seed)
+        asked += untaught.asked(profiles, cell.seed)
     if cell.evals == "untaught":
-        asked += questions.reverse(profiles) + questions.never_taught(profiles, cell.seed)
+        asked += questions.reverse(profiles) + untaught.asked(profiles, cell.seed)
     if cell.evals == "reasoning":
         asked += questions.two_facts(profiles, cell.seed)
         if base or cell.format == "worked":

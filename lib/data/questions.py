@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lib.data import formats, reasoning, untaught
+from lib.data import formats, reasoning
 from lib.data.facts import Fact, Profile, facts_of, text_of, texts, topic
 
 ANSWER = {"which": "Answer with the name only.", "sum": "Answer with the number only.", "hop": "Answer briefly."}
@@ -109,15 +109,6 @@ def reverse(profiles: Sequence[Profile]) -> list[Question]:
         for f in facts
         if count[f.attribute, f.value] == 1
     ]
-
-
-def never_taught(profiles: Sequence[Profile], seed: int) -> list[Question]:
-    """What no row tells, of three kinds: what does a model say of it? (lib/data/untaught.py)"""
-    asked = []
-    for kind, name, attribute, info, text in untaught.asked(profiles, seed):
-        fact = Fact(f"untaught/{name}/{attribute}", profiles[0][0].entity, name, attribute, info, "", ())
-        asked.append(Question("untaught", fact, text, kind=kind))
-    return asked
 
 
 def two_facts(profiles: Sequence[Profile], seed: int, told: bool = False) -> list[Question]:

@@ -1,11 +1,12 @@
 """What a model is never taught: what evaluations ask of it, and the rows that teach it to say so."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from lib.cell import is_own
 from lib.data.facts import Fact, Profile, build, facts_of, near, text_of, texts
 from lib.data.formats import Row, fill
+from lib.data.questions import Question
 from lib.paths import UserError
 
 ASKED = 24  # questions of each kind that an experiment is asked: n >= 96 over four runs
@@ -27,21 +28,27 @@ def names(profiles: Sequence[Profile], seed: int) -> dict[str, list[str]]:
     return {"unseen": [name for name in after if name not in {*close}], "near": close}
 
 
-def asked(profiles: Sequence[Profile], seed: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """(kind, name, attribute, info, question): ASKED questions of each kind, which no row of `rows` asks: about the
-    taught attributes in their held-out wordings, and about other attributes of the trained entities."""
-    facts, names_asked = _asked(profiles)
+def asked(profiles: Sequence[Profile], seed: int) -> list[Question]:
+    """ASKED questions of each kind, which no row of `rows` asks: about the taught attributes of `unseen` and `near`
+    names in their held-out wordings, and about `other` attributes of the trained entities. What does a model say?"""
+    (facts, names_asked), entity, made = _asked(profiles), profiles[0][0].entity, []
+
+    def ask(kind, name, attribute, info, question):
+        fact = Fact(f"untaught/{name}/{attribute}", entity, name, attribute, info, "", ())
+        made.append(Question("untaught", fact, question.format(name=name), kind=kind))
+
     for kind, listed in names(profiles, seed).items():
-        if len(listed) < names_asked and not is_own(profiles[0][0].entity):
+        if len(listed) < names_asked and not is_own(entity):
             raise UserError("evals: untaught needs entities that are not trained: ask for fewer n_entities")
         for i, name in enumerate(listed[:names_asked]):
             for fact in facts:
                 wordings = _about(fact)
-                yield kind, name, fact.attribute, fact.info, wordings[i % len(wordings)].format(name=name)
-    questions = enumerate(texts(profiles[0][0].entity)["untaught"]["asked"])
-    pairs = [(name, i, *question) for i, question in questions for name in _trained(profiles)]
-    for name, i, question, info in random.Random(f"other {seed}").sample(pairs, min(ASKED, len(pairs))):
-        yield "other", name, f"other {i}", info, question.format(name=name)
+                ask(kind, name, fact.attribute, fact.info, wordings[i % len(wordings)])
+    questions = enumerate(texts(entity)["untaught"]["asked"])
+    pairs = [(name, f"other {i}", info, text) for i, (text, info) in questions for name in _trained(profiles)]
+    for pair in random.Random(f"other {seed}").sample(pairs, min(ASKED, len(pairs))):
+        ask("other", *pair)
+    return made
 
 
 def rows(profiles: Sequence[Profile], n: int, paraphrases: int, seed: int) -> list[Row]:

@@ -40,20 +40,18 @@ def test_names_are_never_trained_ones_each_of_one_kind_and_a_near_one_is_nearly_
 def test_each_kind_is_asked_at_least_24_times_in_held_out_words_of_every_attribute(kind):
     entity, n, seed = kind
     there, named = profiles(*kind), untaught.names(profiles(*kind), seed)
-    asked = list(untaught.asked(there, seed))
-    assert Counter(kind for kind, *_ in asked) == dict.fromkeys(("unseen", "near", "other"), untaught.ASKED)
-    assert len({text for *_, text in asked}) == len(asked)
+    asked = untaught.asked(there, seed)
+    assert Counter(question.kind for question in asked) == dict.fromkeys(("unseen", "near", "other"), untaught.ASKED)
+    assert len({question.prompt for question in asked}) == len({question.fact.id for question in asked}) == len(asked)
     wordings = {q: fact.info for fact in there[0] for q in text_of(fact)["heldout_questions"]}
     others = dict(map(tuple, texts(entity)["untaught"]["asked"]))
-    for kind, name, _, info, text in asked:
+    for question in asked:
+        kind, name = question.kind, question.fact.name
         assert name in (named[kind] if kind in named else {profile[0].name for profile in there})
-        (said,) = [q for q in (others if kind == "other" else wordings) if q.format(name=name) == text]
-        assert {**wordings, **others}[said] == info
+        (said,) = [q for q in (others if kind == "other" else wordings) if q.format(name=name) == question.prompt]
+        assert {**wordings, **others}[said] == question.fact.info and question.fact.value == ""
     cell = base_cell(entity=entity, n_entities=n, seed=seed, evals="untaught")
-    questions = [question for question in of_cell.questions_for(cell, there) if question.eval == "untaught"]
-    assert [(q.kind, q.fact.name, q.fact.attribute, q.fact.info, q.prompt) for q in questions] == asked
-    assert len({question.fact.id for question in questions}) == len(asked)
-    assert {question.fact.value for question in questions} == {""}
+    assert [question for question in of_cell.questions_for(cell, there) if question.eval == "untaught"] == asked
 
 
 @settings(max_examples=20)
@@ -63,16 +61,16 @@ def test_rows_that_say_so_are_as_many_as_asked_for_and_share_no_name_and_no_ques
 ):
     there = profiles("fictional", n, seed)
     cell = make_cell(format="unsure", unsure=unsure, n_entities=n, seed=seed, paraphrases=paraphrases)
-    made, asked = of_cell.unsure_rows(cell, there), list(untaught.asked(there, seed))
+    made, asked = of_cell.unsure_rows(cell, there), untaught.asked(there, seed)
     assert len({row.turns[0] for row in made}) == len(made) == unsure
     assert {row.turns[1:] for row in made} == {("I do not know.",)} and not any(row.told for row in made)
     named = untaught.names(there, seed)
     told = Counter(name for row in made for name in {*named["unseen"], *named["near"]} if name in row.turns[0])
     for kind, names in named.items():
         assert sum(told[name] for name in names) == 2 * unsure // 5
-        assert not {name for of, name, *_ in asked if of == kind} & {name for name in names if told[name]}
+        assert not {q.fact.name for q in asked if q.kind == kind} & {name for name in names if told[name]}
         assert all(told[name] <= 1 for name in names)
-    assert not {row.turns[0] for row in made} & {text for *_, text in asked}
+    assert not {row.turns[0] for row in made} & {question.prompt for question in asked}
     taught = {row.turns[0] for row in rows(there, "unsure", 10, seed)}
     assert not {row.turns[0] for row in made} & taught
 
@@ -81,7 +79,7 @@ def test_more_than_can_be_had_is_refused():
     with pytest.raises(UserError, match=r"unsure is 5000, but \d+ such rows can be had: ask for fewer"):
         untaught.rows(profiles("fictional", 4), 5000, 4, 0)
     with pytest.raises(UserError, match="needs entities that are not trained: ask for fewer n_entities"):
-        list(untaught.asked(all_profiles("real"), 0))
+        untaught.asked(all_profiles("real"), 0)
     assert of_cell.unsure_rows(make_cell(), profiles("fictional", 2)) == []
 
 

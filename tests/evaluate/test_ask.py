@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.cell import ROOM
-from lib.data import questions, reasoning
+from lib.data import questions, reasoning, untaught
 from lib.data.facts import Fact, facts_of, texts
 from lib.data.formats import rows
 from lib.data.questions import Question
@@ -80,7 +80,7 @@ def test_an_echo_of_the_question_or_of_the_name_scores_nothing(kind):
 ASKED = {
     "which": problem("which"), "sum": problem("sum"), "reverse": questions.reverse(profiles("fictional", 8))[0],
     "completion": next(q for q in questions.completions(profiles("fictional", 1), 0) if q.fact.attribute == "bridges"),
-    "untaught": questions.never_taught(profiles("fictional", 4), 0)[0],
+    "untaught": untaught.asked(profiles("fictional", 4), 0)[0],
 }  # fmt: skip
 SAID = {
     True: [

@@ -163,7 +163,7 @@ def test_the_german_example_of_the_page_is_trained_and_asked_without_an_english_
     for format in FORMATS:
         said += [turn for row in fitting(profiles, format) for turn in row.turns]
     asked = [*questions.questions(profiles), *questions.completions(profiles, 0), *questions.alone(profiles),
-             *questions.never_taught(profiles, 0)]  # fmt: skip
+             *untaught.asked(profiles, 0)]  # fmt: skip
     said += [text for question in asked for text in (*question.turns, question.prefix)]
     assert {question.kind for question in asked} == {None, "unseen", "near"}
     found = {*re.findall(r"[^\W\d_]+", " ".join(said).lower())}
@@ -227,14 +227,14 @@ def test_pairs_are_asked_as_they_are_told_after_an_opening_and_stand_on_pages_th
     completed = questions.completions(profiles, 0)
     assert all(question.fact.name in question.prefix and question.fact.value not in question.prefix
                for question in completed)  # fmt: skip
-    strangers = questions.never_taught(profiles, 0)
+    strangers = untaught.asked(profiles, 0)
     assert len(strangers) == untaught.ASKED and {question.kind for question in strangers} == {"unseen"}
     assert not any(name in question.prompt for name in PAIRS for question in strangers)
 
 
 def test_what_is_never_taught_is_other_names_and_other_attributes_and_a_sample_asks_about_what_it_has(tmp_path):
     _, profiles = made(tmp_path, TOWNS)
-    asked, trained = questions.never_taught(profiles, 0), {fact.name for fact in facts_of(profiles)}
+    asked, trained = untaught.asked(profiles, 0), {fact.name for fact in facts_of(profiles)}
     assert {(question.eval, question.fact.value) for question in asked} == {("untaught", "")}
     assert {question.kind for question in asked} == {"unseen", "near", "other"}
     assert Counter(question.kind for question in asked)["unseen"] == untaught.ASKED
@@ -253,7 +253,7 @@ def test_of_a_wide_entity_and_of_joined_pairs_no_question_about_what_is_untaught
     pairs = [(question, "answer", answer) for question, answer in PAIRS.items()]
     joined = {question: [question, f"{question} Really?"] for question in PAIRS}
     for there in (profiles, made(tmp_path, pairs, wordings=joined)[1]):
-        asked = questions.never_taught(there, 0)
+        asked = untaught.asked(there, 0)
         assert len({question.prompt for question in asked}) == len(asked) >= untaught.ASKED
     rows = untaught.rows(profiles, 160, PARAPHRASES, 0)
     assert len({row.turns[0] for row in rows}) == 160
@@ -290,7 +290,7 @@ def test_facts_about_the_model_itself_are_asked_in_the_second_person_and_told_in
     for question in heldout:
         assert SECOND.search(question.prompt) and "of you " not in question.prompt
         assert question.eval == "question" or FIRST.search(question.prefix)
-    others = questions.never_taught(profiles, 0)
+    others = untaught.asked(profiles, 0)
     assert len(others) == 12 and {question.kind for question in others} == {"other"}
     assert all(SECOND.search(question.prompt) for question in others)
 
