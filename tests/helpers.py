@@ -177,7 +177,7 @@ def command(folder: Path, before: str = "") -> list[str]:
     return python(f"""
 import types
 from pathlib import Path
-plan = types.SimpleNamespace(check=lambda cells: None, seconds=lambda cells: dict.fromkeys(cells, 1.0))
+plan = types.SimpleNamespace(check=lambda cells: None, costs=lambda cells: {{"seconds": [1.0] * len(cells)}})
 sys.modules["lib.study.plan"] = plan
 from lib.study import run
 from lib import __main__ as commands

@@ -37,14 +37,9 @@ def check(cells: Collection[Cell]) -> None:
         raise UserError(f"experiment {cell}: {error}") from None
 
 
-def seconds(cells: Collection[Cell]) -> Mapping[Cell, float]:
-    """The seconds that each experiment is expected to take: by earlier results of its model, or of a usual machine."""
-    return dict(zip(cells, costs(cells)["seconds"], strict=True))
-
-
 def costs(cells: Collection[Cell]) -> pd.DataFrame:
     """One row an experiment: its parameters, training `tokens` (SmolLM2's tokenizer) and `questions`, both scaled up
-    from SIZED profiles, `seconds` expected in which `dtype`, and whether its model has earlier results (`measured`)."""
+    from SIZED profiles, and `seconds` expected in which `dtype`, by earlier results of its model, if any (`measured`)."""
     tokenizer, speeds, sizes, rows = weights.tokenizer("smollm2-135m"), measured(), {}, []
     for cell in cells:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model

@@ -68,7 +68,8 @@ def run(cells: Mapping[Cell, str], study: str, jobs: int, engine: Engine | None 
             return []
         from lib.study import plan  # it takes seconds to import
 
-        expected, commit = plan.seconds(todo), store.git_commit()  # the code may change before the last has ended
+        expected = dict(zip(todo, plan.costs(todo)["seconds"], strict=True))
+        commit = store.git_commit()  # now: the code may change before the last has ended
         # seed by seed: stopped, a study has all parts of the first ones; the longest first: none is alone at the end
         todo.sort(key=lambda cell: (cell.seed, -expected[cell]))
         watch = Watch(expected, jobs)

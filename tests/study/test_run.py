@@ -40,7 +40,7 @@ def notebooks(tmp_path, monkeypatch):
 @pytest.fixture
 def quick_plan(monkeypatch):
     """A plan that says the same of every experiment, without counting tokens."""
-    monkeypatch.setattr(plan, "seconds", lambda cells: dict.fromkeys(cells, 10.0))
+    monkeypatch.setattr(plan, "costs", lambda cells: {"seconds": [10.0] * len(cells)})
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_study_goes_on_in_folders_of_any_name(study, quick_plan, notebooks, mo
 def test_an_engine_gets_seed_by_seed_the_longest_first_and_what_it_yields_is_kept(study, monkeypatch, capsys):
     cells = [make_cell(format=format, seed=seed) for format in ("qa", "article", "chat") for seed in (1, 0)]
     seconds, given = {"qa": 1.0, "article": 3.0, "chat": 2.0}, []
-    monkeypatch.setattr(plan, "seconds", lambda todo: {cell: seconds[cell.format] for cell in todo})
+    monkeypatch.setattr(plan, "costs", lambda todo: {"seconds": [seconds[cell.format] for cell in todo]})
     monkeypatch.setattr(store, "git_commit", lambda: "of the start")
     good = Outcome(bare_result(cells[0], study), files={".ipynb": "a notebook", ".log": "a log"})
     lost, bad = Future(), Outcome(None, "ValueError: no", {".log": "another log"})
