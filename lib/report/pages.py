@@ -4,7 +4,6 @@ import html
 import json
 import os
 import re
-import shutil
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
@@ -14,7 +13,6 @@ from unicodedata import category
 
 import jinja2
 import pandas as pd
-import psutil
 import yaml
 from markupsafe import Markup
 from tabulate import tabulate
@@ -40,9 +38,7 @@ def draw(study: str) -> None:
     then the study counts as stale, so that one that was interrupted is drawn again.
     """
     loaded, folder = store.load(study), store.study_dir(study)
-    for left in folder.glob(".drawing-*"):  # of a process that was killed
-        if not psutil.pid_exists(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
+    run.sweep(folder)
     if (folder / "README.md").exists():
         os.utime(folder / "README.md", ns=(0, 0))
     with store.writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=f".drawing-{os.getpid()}-") as scratch:

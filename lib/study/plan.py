@@ -39,7 +39,7 @@ def check(cells: Collection[Cell]) -> None:
 
 def costs(cells: Collection[Cell]) -> pd.DataFrame:
     """One row an experiment: its parameters, training `tokens` (SmolLM2's tokenizer) and `questions`, both scaled up
-    from SIZED profiles, and `seconds` expected in which `dtype`, by earlier results of its model, if any (`measured`)."""
+    from SIZED profiles, `seconds` expected in which `dtype`, and whether that is of earlier results (`measured`)."""
     tokenizer, speeds, sizes, rows = weights.tokenizer("smollm2-135m"), measured(), {}, []
     for cell in cells:
         same = cell.model_copy(update={"model": "smollm2-135m"})  # tokens and questions do not depend on the model

@@ -131,7 +131,7 @@ def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
     environment = {"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **told}
     prefix, result, error, files = f"{SCRATCH}-{os.getpid()}-{cell.id}_", None, None, {}
     try:
-        sweep()
+        sweep(tempfile.gettempdir(), SOCKETS)
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
             output, notebook, log = (Path(folder, name) for name in ("result.json", "cell.ipynb", "cell.log"))
             try:
@@ -236,9 +236,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def sweep() -> None:
-    """Remove the scratch folders of runs and kernels that were killed: their names tell the process, and it is gone."""
-    for folder in (*Path(tempfile.gettempdir()).iterdir(), *Path(SOCKETS).glob(f"{SCRATCH}-*")):
-        owner = re.fullmatch(rf"(?:{SCRATCH}|unsloth)-(\d+)(?:-\w+)?", folder.name)
+def sweep(*folders: Path | str) -> None:
+    """Remove what runs, kernels and drawings that were killed left in these folders: scratch folders, whose names tell
+    their process, and it is gone."""
+    for left in (left for folder in folders for left in Path(folder).iterdir()):
+        owner = re.fullmatch(rf"(?:{SCRATCH}|unsloth|\.drawing)-(\d+)(?:-\w+)?", left.name)
         if owner and not psutil.pid_exists(int(owner[1])):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)

@@ -208,15 +208,15 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_runs(study, tmp_p
     assert not capsys.readouterr().out
 
 
-def test_scratch_folders_of_processes_that_are_gone_are_removed_and_no_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_scratch_folders_of_processes_that_are_gone_are_removed_and_no_others(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    names = [f"{run.SCRATCH}-{gone.pid}-x", f"unsloth-{gone.pid}", f"{run.SCRATCH}-{os.getpid()}-x", "unsloth-mine"]
+    names = [f"{run.SCRATCH}-{gone.pid}-x", f"unsloth-{gone.pid}", f".drawing-{gone.pid}-x",
+             f"{run.SCRATCH}-{os.getpid()}-x", f".drawing-{os.getpid()}-x", "unsloth-mine"]  # fmt: skip
     for name in names:
         (tmp_path / name / "inner").mkdir(parents=True)
-    run.sweep()
-    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+    run.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[3:])
 
 
 @pytest.mark.parametrize(
