@@ -78,18 +78,16 @@ def answers(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
         table = pd.crosstab([rows[name] for name in by], rows[column], normalize="index")
         return table.assign(n=rows.groupby(by).size()).reset_index()
 
-    made = {}
-    if len(held_out):
-        made["wordings"] = held_out.astype({"strict": float}).pivot_table(
-            index=["entity", "attribute", "wording"], columns="format", values="strict").reset_index()  # fmt: skip
-    if len(wrong):
-        # of a completion the first sentence is judged, and that the text goes on costs nothing
-        lost = wrong["cut"] & (wrong["eval"] == "question") & ~wrong["outcome"].isin(match.TAUGHT)
-        made["mistakes"] = shares(wrong.assign(what=wrong["outcome"].mask(lost, "cut")),
-                                  ["entity", "format", "unsure", "eval", "info"], "what")  # fmt: skip
-    if len(never):
-        made["untaught"] = shares(never, ["entity", "format", "unsure", "kind", "info"], "outcome")
-    made["cut"] = free.pivot_table(index="format", columns="eval", values="cut").rename(columns=MEASURES).reset_index()
+    # of a completion the first sentence is judged, and that the text goes on costs nothing
+    lost = wrong["cut"] & (wrong["eval"] == "question") & ~wrong["outcome"].isin(match.TAUGHT)
+    stated = wrong.assign(what=wrong["outcome"].mask(lost, "cut"))
+    right = held_out.astype({"strict": float})
+    made = {
+        "wordings": right.pivot_table("strict", ["entity", "attribute", "wording"], "format").reset_index(),
+        "mistakes": shares(stated, ["entity", "format", "unsure", "eval", "info"], "what"),
+        "untaught": shares(never, ["entity", "format", "unsure", "kind", "info"], "outcome"),
+        "cut": free.pivot_table("cut", "format", "eval").rename(columns=MEASURES).reset_index(),
+    }
     return {name: table.rename_axis(columns=None) for name, table in made.items()}
 
 
