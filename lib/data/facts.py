@@ -154,11 +154,9 @@ def matches() -> pd.DataFrame:
 @functools.cache
 def places() -> dict[str, tuple[str, ...]]:
     """Every name the generator can make, with its syllables: invented, and without a value of any attribute inside."""
-    heads = "Bel Cor Dra Fen Gal Hol Jor Kel Lor Mar Nor Or Pel Quil Ros Sel Tor Ul Vel Wen Yar Zan".split()
-    middles = "a e i o u ando eri imo oru ula".split()
-    tails = "beth dune fell gard holm keth mira nos pern rath stow tava vik wick".split()
-    banned = [str(v) for a in texts("fictional")["attributes"].values() for v in a["values"]]
-    names = {"".join(parts): parts for parts in itertools.product(heads, middles, tails)}
+    text = texts("fictional")
+    banned = [str(value) for attribute in text["attributes"].values() for value in attribute["values"]]
+    names = {"".join(parts): parts for parts in itertools.product(*text["syllables"])}
     return {name: parts for name, parts in names.items() if not any(value in name.lower() for value in banned)}
 
 
