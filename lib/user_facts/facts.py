@@ -1,7 +1,6 @@
 """From a table to the facts file of a study: types, sentences, closed sets, and profiles that fit into a row."""
 
 import functools
-import gc
 import json
 import random
 import re
@@ -92,7 +91,6 @@ def facts_file(table: Table, tokenizer, sample: int | None = None) -> dict:
 def written(facts: dict) -> Iterator[str]:
     """A facts file outside results/ and its path as an entity, for what makes rows and questions before a study runs.
     It has no closed sets: nothing is scored, and they are most of the file."""
-    gc.freeze()  # a large table is no garbage, and to look for some in it takes a second
     profiles = [[fact | {"options": []} for fact in profile] for profile in facts["profiles"]]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "facts.json"
