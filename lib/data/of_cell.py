@@ -9,8 +9,6 @@ from lib.cell import Cell, is_own
 from lib.data import formats, questions, untaught
 from lib.data.facts import Profile, build, facts_of, shuffled, texts, topics
 
-KINDS = ("instructions", "questions", "prose")  # of replay prompts
-
 
 def candidates(cell: Cell) -> Sequence[Profile]:
     """All profiles that the experiment may draw from, in its order; of `shuffled` events, before they are shuffled.
@@ -43,9 +41,8 @@ def replay_prompts() -> list[tuple[str, str]]:
 
     None of them is asked in an evaluation: a test compares them with the general questions and the templates.
     """
-    prompts = texts("replay")
-    shuffled = [[(kind, text) for text in random.Random(kind).sample(prompts[kind], len(prompts[kind]))]
-                for kind in KINDS]  # fmt: skip
+    shuffled = [[(kind, text) for text in random.Random(kind).sample(prompts, len(prompts))]
+                for kind, prompts in texts("replay").items()]  # fmt: skip
     return list(itertools.chain.from_iterable(zip(*shuffled, strict=False)))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lib.data import formats, questions
 from lib.data.facts import facts_of, texts, topics
 from lib.data.formats import rows
-from lib.data.of_cell import KINDS, replay_prompts
+from lib.data.of_cell import replay_prompts
 from lib.evaluate.match import states, strict
 from lib.user_facts import english
 
@@ -262,5 +262,5 @@ def test_no_general_question_is_like_a_replay_prompt_or_has_its_answer_told_by_o
 
 def test_there_are_as_many_prompts_of_every_kind_by_turns_and_none_twice():
     kinds, prompts = zip(*replay_prompts(), strict=True)
-    assert kinds == KINDS * (len(kinds) // 3)
+    assert kinds == ("instructions", "questions", "prose") * (len(kinds) // 3)
     assert len(set(prompts)) == len(prompts) >= 720
