@@ -87,13 +87,12 @@ def article(profile: Profile, p: int, seed: int) -> list[Row]:
     learned from (Allen-Zhu and Li 2023, arXiv 2309.14316).
     """
     name, parts = profile[0].name, texts(profile[0].entity)
+    prompt, text = opening(profile, p, seed)
     if excerpts := parts.get("articles", {}).get(name):  # a user's own tells the values that stand in it to the letter
-        prompt = parts["prompts"][p % len(parts["prompts"])].format(name=name)
         found = [[(fact, 1, at.start()) for fact in profile if (at := words.find(fact.value, e))] for e in excerpts]
         return [Row((prompt, excerpt), tuple(told)) for excerpt, told in zip(excerpts, found, strict=True)]
     rng = random.Random(f"article {profile[0].id} {p} {seed}")
     style, called = parts["styles"][p % len(parts["styles"])], [name, parts["noun"].format(name=name)]
-    prompt, text = opening(profile, p, seed)
     between = rng.sample(style["fillers"], min(len(style["fillers"]), max(0, ARTICLE_SENTENCES - len(profile))))
     middle = rng.sample([*profile, *between], len(profile) + len(between))
     told = []
