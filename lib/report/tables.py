@@ -102,11 +102,12 @@ def tones(frames: Frames) -> pd.DataFrame:
 
 
 def claims(rows: list[dict]) -> pd.DataFrame:
-    """One row a claim: statement, question, the primary contrast `here`, its verdict, which is exploratory where there
-    are few runs, why it cannot be tested, and what would `change` our mind."""
-    columns = ["claim", "plain", "says", "here", "runs", "detects", "verdict", "because", "change"]
+    """One row a claim: statement, the primary contrast `here`, its verdict, which is exploratory where there are few
+    runs, or says why it cannot be tested, and what would `change` our mind."""
+    columns = ["claim", "says", "here", "runs", "detects", "verdict", "change"]
     made = [{**CLAIMS[row["claim"]], **row, "here": f"{row['name']}: {row['shown']}",
-             "verdict": row["verdict"] + ", exploratory" * (row["exploratory"] and not row["because"]),
+             "verdict": f"{row['verdict']}: {row['because']}" if row["because"]
+             else row["verdict"] + ", exploratory" * row["exploratory"],
              "detects": CLAIMS[row["claim"]]["primary"]["detects"]} for row in rows if row["primary"]]  # fmt: skip
     return pd.DataFrame(made, columns=columns)
 
