@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
 BATCH_SIZE = 128
 LEAVE_EVERY = 4  # tokens, after which the answers that have ended leave their batch
@@ -132,6 +131,8 @@ def perplexity(model, tokenizer, text: str) -> float:
 def _in_parts(model) -> bool:
     """Whether an answer may be made in parts, on a CPU: nothing counts its tokens from the start, and rows can be taken
     out of the cache, which recurrent layers do not allow."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer  # after Unsloth, which changes transformers
+
     layers, settings = DynamicCache(config=model.config).layers, model.generation_config
     counted = any(getattr(settings, name, None) for name in COUNTED)
     can_leave = all(isinstance(layer, DynamicLayer) for layer in layers)
