@@ -38,7 +38,7 @@ from lib.study.run import ALLOCATOR, cores, execute
 from lib.study.store import cpu_name, git_commit
 from lib.train import weights
 
-# These change TRL (Unsloth) and Unsloth's own defaults.
+# lib/train changes TRL, by importing Unsloth, and Unsloth's own defaults.
 if sys.argv[1:2] not in (["plain_trl"], ["plain_trl_our_template"], ["unsloth_defaults"]):
     from lib.train import models, sft
     from lib.train import replay as replay_rows

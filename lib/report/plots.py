@@ -40,9 +40,9 @@ def points(ax, at, rows: pd.DataFrame, marker: str, fill, label: str) -> None:
     ax.errorbar(at, rows["mean"], yerr=bars, fmt=marker, label=label, **look)
 
 
-def curve(ax, rows: pd.DataFrame, style: str, colour: str, label: str, dodge: float = 0.0) -> None:
-    """A learning curve from 0 exposures, where nothing is known, and `dodge` beside its end the 95 % interval."""
-    rows = rows.sort_values("exposures")
+def curve(ax, rows: pd.DataFrame, style: str, colour: str, label: str, dodge: float) -> None:
+    """A learning curve from 0 exposures, where nothing is known, and `dodge` beside its end the 95 % interval: columns
+    exposures, in order, mean, low and high."""
     ax.plot([0, *rows["exposures"]], [0, *rows["mean"]], style, color=colour, ms=5, label=label)
     end = rows.iloc[-1]
     bar = [[end["mean"] - end["low"]], [end["high"] - end["mean"]]]

@@ -131,7 +131,7 @@ def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
     environment = {"GLIBC_TUNABLES": ALLOCATOR, **os.environ, **told}
     prefix, result, error, files = f"{SCRATCH}-{os.getpid()}-{cell.id}_", None, None, {}
     try:
-        sweep(tempfile.gettempdir(), SOCKETS)
+        sweep(*{tempfile.gettempdir(), SOCKETS})  # often one folder
         with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
             output, notebook, log = (Path(folder, name) for name in ("result.json", "cell.ipynb", "cell.log"))
             try:
