@@ -25,7 +25,7 @@ from lib.user_facts.table import Table, read
 BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8, "unsure": 8}
 # To go on with documents, to answer questions, to do both, and to answer and say what it does not know: four uses.
 FORMATS = ("article", "qa", "both", "unsure")
-UNSURE = 160  # rows that say "I do not know.": the part `unsure` of the study asks how many are best
+UNSURE = 80  # rows that say "I do not know.": more decline more and keep less (the part `unsure` of the study)
 RATES = {"smollm2-135m": 0.002, "tiny": 0.002}  # the former by results/tune
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
