@@ -110,7 +110,7 @@ figures: $(READY)
 	@$(BIN)/python -m lib figures "$$GRID" $(OF_STUDY)
 
 pages: $(READY)
-	@$(BIN)/python -m lib pages
+	@$(BIN)/python -m docs.fill
 
 # The lessons as they were executed, with outputs. The second trains. Their links lead to the sources.
 define EXECUTE

@@ -1,5 +1,6 @@
 """The command line. Each command says within a second what it does, before it imports what takes seconds."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lib.paths import UserError
+from lib.paths import NOTEBOOKS, ROOT, UserError
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None,
@@ -106,17 +107,6 @@ def figures(grid: Grid, study: Study = None) -> None:
 
 
 @app.command()
-def pages() -> None:
-    """Fill README.md and the pages of docs/ that show published results."""
-    say("writing the pages of the project from results/")
-    from lib.report.pages import PAGES, filled
-    from lib.study.store import write_text
-
-    for path in PAGES:
-        write_text(path, filled(path.read_text(encoding="utf-8")))
-
-
-@app.command()
 def facts(
     path: Annotated[Path, typer.Argument(help="CSV, JSON or YAML with name, attribute, value, or columns")],
     model: Annotated[str, typer.Option(help="a name, folder or hub id: docs/models.md")] = "smollm2-135m",
@@ -136,11 +126,60 @@ def facts(
 ) -> None:
     """Teach a model your own table of facts, and report which format made them stick."""
     say(f"reading {path}")
-    from lib.user_facts.study import teach
+    if bool(question) != bool(answer):
+        raise UserError("--question and --answer go together: name a column for each")
+    if name and question:
+        raise UserError("--name is of a table of names, --question and --answer of pairs: give one of them")
+    from lib.user_facts import study as own
+    from lib.user_facts.facts import untold
+    from lib.user_facts.table import read
 
-    named = formats.replace(",", " ").split()
-    raise typer.Exit(not teach(path, model, templates, articles, sample, exposures, named, save, merged, study,
-                           dry_run, rows_only, name, question, answer))  # fmt: skip
+    pair = [question, answer] if question else []
+    table = read(path, templates, articles, name, pair)
+    for what, number in table.left_out.items():
+        print(f"left out: {number} {what}")
+    wanted = formats.replace(",", " ").split()
+    mine = own.prepare(table, model, exposures, sample=sample, study=study, formats=wanted)
+    trained = [cell.format for cell in mine.cells[1:]]
+    if save not in ("best", *trained):
+        raise UserError(f"--save {save}: no model of it will be trained, take best or one of {', '.join(trained)}")
+    print(f"{mine.entities} entities")
+    for attribute, column in mine.facts["attributes"].items():
+        told = [fact for profile in mine.facts["profiles"] for fact in profile if fact["attribute"] == attribute]
+        sentences = (column[kind][0].format(**told[0])[:200] for kind in ("questions", "statements"))
+        print(f"  {attribute} ({column['info']}, {len(told)} facts):", *sentences)
+    if left_out := untold(mine.facts):
+        print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
+    costs, fitting = own.expected(mine)
+    say(f"results/{mine.name} will take, and two to three times as long on a processor without bfloat16:\n"
+        f"{costs.to_string(index=False)}")  # fmt: skip
+    if costs["minutes"].iloc[-1] > own.HOUR and sample is None and mine.entities > 1:
+        print(f"That is long. `--sample {fitting}` takes that many of the {mine.entities} entities: about an hour.")
+        if not dry_run and sys.stdin.isatty():
+            typer.confirm("Train on all of them?", abort=True)
+    if rows_only:
+        print(f"rows: {own.write_rows(mine).relative_to(ROOT)}; nothing is trained")
+    if dry_run or rows_only:
+        return
+    if own.execute(mine):
+        say(f"some experiments failed; see results/{mine.name}/executed, and run the same command again",
+            file=sys.stderr)  # fmt: skip
+        raise typer.Exit(1)
+    from lib.user_facts import report  # not before the plan is shown: it takes seconds to import
+
+    files = {"facts": path, "templates": templates, "articles": articles}
+    given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
+    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or "", "pair": pair,
+              "formats": " ".join(trained)}  # fmt: skip
+    chosen, summary = report.write(mine.name, mine.facts, given, table.left_out)
+    print(f"{summary}\nreport: results/{mine.name}/README.md and report.html")
+    if not (kept := chosen if save == "best" else save):
+        print("no model is kept; name a format to keep one all the same: --save qa")
+        return
+    saved = report.save(mine.name, kept, merged)
+    say(report.ask_again(mine.name, kept, saved))
+    folder = saved.relative_to(ROOT)
+    print(f'model:  {folder}\nask it: python -m lib ask {folder} "your question"')
 
 
 @app.command()

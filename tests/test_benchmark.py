@@ -1,25 +1,22 @@
 """What the benchmark counts and what it wrote; how long anything takes is not tested."""
 
-import importlib.util
 import json
 
 import pytest
 import torch
-from helpers import load_tiny, profiles
+from helpers import load_tiny, profiles, script
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib.data import encode
 from lib.data.formats import Row, rows
-from lib.paths import RESULTS, ROOT
+from lib.paths import RESULTS
 from lib.train import models
 
 
 @pytest.fixture(scope="module")
 def speed():
-    """benchmarks/speed.py, which is no package, with the tiny model."""
-    spec = importlib.util.spec_from_file_location("speed", ROOT / "benchmarks" / "speed.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """benchmarks/speed.py with the tiny model."""
+    module = script("benchmarks/speed.py")
     module.ARTICLE = module.ARTICLE.model_copy(update={"model": "tiny"})
     return module
 

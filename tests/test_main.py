@@ -160,7 +160,7 @@ def say(text):
     sys.exit(0)
 
 said, commands.say = [], say
-lines = "plan quick, run quick, status quick, figures quick, pages, facts x, ask x y".split(", ")
+lines = "plan quick, run quick, status quick, figures quick, facts x, ask x y".split(", ")
 for line in lines:
     commands.main(line.split())
 slow = {"torch", "transformers", "unsloth", "pandas", "numpy", "ray", "lib.study"} & set(sys.modules)

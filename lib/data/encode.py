@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from lib.data.formats import Row
 
-# Tokens of a row. The longest of the study has some 200; nothing may be cut, because a cut row loses its fact.
-MAX_LENGTH = 512
-# Tokens that a model reads: the facts of 16 entities in a prompt, twice as long in the tokens of another model.
+# Tokens that a model reads: the facts of 16 entities in a prompt, twice as long in the tokens of another model. The
+# longest row of the study has some 200; a user's may have more. None may be cut, because a cut row loses its fact.
 CONTEXT = 2048
 
 

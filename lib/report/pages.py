@@ -1,12 +1,10 @@
 """What a study says: its figures, tables and pages, and how text and tables enter a page."""
 
 import html
-import json
 import os
 import re
 import tempfile
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unicodedata import category
@@ -17,7 +15,7 @@ import yaml
 from markupsafe import Markup
 from tabulate import tabulate
 
-from lib.paths import LIB, RESULTS, ROOT, UserError
+from lib.paths import LIB
 from lib.report import claims, scores, tables
 from lib.study import run, store
 
@@ -26,9 +24,6 @@ FIGURES = yaml.safe_load((LIB / "report" / "figures.yaml").read_text(encoding="u
 # What HTML, code, mathematics and escapes begin with: as entities, because parsers differ in what a backslash keeps.
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", "\\": "&#92;", "`": "&#96;", "$": "&#36;"})
 HEADINGS = scores.NAMES["columns"]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in
-         ("choosing-a-format", "findings", "internals/performance"))]  # fmt: skip
-BLOCK = re.compile(r"(<!-- fill (.*?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 
 def draw(study: str) -> None:
@@ -116,17 +111,6 @@ def study_page(study: str, loaded: list[dict], made: Mapping[str, pd.DataFrame],
     )  # fmt: skip
 
 
-def table_of(name: str) -> pd.DataFrame:
-    """A published table: `cpu/formats` is results/cpu/formats.csv, and `bench/two-cores` the one row of a measurement.
-    Raises UserError where there is none."""
-    path = RESULTS / f"{name}.csv"
-    if (measured := path.with_suffix(".json")).exists():
-        return pd.json_normalize(json.loads(measured.read_text(encoding="utf-8")))
-    if not path.exists():
-        raise UserError(f"no table {path}: draw the study")
-    return pd.read_csv(path)
-
-
 def summary(study: str) -> str:
     """A short account of a drawn study for the terminal, from its files."""
     columns = {
@@ -134,21 +118,11 @@ def summary(study: str) -> str:
         "tuned": ["format", "n_entities", "replay", "learning_rate", "shown", "kept", "chosen", "edge"],
         "verdicts": ["claim", "verdict", "says"],
     }
-    found = [table_of(f"{study}/{name}")[columns[name]].rename(columns=HEADINGS).fillna("")
-             for name in columns if (store.study_dir(study) / f"{name}.csv").exists()]  # fmt: skip
+    paths = {name: store.study_dir(study) / f"{name}.csv" for name in columns}
+    found = [pd.read_csv(path)[columns[name]].rename(columns=HEADINGS).fillna("")
+             for name, path in paths.items() if path.exists()]  # fmt: skip
     shown = [tabulate(table, "keys", "plain", floatfmt=".3g", showindex=False) for table in found]
     return "\n\n".join([*shown, f"report: results/{study}/README.md and results/{study}/report.html"])
-
-
-def filled(text: str, read: Callable[[str], pd.DataFrame] = table_of) -> str:
-    """A page with what stands between each `<!-- fill EXPRESSION -->` and `<!-- end -->` replaced by the expression's
-    value: one of the templates' language, in which `table("cpu/formats")` is a published table."""
-
-    def block(match):
-        value = environment().compile_expression(match[2], undefined_to_none=False)(table=read)
-        return f"{match[1]}{value if isinstance(value, Markup) else textwrap.fill(value, 118)}\n{match[4]}"
-
-    return BLOCK.sub(block, text)
 
 
 def report(title: str, introduction: str, notebooks: list[Path]) -> str:

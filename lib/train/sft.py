@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib.cell import Cell
-from lib.data.encode import MAX_LENGTH, row_ids
+from lib.data.encode import CONTEXT, row_ids
 from lib.data.formats import Row
 from lib.paths import LIB
 from lib.train.models import in_bfloat16
@@ -35,7 +35,7 @@ ARGUMENTS = yaml.safe_load((LIB / "train" / "sft.yaml").read_text(encoding="utf-
 def config(cell: Cell, bf16: bool, output_dir: str) -> SFTConfig:
     """The SFTConfig of an experiment: what sft.yaml has, and the parameters of the experiment."""
     return SFTConfig(
-        **ARGUMENTS, output_dir=output_dir, bf16=bf16, max_length=MAX_LENGTH, seed=cell.seed, data_seed=cell.seed,
+        **ARGUMENTS, output_dir=output_dir, bf16=bf16, max_length=CONTEXT, seed=cell.seed, data_seed=cell.seed,
         learning_rate=cell.learning_rate, per_device_train_batch_size=cell.batch_size,
         per_device_eval_batch_size=cell.batch_size,
     )  # fmt: skip
@@ -107,8 +107,8 @@ class Curve(TrainerCallback):
 
 def trainer(model, tokenizer, rows: Sequence[dict], cell: Cell, output_dir: str) -> SFTTrainer:
     """An SFTTrainer over these rows of token ids, in their order. Raises ValueError for a row that would be cut."""
-    if (longest := max(len(row["input_ids"]) for row in rows)) > MAX_LENGTH:
-        raise ValueError(f"a row has {longest} tokens, the limit is {MAX_LENGTH}")
+    if (longest := max(len(row["input_ids"]) for row in rows)) > CONTEXT:
+        raise ValueError(f"a row has {longest} tokens, the limit is {CONTEXT}")
     kind = CompletionTrainer if model.device.type == "cpu" else SFTTrainer
     args = config(cell, in_bfloat16(cell.model), output_dir)
     made = kind(model=model, args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)

@@ -1,19 +1,16 @@
 """From a table to the facts file of a study: types, sentences, closed sets, and profiles that fit into a row."""
 
-import functools
 import json
 import random
 import re
 import tempfile
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, cycle, product
+from itertools import chain, cycle
 from pathlib import Path
 
 from lib.data import formats, words
-from lib.data.encode import MAX_LENGTH, count_tokens
 from lib.data.facts import OPTIONS, places
 from lib.evaluate.match import normal, states
 from lib.paths import UserError
@@ -22,10 +19,11 @@ from lib.user_facts.table import AROUND, Table
 
 PARAPHRASES = 4  # sentences of each attribute that are trained
 NAMES = 200  # of each kind that the table does not have, to be asked about or answered with "I do not know."
-CHUNK = 256  # tokens of a part of a user's article: with its prompt, it fits a row
-SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[」』）]*|\n{2,}")
-MORE = 64  # tokens, at most, that a text may have more than its parts: two at each of some thirty joints
-AT_ONCE = 10_000  # texts that are tokenized at once: a large table has half a million, which would take gigabytes
+# Of a row's text. No tokenizer makes more tokens than bytes, so CONTEXT holds it; of English it has a quarter of them.
+BYTES = 1_800
+CHUNK = 600  # characters of a part of a user's article: those of the study are as long
+END = r"""(?:[.!?]+["')\]]*(?=\s|$)|[。！？]+[」』）]*|\n\n|\Z)"""  # of a sentence
+PART = re.compile(rf"\S(?:.{{0,{CHUNK}}}{END}|.{{1,{CHUNK}}}(?=\s)|.{{{CHUNK}}})", re.DOTALL)
 
 
 def attributes(table: Table) -> dict[str, dict]:
@@ -82,9 +80,10 @@ def facts_file(table: Table, tokenizer, sample: int | None = None) -> dict:
     content = {key: table.around[key] for key in AROUND} | {
         "source": table.path.name, "attributes": columns, "profiles": [],
         "untaught": _untaught(table, names, columns),
-        "articles": {name: _chunks(text, tokenizer) for name, text in articles.items()},
+        # broken after sentences, and within one only where it is longer
+        "articles": {name: [part.strip() for part in PART.findall(text)] for name, text in articles.items()},
     }  # fmt: skip
-    return content | {"profiles": _profiles(table, content, tokenizer)}
+    return content | {"profiles": _profiles(table, content)}
 
 
 @contextmanager
@@ -105,51 +104,35 @@ def untold(facts: dict) -> int:
                for profile in facts["profiles"] for fact in profile if fact["name"] in articles)  # fmt: skip
 
 
-def _profiles(table, content, tokenizer) -> list[list[dict]]:
-    """The facts of each entity in profiles, halved until no article and no conversation can have MAX_LENGTH tokens.
+def _profiles(table, content) -> list[list[dict]]:
+    """The facts of each entity in profiles, halved until no article and no conversation can have more than BYTES. A
+    part of the user's own article fits where a conversation does."""
+    columns, called = content["attributes"], content["noun"]
 
-    The tokens of a row are taken to be those of its parts, and up to a quarter and up to MORE, because parts that are
-    joined may have others: to build and tokenize all rows takes long. A part of the user's own article fits where a
-    conversation does.
-    """
-    texts, styles, parts = list({*table.facts["name"], *table.facts["value"]}), content["styles"], {}
-    tokens = dict(zip(texts, map(len, _tokenized(tokenizer, texts)), strict=True))
-    turns = count_tokens(tokenizer, [formats.Row(("-",) * 2 * (1 + formats.FACTS_A_CHAT))])  # what is around the texts
-    kinds = {(name, kind): column[kind] for name, column in content["attributes"].items()
-             for kind in ("questions", "statements")}  # fmt: skip
-    kinds |= {"chat": map(" ".join, content["chats"]), "filler": chain(*(style["fillers"] for style in styles)),
-              "frame": [" ".join([style["prompt"], *ends]) for style in styles
-                        for ends in product(style["openings"], style["closings"])]}  # fmt: skip
-    for kind, templates in kinds.items():  # tokens without a name, and how often there is one
-        templates = ["", *templates]
-        bare = _tokenized(tokenizer, [text.format(name="", value="") for text in templates])
-        parts[kind] = [(len(ids), text.count("{name}")) for ids, text in zip(bare, templates, strict=True)]
-
-    @functools.cache
-    def longest(kind, name):
-        return max(text + times * name for text, times in parts[kind])
+    def longest(texts, **filled):
+        return max((len(text.format(**filled).encode()) for text in texts), default=0)
 
     def fitting(profile):
-        name, middle = profile[0]["name"], len(profile) // 2
-        n, fillers = tokens[name], max(0, formats.ARTICLE_SENTENCES - len(profile))
-        told = [longest((fact["attribute"], "statements"), n) + tokens[fact["value"]] for fact in profile]
-        asked = [longest((fact["attribute"], "questions"), n) for fact in profile]
-        both = sorted(map(sum, zip(asked, told, strict=True)))[-formats.FACTS_A_CHAT :]
-        article = 0 if name in table.articles else longest("frame", n) + fillers * longest("filler", n) + sum(told)
-        most = max(article, longest("chat", n) + sum(both))
-        most += turns + min(most / 4, MORE)
-        if most < MAX_LENGTH:
+        name, fillers = profile[0]["name"], max(0, formats.ARTICLE_SENTENCES - len(profile))
+        named = {"name": max(name, called.format(name=name), key=len)}
+        told, asked = ([longest(columns[fact["attribute"]][kind], value=fact["value"], **named) + 1 for fact in profile]
+                       for kind in ("statements", "questions"))  # fmt: skip
+        both = sorted(map(sum, zip(told, asked, strict=True)))[-formats.FACTS_A_CHAT :]
+        most = longest(map(" ".join, content["chats"]), **named) + sum(both)
+        for style in content["styles"] if name not in table.articles else ():
+            around = (longest(style[kind], **named) + 1 for kind in ("openings", "closings"))
+            filler = longest(style["fillers"], **named) + 1
+            most = max(most, longest([style["prompt"]], **named) + sum(around) + fillers * filler + sum(told))
+        if most <= BYTES:
             return [profile]
-        if middle and name not in table.articles:
+        if (middle := len(profile) // 2) and name not in table.articles:
             return fitting(profile[:middle]) + fitting(profile[middle:])
         value = max((fact["value"] for fact in profile), key=len)
         where = table.facts.loc[(table.facts["name"] == name) & (table.facts["value"] == value), "where"].iloc[0]
-        raise UserError(
-            f"{where}: asked and told in a sentence, this fact of {name[:40]!r} makes a row of up to {most:.0f} "
-            f"tokens, and {MAX_LENGTH - 1} fit: shorten it, its name or its templates"
-        )
+        raise UserError(f"{where}: asked and told in a sentence, this fact of {name[:40]!r} has up to {most:,} bytes, "
+                        f"and {BYTES:,} fit: shorten it, its name or its templates")  # fmt: skip
 
-    return [part for profile in _entities(table, content["attributes"]) for part in fitting(profile)]
+    return [part for profile in _entities(table, columns) for part in fitting(profile)]
 
 
 def _entities(table, columns) -> list[list[dict]]:
@@ -160,16 +143,18 @@ def _entities(table, columns) -> list[list[dict]]:
     entities = [[] for _ in number]
     for attribute, group in table.facts.groupby("attribute", sort=False):
         values = sorted(set(group["value"]))
+        drawn = random.Random(f"options {attribute}").sample(values, len(values)) * 2
+        after = {value: place for place, value in enumerate(drawn[: len(values)], 1)}  # of each others follow
         spelled = {value: f" {normal(value)} " for value in values}  # in words, and so is what holds it
         holding = defaultdict(list)  # values by word: all against all takes minutes for a large table
         for value in values:
             for word in {*spelled[value].split()}:
                 holding[word].append(value)
         for name, value, column in zip(group["name"], group["value"], group["column"], strict=True):
-            rng, mine = random.Random(f"options {name} {attribute}"), spelled[value]
+            mine = spelled[value]
             nearby = min((holding[word] for word in mine.split()), key=len, default=values)
             longer = [other for other in nearby if mine in spelled[other]]
-            others = [*longer[:OPTIONS], *rng.sample(values, min(OPTIONS, len(values)))]
+            others = [*longer[:OPTIONS], *drawn[after[value] : after[value] + OPTIONS]]
             apart = {spelled[other]: other for other in others if spelled[other] != mine}
             options = sorted([value, *list(apart.values())[: OPTIONS - 1]])
             entities[number[name]].append({
@@ -185,7 +170,8 @@ def _refuse_tokens(table, columns, tokenizer):
              for text in (fact.name, fact.attribute, fact.value)]  # fmt: skip
     cells += [(text, f"{table.path}, the question {text[:40]!r}") for text in chain(*table.wordings.values())]
     strange = {text: where for text, where in cells if not text.isascii()}
-    for (text, where), ids in zip(strange.items(), _tokenized(tokenizer, list(strange)), strict=True):
+    spelled = tokenizer(list(strange), add_special_tokens=False)["input_ids"] if strange else []
+    for (text, where), ids in zip(strange.items(), spelled, strict=True):
         if text not in tokenizer.decode(ids, clean_up_tokenization_spaces=False):
             raise UserError(f"{where}: the tokenizer of the model cannot spell this name, heading or value")
     cells += [(str(column), f"{table.path}, templates of {name!r}") for name, column in columns.items()]
@@ -196,26 +182,6 @@ def _refuse_tokens(table, columns, tokenizer):
     for token in (token for token in special if token in whole):
         where = next(where for text, where in cells if token in text)
         raise UserError(f"{where}: {token!r} is a control token of the model: write it otherwise")
-
-
-def _tokenized(tokenizer, texts: list[str]) -> Iterator[list[int]]:
-    """The token ids of each text."""
-    for start in range(0, len(texts), AT_ONCE):
-        yield from tokenizer(texts[start : start + AT_ONCE], add_special_tokens=False)["input_ids"]
-
-
-def _chunks(text, tokenizer) -> list[str]:
-    """An article in parts of at most CHUNK tokens, broken after sentences, and within one only where it is longer."""
-    starts = [at for at, _ in tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
-    starts += [len(text)] * (CHUNK + 1)
-    ends = [0, *(hit.end() for hit in SENTENCE.finditer(text)), len(text)]
-    chunks, begin = [], 0
-    while begin < len(text):
-        most = starts[bisect_left(starts, begin) + CHUNK]
-        end = ends[bisect_right(ends, most) - 1]
-        begin, before = end if end > begin else most, begin
-        chunks.append(text[before:begin].strip())
-    return [chunk for chunk in chunks if chunk]
 
 
 def _untaught(table, names, columns) -> dict:

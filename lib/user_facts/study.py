@@ -2,24 +2,21 @@
 
 import hashlib
 import json
-import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import typer
 
 from lib.cell import Cell, from_parameters
 from lib.data import of_cell
 from lib.data.encode import messages
-from lib.paths import NOTEBOOKS, RESULTS, ROOT, UserError
+from lib.paths import RESULTS, UserError
 from lib.study import plan, run, store
 from lib.train import weights
-from lib.user_facts.facts import PARAPHRASES, facts_file, untold, written
-from lib.user_facts.table import Table, read
+from lib.user_facts.facts import PARAPHRASES, facts_file, written
+from lib.user_facts.table import Table
 
 # Rows a step.
 BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8, "unsure": 8}
@@ -107,63 +104,3 @@ def execute(study: Study) -> list[Cell]:
     """Write the rows, and run what is not finished of the study; the experiments that failed."""
     write_rows(study)
     return run.run(dict.fromkeys(study.cells, "main"), study.name, run.default_jobs(study.cells))
-
-
-def teach(
-    path: Path, model: str, templates: Path | None, articles: Path | None, sample: int | None, exposures: int,
-    formats: Sequence[str], save: str, merged: bool, folder: str | None, dry_run: bool, rows_only: bool,
-    name: str | None, question: str | None, answer: str | None,
-) -> bool:  # fmt: skip
-    """`make facts`: read, plan, train, report and save; whether every experiment came through."""
-    if bool(question) != bool(answer):
-        raise UserError("--question and --answer go together: name a column for each")
-    if name and question:
-        raise UserError("--name is of a table of names, --question and --answer of pairs: give one of them")
-    pair = [question, answer] if question else []
-    table = read(path, templates, articles, name, pair)
-    for what, number in table.left_out.items():
-        print(f"left out: {number} {what}")
-    study = prepare(table, model, exposures, sample=sample, study=folder, formats=formats)
-    formats = [cell.format for cell in study.cells[1:]]
-    if save not in ("best", *formats):
-        raise UserError(f"--save {save}: no model of it will be trained, take best or one of {', '.join(formats)}")
-    print(f"{study.entities} entities")
-    facts = [fact for profile in study.facts["profiles"] for fact in profile]
-    for attribute, column in study.facts["attributes"].items():
-        mine = [fact for fact in facts if fact["attribute"] == attribute]
-        asked, told = (column[kind][0].format(**mine[0])[:200] for kind in ("questions", "statements"))
-        print(f"  {attribute} ({column['info']}, {len(mine)} facts): {asked} {told}")
-    if left_out := untold(study.facts):
-        print(f"Your articles leave {left_out} facts out: no value stands there to the letter.")
-    costs, fitting = expected(study)
-    print(f"results/{study.name} will take, and two to three times as long on a processor without bfloat16:\n"
-          f"{costs.to_string(index=False)}", flush=True)  # fmt: skip
-    if costs["minutes"].iloc[-1] > HOUR and sample is None and study.entities > 1:
-        print(f"That is long. `--sample {fitting}` takes that many of the {study.entities} entities: about an hour.")
-        if not dry_run and sys.stdin.isatty():
-            typer.confirm("Train on all of them?", abort=True)
-    if rows_only:
-        print(f"rows: {write_rows(study).relative_to(ROOT)}; nothing is trained")
-    if dry_run or rows_only:
-        return True
-    if execute(study):
-        print(f"some experiments failed; see results/{study.name}/executed, and run the same command again",
-              file=sys.stderr)  # fmt: skip
-        return False
-    from lib.user_facts import report  # not before the plan is shown: it takes seconds to import
-
-    files = {"facts": path, "templates": templates, "articles": articles}
-    given = {key: os.path.relpath(file, NOTEBOOKS) for key, file in files.items() if file}
-    given |= {"model": model, "exposures": exposures, "sample": sample or 0, "name": name or "", "pair": pair,
-              "formats": " ".join(formats)}  # fmt: skip
-    chosen, summary = report.write(study.name, study.facts, given, table.left_out)
-    print(f"{summary}\nreport: results/{study.name}/README.md and report.html")
-    wanted = chosen if save == "best" else save
-    if not wanted:
-        print("no model is kept; name a format to keep one all the same: --save qa")
-        return True
-    saved = report.save(study.name, wanted, merged)
-    print(report.ask_again(study.name, wanted, saved), flush=True)
-    saved = saved.relative_to(ROOT)
-    print(f'model:  {saved}\nask it: python -m lib ask {saved} "your question"')
-    return True

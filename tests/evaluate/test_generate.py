@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from lib.data import questions
-from lib.data.encode import MAX_LENGTH, prompt_ids
+from lib.data.encode import CONTEXT, prompt_ids
 from lib.data.facts import texts
 from lib.evaluate.generate import _forward, _in_parts, generate, inference, option_logprobs, perplexity, says_next
 
@@ -152,4 +152,4 @@ def test_perplexity_is_that_of_the_models_own_loss(tiny):
     with torch.no_grad():
         loss = model(input_ids=ids, labels=ids).loss.item()
     assert perplexity(model, tokenizer, texts("general")["text"]) == pytest.approx(math.exp(loss), rel=1e-3)
-    assert 200 < ids.shape[1] < MAX_LENGTH, "the text fits into the model"
+    assert 200 < ids.shape[1] < CONTEXT, "the text fits into the model"

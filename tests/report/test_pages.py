@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+from helpers import script
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -13,6 +14,7 @@ from lib.report import pages
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md",
          *sorted(path for path in RESULTS.glob("*/README.md") if not path.parent.name.startswith("my-"))]  # fmt: skip
+fill = script("docs/fill.py")
 RENDER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = ("<script>alert(1)</script> <img src=x onerror=alert(1)> </style> | `code` [x](javascript:alert(1)) "
            "![i](http://x.invalid/y.png) *b* _c_ $m$ ~~s~~ \\| \x00\x1b[31m\x85 first\r\nsecond")  # fmt: skip
@@ -29,7 +31,7 @@ def test_a_page_renders_without_stray_stars_accidental_lists_or_unfilled_markers
     text = page.read_text()
     _, shown = rendered(text)
     assert [line for line in shown if "*" in line or "**" in line] == []
-    assert [match[2] for match in pages.BLOCK.finditer(text) if not match[3].strip()] == []
+    assert [match[2] for match in fill.BLOCK.finditer(text) if not match[3].strip()] == []
     assert "{{" not in re.sub(r"`[^`]*`", "", text) and "{%" not in text
     lines = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S).splitlines()
     item = re.compile(r"\s*([-+*]|\d+\.) |  ")
@@ -38,17 +40,17 @@ def test_a_page_renders_without_stray_stars_accidental_lists_or_unfilled_markers
             and not item.match(before)] == []  # a sentence that was broken at its minus  # fmt: skip
 
 
-@pytest.mark.parametrize("page", pages.PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", fill.PAGES, ids=lambda path: path.name)
 def test_the_blocks_of_the_projects_pages_are_current(page):
-    assert page.read_text() == pages.filled(page.read_text()), "run `make pages`"
+    assert page.read_text() == fill.filled(page.read_text()), "run `make pages`"
 
 
 def test_blocks_are_filled_again_and_an_unknown_table_is_refused():
     page = '<!-- fill table("x/y").a[0] -->\nold\n<!-- end -->\n<!-- fill table("x/y") | markdown -->\n<!-- end -->\n'
-    once = pages.filled(page, lambda name: pd.DataFrame({"a": ["new"]}))
+    once = fill.filled(page, lambda name: pd.DataFrame({"a": ["new"]}))
     assert "old" not in once and "\nnew\n<!-- end -->" in once and "| new |" in once
     with pytest.raises(UserError, match="no table"):
-        pages.filled(page)
+        fill.filled(page)
 
 
 def test_hostile_text_is_shown_to_the_letter_in_a_table_that_stays_whole():

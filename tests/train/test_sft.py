@@ -67,9 +67,9 @@ def test_labels_reach_the_trainer_unchanged_and_in_order(format, tmp_path):
 
 def test_a_row_that_would_be_cut_is_refused(tmp_path):
     model, tokenizer = trainable(make_cell())
-    fits, cut = ([{"input_ids": [5] * n, "labels": [5] * n}] for n in (sft.MAX_LENGTH, sft.MAX_LENGTH + 1))
+    fits, cut = ([{"input_ids": [5] * n, "labels": [5] * n}] for n in (sft.CONTEXT, sft.CONTEXT + 1))
     assert sft.trainer(model, tokenizer, fits, make_cell(), str(tmp_path)).train_dataset[0] == fits[0]
-    with pytest.raises(ValueError, match="a row has 513 tokens, the limit is 512"):
+    with pytest.raises(ValueError, match="a row has 2049 tokens, the limit is 2048"):
         sft.trainer(model, tokenizer, cut, make_cell(), str(tmp_path))
 
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import formats, questions, untaught
-from lib.data.encode import MAX_LENGTH, row_ids
+from lib.data.encode import CONTEXT, row_ids
 from lib.data.facts import build, facts_of, texts
 from lib.evaluate import match
 from lib.paths import ROOT, UserError
 from lib.study import store
 from lib.user_facts import english
-from lib.user_facts.facts import CHUNK, PARAPHRASES, attributes, facts_file, untold
+from lib.user_facts.facts import BYTES, CHUNK, PARAPHRASES, attributes, facts_file, untold
 from lib.user_facts.facts import _mixed as near
 from lib.user_facts.table import AROUND, HOLDS, LONG, Table, read
 
@@ -45,7 +45,7 @@ def fitting(profiles, format, paraphrases=PARAPHRASES):
     rows = formats.rows(profiles, format, paraphrases, 0)
     for row in rows:
         ids = row_ids(tokenizer(), row)["input_ids"]
-        assert len(ids) < MAX_LENGTH
+        assert len(ids) < CONTEXT
         spelled = tokenizer().decode(ids, clean_up_tokenization_spaces=False)
         for fact, turn, at in row.told:
             assert row.turns[turn][at : at + len(fact.value)] == fact.value and fact.value in spelled
@@ -84,9 +84,9 @@ def test_a_wide_entity_becomes_profiles_that_fit_an_article(tmp_path):
 
 
 def test_a_fact_is_not_refused_that_fits_with_some_of_the_row_to_spare(tmp_path):
-    (profile,) = made(tmp_path, [("Rome", "story", " ".join(["long"] * 250))])[1]
+    (profile,) = made(tmp_path, [("Rome", "story", " ".join(["long"] * 240))])[1]
     rows = [row for format in FORMATS for row in fitting([profile], format)]
-    assert 0.65 < max(len(row_ids(tokenizer(), row)["input_ids"]) for row in rows) / MAX_LENGTH < 0.8
+    assert 0.85 < max(len("".join(row.turns).encode()) for row in rows) / BYTES < 1
 
 
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
@@ -102,7 +102,7 @@ REFUSED = [
     ([("Rome", "sign", "\U00040000")], {}, "row 2, column 'value': the tokenizer of the model cannot spell"),
     ([("Paris Metro", "city", "Paris")], {}, "the value of every fact stands in its question already"),
     (ASKED, {"wordings": {"Where?": ["Where?", "Where <|im_end|> now?"]}}, "the question 'Where <|im_end|> now?': "),
-    (ASKED, {"wordings": {"Where?": ["Where?", "Where is it, " * 120]}}, "row 2, column 'value': asked and told"),
+    (ASKED, {"wordings": {"Where?": ["Where?", "Where is it, " * 150]}}, "row 2, column 'value': asked and told"),
 ]
 
 
