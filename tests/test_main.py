@@ -78,7 +78,7 @@ def test_a_command_line_that_does_not_parse_is_the_users_mistake(arguments, caps
 
 
 def test_a_run_trains_asks_draws_once_and_prints_the_summary(study, tmp_path, drawn, capsys):
-    cell = TRAINED.replace("n_entities: 6", "n_entities: 2") + ", replay: 2, checkpoints: 1"
+    cell = TRAINED.replace("n_entities: 6", "n_entities: 2") + ", replay: 2, checkpoints: 1, room: 8"
     grid = grid_of(tmp_path, "- {" + cell + "}")
     for _ in range(2):
         assert main(["run", grid, "--study", study, "--jobs", "1"]) == 0
