@@ -36,6 +36,7 @@ SAID = [
     ("no. of staff", "50-100", "What is the number of staff of X?", "The number of staff of X is V."),
     ("revenue (in USD)", "12", "What is the revenue in USD of X?", "The revenue in USD of X is V."),
     ("height (m)", "12", "What is the height in m of X?", "The height in m of X is V."),
+    ("turnout %", "61", "What is the turnout in % of X?", "The turnout in % of X is V."),
     ("founders", "Jo and Al", "Who are the founders of X?", "The founders of X are V."),
     ("NumberOfSeats", "3", "How many seats does X have?", "X has V seats."),
     ("lens", "50 mm", "What is the lens of X?", "The lens of X is V."),
