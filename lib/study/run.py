@@ -152,14 +152,33 @@ def run_cell(cell: Cell, study: str, threads: int) -> Outcome:
 def execute(name: str, output: Path, parameters: dict, shared=None, **process) -> None:
     """Execute notebooks/<name>.ipynb with parameters and keep the executed copy at `output`, as far as it came.
 
-    It runs in a `shared` kernel, or in one of its own, started with `process`. Raises UserError for an error in the
-    notebook, and for a parameter that it does not declare, where papermill only warns.
+    It runs in a `shared` kernel, where it finds no names of the notebooks before it, or in one of its own, started with
+    `process`. Raises UserError for an error in the notebook, and for a parameter that it does not declare, where
+    papermill only warns.
     """
     import nbformat
     import papermill  # it takes seconds: a run that has nothing to do goes without
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
     from papermill.log import logger
 
+    class KernelEngine(NBClientEngine):
+        """Papermill's own engine, in a kernel that it has not started: emptied before, so that its cells count from
+        one, and left without the open files that papermill would leave."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, manager, **_):
+            options = {"log": logger, "startup_timeout": 600, "record_timing": False}  # seconds
+            client = PapermillNotebookClient(nb_man, manager, **options)
+            with client.setup_kernel():
+                try:
+                    client.wait_for_reply(client.kc.execute("get_ipython().reset()", silent=True))
+                    client.execute()
+                finally:
+                    client.kc.stop_channels()
+
+    papermill_engines.register(SCRATCH, KernelEngine)
     logger.setLevel("CRITICAL")  # who runs a notebook tells what failed
     source = str(NOTEBOOKS / f"{name}.ipynb")
     declared = papermill.inspect_notebook(source)
@@ -169,14 +188,11 @@ def execute(name: str, output: Path, parameters: dict, shared=None, **process) -
     with nullcontext(shared) if shared else kernel(**process) as manager, store.writing(output):
         try:
             executed = papermill.execute_notebook(
-                source, str(output), parameters, progress_bar=False, km=manager, start_timeout=600, record_timing=False
+                source, str(output), parameters, SCRATCH, progress_bar=False, manager=manager
             )
         except PapermillExecutionError as error:
             raise UserError(" ".join(f"{name}.ipynb: {error.ename}: {error.evalue}".split())) from None
     del executed.metadata["papermill"]  # it tells the folders and times of this machine
-    for number, part in enumerate((part for part in executed.cells if part.cell_type == "code"), 1):
-        for counted in (part, *(each for each in part.outputs if "execution_count" in each)):
-            counted.execution_count = number  # a shared kernel counts on from the notebook before
     for part in executed.cells:
         del part.metadata["papermill"]
         if "injected-parameters" in part.metadata.tags:

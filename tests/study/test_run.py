@@ -100,14 +100,20 @@ time.sleep(3)
     assert kept == "glibc.malloc.tcache_count=3", "what the user set stays"
 
 
-def test_each_notebook_in_one_kernel_counts_from_one(tmp_path, monkeypatch):
+def test_notebooks_in_one_kernel_find_no_names_of_each_other_and_count_from_one(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "NOTEBOOKS", tmp_path)
     metadata = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
-    cells = [nbformat.v4.new_code_cell(line) for line in ("import os", "made = os.getpid()", "made")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "first.ipynb")
+    for name, lines in {"first": ["import os", "made = os.getpid()", "made"], "second": ["1", "made"]}.items():
+        cells = [nbformat.v4.new_code_cell(line) for line in lines]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / f"{name}.ipynb")
+    files = []
     with run.kernel() as shared:
         for path in (tmp_path / "one" / "out.ipynb", tmp_path / "two" / "out.ipynb"):
+            with pytest.raises(UserError, match=r"second.ipynb: NameError: name 'made' is not defined"):
+                run.execute("second", path, {}, shared)
             run.execute("first", path, {}, shared)
+            files.append(psutil.Process().num_fds())
+        assert files[0] == files[1], "a run of hundreds of experiments would have too many open"
         assert len(list(Path(shared.ip).parent.glob("ipc-*"))) == 5, "its channels are files"
     one, two = (nbformat.read(tmp_path / name / "out.ipynb", 4).cells for name in ("one", "two"))
     assert [cell.execution_count for cell in two] == [1, 2, 3] and one[2].outputs == two[2].outputs, "one process"
