@@ -1,5 +1,7 @@
 """The shared look of the figures, which their notebooks draw: everything can be told apart in greyscale."""
 
+import string
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +20,14 @@ def theme() -> None:
     rc = {"figure.dpi": 110, "savefig.dpi": 200, "savefig.bbox": "tight", "svg.hashsalt": "style-to-facts",
           "axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip
     sns.set_theme(context="paper", style="ticks", font_scale=1.15, rc=rc)
+
+
+def headline(figure, message: str) -> None:
+    """What a figure shows as its title, and a letter at each of several panels."""
+    text = textwrap.fill(message, int(12 * figure.get_figwidth()))
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    for letter, ax in zip(string.ascii_lowercase, figure.axes[len(figure.axes) == 1 :], strict=False):
+        ax.set_title(letter, loc="left", fontsize=10, fontweight="bold")
 
 
 def save(figure, folder: str | Path | bool, name: str) -> None:
