@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 
@@ -40,5 +41,8 @@ def filled(text: str, read: Callable[[str], pd.DataFrame] = table) -> str:
 
 
 if __name__ == "__main__":
-    for path in PAGES:
-        write_text(path, filled(path.read_text(encoding="utf-8")))
+    try:
+        for path in PAGES:
+            write_text(path, filled(path.read_text(encoding="utf-8")))
+    except UserError as error:
+        sys.exit(f"error: {error}")

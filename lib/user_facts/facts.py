@@ -21,8 +21,8 @@ PARAPHRASES = 4  # sentences of each attribute that are trained
 NAMES = 200  # of each kind that the table does not have, to be asked about or answered with "I do not know."
 # Of a row's text. No tokenizer makes more tokens than bytes, so CONTEXT holds it; of English it has a quarter of them.
 BYTES = 1_800
-CHUNK = 600  # characters of a part of a user's article: those of the study are as long
-END = r"""(?:[.!?]+["')\]]*(?=\s|$)|[。！？]+[」』）]*|\n\n|\Z)"""  # of a sentence
+CHUNK = 400  # characters of a part of a user's article, of up to four bytes each
+END = r"""(?:[.!?]{1,9}["')\]]{0,3}(?=\s|$)|[。！？]{1,9}[」』）]{0,3}|\n\n|\Z)"""  # of a sentence
 PART = re.compile(rf"\S(?:.{{0,{CHUNK}}}{END}|.{{1,{CHUNK}}}(?=\s)|.{{{CHUNK}}})", re.DOTALL)
 
 
@@ -105,8 +105,7 @@ def untold(facts: dict) -> int:
 
 
 def _profiles(table, content) -> list[list[dict]]:
-    """The facts of each entity in profiles, halved until no article and no conversation can have more than BYTES. A
-    part of the user's own article fits where a conversation does."""
+    """The facts of each entity in profiles, halved until no row can have more than BYTES."""
     columns, called = content["attributes"], content["noun"]
 
     def longest(texts, **filled):
@@ -114,18 +113,22 @@ def _profiles(table, content) -> list[list[dict]]:
 
     def fitting(profile):
         name, fillers = profile[0]["name"], max(0, formats.ARTICLE_SENTENCES - len(profile))
-        named = {"name": max(name, called.format(name=name), key=len)}
+        named = {"name": max(name, called.format(name=name), key=lambda text: len(text.encode()))}
         told, asked = ([longest(columns[fact["attribute"]][kind], value=fact["value"], **named) + 1 for fact in profile]
                        for kind in ("statements", "questions"))  # fmt: skip
         both = sorted(map(sum, zip(told, asked, strict=True)))[-formats.FACTS_A_CHAT :]
-        most = longest(map(" ".join, content["chats"]), **named) + sum(both)
-        for style in content["styles"] if name not in table.articles else ():
+        rows = [longest(map(" ".join, content["chats"]), **named) + sum(both)]
+        rows.append(longest(content["tells"], **named) + max(told))
+        if parts := content["articles"].get(name):
+            rows.append(longest(content["prompts"], **named) + max(len(part.encode()) for part in parts))
+        for style in content["styles"] if not parts else ():
             around = (longest(style[kind], **named) + 1 for kind in ("openings", "closings"))
             filler = longest(style["fillers"], **named) + 1
-            most = max(most, longest([style["prompt"]], **named) + sum(around) + fillers * filler + sum(told))
+            rows.append(longest([style["prompt"]], **named) + sum(around) + fillers * filler + sum(told))
+        most = max(rows)
         if most <= BYTES:
             return [profile]
-        if (middle := len(profile) // 2) and name not in table.articles:
+        if (middle := len(profile) // 2) and not parts:
             return fitting(profile[:middle]) + fitting(profile[middle:])
         value = max((fact["value"] for fact in profile), key=len)
         where = table.facts.loc[(table.facts["name"] == name) & (table.facts["value"] == value), "where"].iloc[0]

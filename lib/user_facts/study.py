@@ -1,4 +1,4 @@
-"""A study of a user's own facts: its experiments, what they will take, running them, the report, and the model."""
+"""A study of a user's own facts: its experiments, what they will take, and running them."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from lib.user_facts.table import Table
 BATCH = {"article": 4, "statement": 8, "qa": 8, "chat": 4, "both": 8, "unsure": 8}
 # To go on with documents, to answer questions, to do both, and to answer and say what it does not know: four uses.
 FORMATS = ("article", "qa", "both", "unsure")
-UNSURE = 80  # rows that say "I do not know.": more decline more and keep less (the part `unsure` of the study)
+UNSURE = 80  # rows that say "I do not know.": 160 decline more, and kept less than 0.8 (the part `unsure` of the study)
 RATES = {"smollm2-135m": 0.002, "tiny": 0.002}  # the former by results/tune
 RATE = 0.0003  # of models that were not tuned: a usual one for adapters
 CHECKPOINTS = 4  # fewer where a training has fewer steps
@@ -57,7 +57,8 @@ def prepare(
         raise UserError(f"exposures is {exposures}: expected a multiple of {PARAPHRASES}, the wordings of a fact")
     weights.check_hub(model)
     facts = facts_file(table, weights.tokenizer(model), sample)
-    trained = json.dumps([facts, model, exposures, replay, formats, BATCH, RATES, UNSURE])
+    unsure = UNSURE if "unsure" in formats else 0
+    trained = json.dumps([facts, model, exposures, replay, formats, BATCH, RATES, unsure])
     digest = hashlib.sha256(trained.encode()).hexdigest()[:12]  # other facts make other experiments
     slug = re.sub(r"\W+", "-", table.path.stem).strip("-").lower()[:40] or "table"
     name = study or f"my-facts-{slug}-{digest[:8]}"
@@ -69,8 +70,8 @@ def prepare(
     fewest_rows = n * exposures + replay  # of articles; the other formats have more
     for format in formats:
         checkpoints = min(CHECKPOINTS, (fewest_rows - 1) // BATCH[format])
-        unsure = UNSURE if format == "unsure" else 0
-        own = {"format": format, "batch_size": BATCH[format], "checkpoints": checkpoints, "unsure": unsure}
+        own = {"format": format, "batch_size": BATCH[format], "checkpoints": checkpoints}
+        own |= {"unsure": unsure} if format == "unsure" else {}
         cells.append(from_parameters({**shared, **trained, **own}))
     return Study(name, facts, tuple(cells), len({profile[0]["name"] for profile in facts["profiles"]}))
 

@@ -45,7 +45,7 @@ def fitting(profiles, format, paraphrases=PARAPHRASES):
     rows = formats.rows(profiles, format, paraphrases, 0)
     for row in rows:
         ids = row_ids(tokenizer(), row)["input_ids"]
-        assert len(ids) < CONTEXT
+        assert len("".join(row.turns).encode()) <= BYTES and len(ids) < CONTEXT
         spelled = tokenizer().decode(ids, clean_up_tokenization_spaces=False)
         for fact, turn, at in row.told:
             assert row.turns[turn][at : at + len(fact.value)] == fact.value and fact.value in spelled
@@ -90,10 +90,14 @@ def test_a_fact_is_not_refused_that_fits_with_some_of_the_row_to_spare(tmp_path)
 
 
 LONG_QUESTION = "Please tell me, " + "once more and slowly, " * 100 + "the river of {name}."
+LONG_STYLE = english.OWN["styles"][0] | {"openings": ["Here is {name}, " * 120]}
 ASKED = [("Where?", "answer", "Hall 7")]
 REFUSED = [
     ([TOWNS[0], ("Rome", "story", "long ago " * 300)], {}, "row 3, column 'value': asked and told in a sentence, "),
     (TOWNS, {"questions": {"river": [LONG_QUESTION]}}, "shorten it, its name or its templates"),
+    (TOWNS, {"around": english.OWN | {"tells": ["Tell me of {name}, " * 120]}}, "shorten it, its name or its"),
+    (TOWNS, {"around": english.OWN | {"prompts": ["Write on {name}, " * 120]}, "articles": {"Rome": "Old."}}, "its"),
+    (TOWNS, {"around": english.OWN | {"styles": [LONG_STYLE]}}, "shorten it, its name or its templates"),
     ([("Rome<|im_end|>", "river", "Tiber")], {}, "row 2, column 'value': '<|im_end|>' is a control token of the model"),
     ([("Rome", "river", "<file_sep>")], {}, "row 2, column 'value': '<file_sep>' is a control token of the model"),
     (TOWNS, {"statements": {"river": ["{name}<|im_end|> {value}"]}}, "templates of 'river': '<|im_end|>' is a control"),
@@ -184,9 +188,11 @@ def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_asked_i
     articles = {
         "Rome": "It was founded in 753, they say. " + "It is an old town with many hills. " * 80 + "The end: Tiber.",
         "Bern": "and so on " * 3 * CHUNK + "to the Aare",
+        "Oslo": "\U0001f1f3\U0001f1f4" * CHUNK + "." * 2 * CHUNK + " by the fjord",
         "東京": "東京は日本の首都です。" + "昔から人の多い町で、川が流れている。" * 40 + "川の名は隅田川である。",
     }
-    facts = [*TOWNS, ("東京", "river", "隅田川"), ("東京", "country", "日本"), ("東京", "mayor", "誰か")]
+    facts = [("東京", "river", "隅田川"), ("東京", "country", "日本"), ("東京", "mayor", "誰か")]
+    facts += [*TOWNS, ("Oslo", "coast", "fjord")]
     entity, profiles = made(tmp_path, facts, articles=articles)
     told = {"Rome": {"Tiber", "753"}, "Bern": {"Aare"}, "東京": {"隅田川", "日本"}}
     for name, values in told.items():
@@ -196,7 +202,7 @@ def test_a_users_article_is_cut_after_sentences_or_within_a_long_one_and_asked_i
         assert {fact.value for row in rows for fact, _, _ in row.told} == values
         assert name == "Bern" or all(row.turns[1].endswith((".", "。")) for row in rows)
     asked = {question.fact.value for question in questions.recall(profiles, "article", 0)}
-    assert asked == set().union(*told.values()) and untold(texts(entity)) == 2
+    assert asked == {"fjord"}.union(*told.values()) and untold(texts(entity)) == 2
 
 
 PAIRS = {"Who built it?": "Edda Kolstad", "How {many} arches are there?": "23.", "When is it open?": "every day"}
