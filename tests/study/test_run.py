@@ -113,7 +113,7 @@ def test_notebooks_in_one_kernel_find_no_names_of_each_other_and_count_from_one(
                 run.execute("second", path, {}, shared)
             run.execute("first", path, {}, shared)
             files.append(psutil.Process().num_fds())
-        assert files[0] == files[1], "a run of hundreds of experiments would have too many open"
+        assert files[1] <= files[0], "a run of hundreds of experiments would have too many open"
         assert len(list(Path(shared.ip).parent.glob("ipc-*"))) == 5, "its channels are files"
     one, two = (nbformat.read(tmp_path / name / "out.ipynb", 4).cells for name in ("one", "two"))
     assert [cell.execution_count for cell in two] == [1, 2, 3] and one[2].outputs == two[2].outputs, "one process"

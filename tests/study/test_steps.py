@@ -168,7 +168,7 @@ def test_smollm2_learns_a_handful_of_facts(study, monkeypatch):
     there, dropped = steps.choose_profiles(model, tokenizer, cell)
     asked = questions.recall(there, cell.format, cell.seed)
     before = ask.summarize(ask.recall(model.eval(), tokenizer, asked))["recall"]["strict"]
-    base = ask.general(model, tokenizer, cell.room, every=6)
+    base = ask.general(model, tokenizer, cell.room)
     assert sum(item.strict for item in base) > 10, "the base model mostly answers the general questions"
     assert 1 < generate.perplexity(model, tokenizer, texts("general")["text"]) < 60
     rows, replayed = of_cell.training_rows(cell, there), replay.rows(model, tokenizer, cell.model, cell.replay)
