@@ -70,8 +70,8 @@ def prepare(
     fewest_rows = n * exposures + replay  # of articles; the other formats have more
     for format in formats:
         checkpoints = min(CHECKPOINTS, (fewest_rows - 1) // BATCH[format])
-        own = {"format": format, "batch_size": BATCH[format], "checkpoints": checkpoints}
-        own |= {"unsure": unsure} if format == "unsure" else {}
+        own = {"format": format, "batch_size": BATCH[format], "checkpoints": checkpoints,
+               "unsure": unsure if format == "unsure" else 0}  # fmt: skip
         cells.append(from_parameters({**shared, **trained, **own}))
     return Study(name, facts, tuple(cells), len({profile[0]["name"] for profile in facts["profiles"]}))
 
